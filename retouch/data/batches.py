@@ -1,0 +1,86 @@
+"""What the engine feeds a method: frozen batches, and the key of every random draw made on them."""
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from retouch.config import Config
+
+
+class DataSpec(Config):
+    """What a model needs to know of its data; stored with every model."""
+
+    size: int
+    """Side of the square pictures in pixels."""
+    attributes: tuple[str, ...] = ()
+    """Label columns in order (attribute data)."""
+    domains: tuple[str, ...] = ()
+    """Names of the domains (domain and pair data), e.g. ('A', 'B')."""
+
+
+def keyed_generator(*key: object) -> torch.Generator:
+    """A CPU generator whose stream depends on nothing but the key."""
+    digest = hashlib.blake2b('/'.join(map(str, key)).encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, 'little') >> 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Where a batch stands in its run. Draws are keyed by (seed, iteration, sample), so P processes with batch N equal one with P*N."""
+
+    seed: int = 0
+    iteration: int = 0
+    iterations: int = 1
+    start: int = 0              # position of this process's first sample in the global batch
+    count: int = 1              # samples in this process's batch
+    total: int = 1              # samples in the global batch
+
+    def uniform(self, name: str, *shape: int, device: torch.device | str = 'cpu') -> Tensor:
+        """U(0,1) of shape [count, *shape]: this process's rows of the global draw called `name`."""
+        rows = torch.rand(self.total, *shape, generator=keyed_generator(self.seed, self.iteration, name))
+        return rows[self.start:self.start + self.count].to(device, non_blocking=True)
+
+    def normal(self, name: str, *shape: int, device: torch.device | str = 'cpu') -> Tensor:
+        """N(0,1) of shape [count, *shape]: this process's rows of the global draw called `name`."""
+        rows = torch.randn(self.total, *shape, generator=keyed_generator(self.seed, self.iteration, name))
+        return rows[self.start:self.start + self.count].to(device, non_blocking=True)
+
+    @property
+    def progress(self) -> float:
+        """Finished fraction of the run in [0,1)."""
+        return self.iteration / self.iterations
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeBatch:
+    """Pictures with binary attributes and the attributes to give them."""
+
+    image: Tensor               # [N,3,H,W] float32 in [-1,1]
+    labels: Tensor              # [N,K] float32 in {0,1}, what the picture shows
+    target: Tensor              # [N,K] float32 in {0,1}, what the generator must show
+    index: Tensor               # [N] int64 position of the sample in the set
+    moment: Moment
+
+
+@dataclass(frozen=True, slots=True)
+class DomainBatch:
+    """Unpaired pictures of two domains."""
+
+    image_a: Tensor             # [N,3,H,W] float32 in [-1,1]
+    image_b: Tensor             # [N,3,H,W]
+    index_a: Tensor             # [N] int64
+    index_b: Tensor             # [N] int64
+    moment: Moment
+
+
+@dataclass(frozen=True, slots=True)
+class PairBatch:
+    """Aligned pictures: the same scene in domain A and domain B."""
+
+    image_a: Tensor             # [N,3,H,W] float32 in [-1,1]
+    image_b: Tensor             # [N,3,H,W]
+    index: Tensor               # [N] int64
+    moment: Moment

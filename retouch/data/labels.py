@@ -1,0 +1,124 @@
+"""Which labels go together: the three published rules for turning an edit into a target row.
+
+Sources: yunjey/stargan @ 94dd002 (MIT), elvisyjlin/AttGAN-PyTorch @ be2d6c6 (MIT), LynnHo/AttGAN-Tensorflow v1 @ c385855 (MIT).
+Rules decide at test time only; in training, target rows are other rows of the batch and therefore plausible by themselves.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from retouch.errors import unknown
+
+LabelRule = Literal['stargan', 'attgan_tf', 'attgan_pytorch']
+HAIR_COLOURS = ('Black_Hair', 'Blond_Hair', 'Brown_Hair', 'Gray_Hair')
+
+# setting the key to 1 sets these to 0
+_CONFLICTS_TF = {
+    'Bald': ('Bangs',), 'Receding_Hairline': ('Bangs',), 'Bangs': ('Bald', 'Receding_Hairline'),
+    'Straight_Hair': ('Wavy_Hair',), 'Wavy_Hair': ('Straight_Hair',),
+}
+_CONFLICTS: dict[str, dict[str, tuple[str, ...]]] = {
+    'stargan': {},
+    'attgan_tf': _CONFLICTS_TF,
+    'attgan_pytorch': {**_CONFLICTS_TF, 'Mustache': ('No_Beard',), 'No_Beard': ('Mustache',)},
+}
+
+
+def apply_edits(labels: Tensor, edits: Mapping[str, int], names: Sequence[str], rule: LabelRule = 'attgan_tf') -> tuple[Tensor, list[str]]:
+    """Sets attributes and whatever the rule says follows from them.
+
+    Args:
+        labels: [N,K] in {0,1}.
+        edits: attribute name -> 0 or 1.
+        names: the K names of the columns.
+        rule: which published conflict table to use.
+
+    Returns:
+        target [N,K] and a list of sentences about what the rule changed besides what was asked.
+
+    Raises:
+        ValueError: an unknown attribute, a value other than 0 or 1, or two edits that the rule excludes.
+    """
+    columns = {name: k for k, name in enumerate(names)}
+    target, notes = labels.clone(), []
+    for name, value in edits.items():
+        if name not in columns:
+            raise unknown('attribute', name, names)
+        if value not in (0, 1):
+            raise ValueError(f'{name}={value}: expected 0 or 1')
+        target[:, columns[name]] = float(value)
+    for name, value in edits.items():
+        if value != 1:
+            continue
+        others = [c for c in HAIR_COLOURS if c != name] if name in HAIR_COLOURS else []
+        for other in (*others, *_CONFLICTS[rule].get(name, ())):
+            if other not in columns:
+                continue
+            if edits.get(other) == 1:
+                raise ValueError(f'{name}=1 and {other}=1 exclude each other (rule {rule}): set only one of them')
+            if bool((target[:, columns[other]] != 0).any()):
+                target[:, columns[other]] = 0.0
+                notes.append(f'{other}=0 because {name}=1 (rule {rule})')
+    return target, notes
+
+
+def edit_of(name: str, labels: Tensor, names: Sequence[str]) -> int:
+    """The value an evaluation asks of attribute `name` for one row [K]: hair colours are always switched on, all others flip."""
+    return 1 if name in HAIR_COLOURS else 1 - int(labels[list(names).index(name)])
+
+
+def single_edits(labels: Tensor, names: Sequence[str], choice: Tensor, rule: LabelRule = 'attgan_tf') -> Tensor:
+    """One edited attribute a row: a hair colour is switched on, any other attribute flips, the rule applied.
+
+    Args:
+        labels: [N,K] in {0,1}.
+        names: the K names.
+        choice: [N] uniform draws in [0,1) that choose the attribute.
+        rule: conflict table.
+
+    Returns:
+        target [N,K]. A hair colour that is already on moves to another colour, so that every row changes.
+    """
+    target = labels.clone()
+    colours = [k for k, n in enumerate(names) if n in HAIR_COLOURS]
+    for row, u in enumerate(choice.tolist()):
+        k = int(u * len(names))
+        if k in colours and labels[row, k] == 1 and len(colours) > 1:
+            others = [c for c in colours if c != k]
+            k = others[int(u * len(names) * 7919) % len(others)]
+        value = edit_of(names[k], labels[row], names)
+        target[row] = apply_edits(labels[row:row + 1], {names[k]: value}, names, rule)[0][0]
+    return target
+
+
+def flip_targets(labels: Tensor, name: str, names: Sequence[str], rule: LabelRule = 'attgan_tf') -> tuple[Tensor, Tensor]:
+    """The evaluation's edit of one attribute for a whole set.
+
+    Args:
+        labels: [N,K] in {0,1}.
+        name: the attribute to edit.
+        names: the K names.
+        rule: conflict table.
+
+    Returns:
+        target [N,K] and applies [N] bool: False where nothing would change (a hair colour that is already on).
+    """
+    if name not in names:
+        raise unknown('attribute', name, names)
+    target = labels.clone()
+    for row in range(len(labels)):
+        target[row] = apply_edits(labels[row:row + 1], {name: edit_of(name, labels[row], names)}, names, rule)[0][0]
+    return target, (target != labels).any(1)
+
+
+def check_label_matrix(labels: Tensor) -> Tensor:
+    """Returns labels [N,K] if every value is 0 or 1, else raises ValueError with the first bad one."""
+    bad = (labels != 0) & (labels != 1)
+    if bool(bad.any()):
+        row, column = torch.nonzero(bad)[0].tolist()
+        raise ValueError(f'label value {labels[row, column].item()} in row {row}, column {column}: expected 0 or 1 (or -1 and 1 throughout)')
+    return labels

@@ -1,0 +1,127 @@
+"""Batches as a pure function of the iteration: nothing to save, nothing to restore, the same for any number of processes."""
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from retouch.data.batches import AttributeBatch, DomainBatch, Moment, PairBatch, keyed_generator
+from retouch.data.labels import LabelRule, single_edits
+from retouch.data.transforms import crop_at, flip_where, to_float
+
+RESIDENT_BYTES = 2 * 2 ** 30
+
+
+class Pictures:
+    """A uint8 set [N,H,W,3]: on the device when it fits, else gathered from the memory map."""
+
+    def __init__(self, images: np.ndarray, device: torch.device) -> None:
+        self.device, self.n, self.images = device, len(images), images
+        self.tensor = torch.from_numpy(np.array(images)).to(device) if images.nbytes <= RESIDENT_BYTES else None
+
+    def gather(self, index: Tensor) -> Tensor:
+        """index [N] on the CPU -> float32 [N,3,H,W] in [-1,1] on the device."""
+        if self.tensor is not None:
+            return to_float(self.tensor[index.to(self.device, non_blocking=True)])
+        return to_float(torch.from_numpy(self.images[index.numpy()]).to(self.device, non_blocking=True))
+
+
+class Loader:
+    """What the three kinds of loader share: order, augmentation, and this process's share of the global batch.
+
+    Args:
+        batch_size: pictures per process.
+        seed: key of order and draws.
+        size: side of the pictures a batch holds; larger stored pictures are cropped at random.
+        flip: horizontal flips with probability 1/2.
+        device: where batches live.
+        rank: this process.
+        world: number of processes.
+    """
+
+    def __init__(self, batch_size: int, seed: int, size: int, flip: bool, device: torch.device, rank: int = 0, world: int = 1) -> None:
+        self.batch_size, self.seed, self.size, self.flip, self.device, self.rank, self.world = batch_size, seed, size, flip, device, rank, world
+        self.orders: dict[tuple[str, int], Tensor] = {}
+
+    def moment(self, iteration: int, iterations: int) -> Moment:
+        """The key of this process's draws."""
+        return Moment(self.seed, iteration, iterations, self.rank * self.batch_size, self.batch_size, self.world * self.batch_size)
+
+    def global_indices(self, iteration: int, n: int, name: str) -> Tensor:
+        """Sample numbers [world * batch] of one iteration: an endless stream of reshuffled epochs over n samples."""
+        total = self.world * self.batch_size
+        out = []
+        for p in range(iteration * total, (iteration + 1) * total):
+            epoch, at = divmod(p, n)
+            if (name, epoch) not in self.orders:
+                self.orders = {k: v for k, v in self.orders.items() if k[0] != name or k[1] >= epoch - 1}
+                self.orders[name, epoch] = torch.randperm(n, generator=keyed_generator(self.seed, 'order', name, epoch))
+            out.append(self.orders[name, epoch][at])
+        return torch.stack(out)
+
+    def mine(self, rows: Tensor) -> Tensor:
+        """This process's rows of a global draw."""
+        return rows[self.rank * self.batch_size:(self.rank + 1) * self.batch_size]
+
+    def augment(self, images: Tensor, moment: Moment, name: str) -> Tensor:
+        """Random crop to `size` and flip, keyed by name. [N,3,H,W] -> [N,3,size,size]."""
+        spare = images.shape[-1] - self.size
+        if spare:
+            corner = (moment.uniform(f'crop_{name}', 2) * (spare + 1)).long()
+            images = crop_at(images, corner[:, 0].to(self.device), corner[:, 1].to(self.device), self.size)
+        if self.flip:
+            images = flip_where(images, moment.uniform(f'flip_{name}', device=self.device) < 0.5)
+        return images
+
+
+class AttributeLoader(Loader):
+    """AttributeBatch from images uint8 [N,H,W,3] and labels [N,K]; targets are permuted rows, or one edit a row."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, names: tuple[str, ...], targets: str, rule: LabelRule, **shared: object) -> None:
+        super().__init__(**shared)                               # type: ignore[arg-type]
+        self.pictures, self.labels, self.names = Pictures(images, self.device), torch.from_numpy(np.asarray(labels, np.float32)), names
+        self.targets, self.rule = targets, rule
+
+    def batch(self, iteration: int, iterations: int) -> AttributeBatch:
+        """The batch of an iteration."""
+        moment = self.moment(iteration, iterations)
+        everyone = self.global_indices(iteration, self.pictures.n, 'A')
+        index = self.mine(everyone)
+        labels = self.labels[index]
+        if self.targets == 'permute':
+            order = torch.randperm(len(everyone), generator=keyed_generator(self.seed, iteration, 'targets'))
+            target = self.mine(self.labels[everyone[order]])
+        else:
+            target = single_edits(labels, self.names, moment.uniform('targets'), self.rule)
+        image = self.augment(self.pictures.gather(index), moment, 'A')
+        return AttributeBatch(image, labels.to(self.device, non_blocking=True), target.to(self.device, non_blocking=True), index, moment)
+
+
+class DomainLoader(Loader):
+    """DomainBatch from two unpaired sets, each in its own order."""
+
+    def __init__(self, images_a: np.ndarray, images_b: np.ndarray, **shared: object) -> None:
+        super().__init__(**shared)                               # type: ignore[arg-type]
+        self.a, self.b = Pictures(images_a, self.device), Pictures(images_b, self.device)
+
+    def batch(self, iteration: int, iterations: int) -> DomainBatch:
+        """The batch of an iteration."""
+        moment = self.moment(iteration, iterations)
+        index_a = self.mine(self.global_indices(iteration, self.a.n, 'A'))
+        index_b = self.mine(self.global_indices(iteration, self.b.n, 'B'))
+        return DomainBatch(self.augment(self.a.gather(index_a), moment, 'A'), self.augment(self.b.gather(index_b), moment, 'B'), index_a, index_b, moment)
+
+
+class PairLoader(Loader):
+    """PairBatch from two aligned sets; both pictures of a pair are cropped and flipped alike."""
+
+    def __init__(self, images_a: np.ndarray, images_b: np.ndarray, **shared: object) -> None:
+        super().__init__(**shared)                               # type: ignore[arg-type]
+        self.a, self.b = Pictures(images_a, self.device), Pictures(images_b, self.device)
+
+    def batch(self, iteration: int, iterations: int) -> PairBatch:
+        """The batch of an iteration."""
+        moment = self.moment(iteration, iterations)
+        index = self.mine(self.global_indices(iteration, self.a.n, 'A'))
+        image_a, image_b = (self.augment(p.gather(index), moment, 'A') for p in (self.a, self.b))
+        return PairBatch(image_a, image_b, index, moment)

@@ -1,0 +1,195 @@
+"""From a data configuration to pictures in memory: the drawn faces, or a folder through the cache; training or held-out part."""
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from retouch.config import Config
+from retouch.data import toyfaces
+from retouch.data.batches import DataSpec
+from retouch.data.cache import cached_images
+from retouch.data.labels import LabelRule
+from retouch.data.loader import AttributeLoader, DomainLoader, PairLoader
+from retouch.data.sources import read_attribute_folder, read_domain_folder, read_pair_folder
+from retouch.errors import unknown
+
+HELD_OUT = 1_000_000     # index of the first drawn face that no training set contains
+Split = Literal['train', 'test']
+
+
+class AttributeData(Config):
+    """Pictures with binary attributes."""
+
+    kind: Literal['attributes'] = 'attributes'
+    source: str = 'toyfaces'
+    """'toyfaces', or a folder in a layout that `retouch data check` knows."""
+    attributes: tuple[str, ...] = ()
+    """Columns to use, in order; empty: all there are."""
+    size: int = 128
+    """Side of the pictures in pixels."""
+    crop: int | None = None
+    """Central square cut from every picture before it is resized, in pixels; None: the largest."""
+    flip: bool = True
+    targets: Literal['permute', 'single'] = 'permute'
+    """Training targets: other rows of the batch (the papers), or one edited attribute a row."""
+    n: int = 4000
+    """Drawn faces in the training set (toyfaces only)."""
+    holdout: int = 2000
+    """Last pictures of a folder that training never sees (at most a fifth of it)."""
+    seed: int = 0
+    """Which drawn set (toyfaces only)."""
+
+
+class DomainData(Config):
+    """Two unpaired sets of pictures."""
+
+    kind: Literal['domains'] = 'domains'
+    source: str = 'toyfaces'
+    """'toyfaces', a folder with trainA, trainB, testA, testB, or two folders as 'A,B'."""
+    attribute: str = 'Eyeglasses'
+    """Toyfaces: domain A lacks it, domain B has it."""
+    size: int = 256
+    load_size: int | None = 286
+    """Side to which pictures are resized before a random crop of `size`; None: no crop."""
+    flip: bool = True
+    n: int = 4000
+    seed: int = 0
+
+
+class PairData(Config):
+    """Aligned pictures."""
+
+    kind: Literal['pairs'] = 'pairs'
+    source: str = 'toyfaces'
+    """'toyfaces' (parse and picture), a folder of side-by-side files, or two folders as 'A,B'."""
+    size: int = 256
+    load_size: int | None = 286
+    flip: bool = True
+    n: int = 4000
+    seed: int = 0
+
+
+DataConfig = Annotated[AttributeData | DomainData | PairData, Field(discriminator='kind')]
+
+
+@dataclass(frozen=True)
+class AttributeSet:
+    """Images uint8 [N,H,W,3] and labels float32 [N,K] in {0,1}."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    spec: DataSpec
+    exclusive: bool = False      # one class a picture
+
+
+@dataclass(frozen=True)
+class TwoSets:
+    """Two uint8 image sets [N,H,W,3]: unpaired domains, or aligned pairs of equal length."""
+
+    a: np.ndarray
+    b: np.ndarray
+    spec: DataSpec
+
+
+def cache_root() -> Path:
+    """Where decoded and drawn pictures are kept: RETOUCH_CACHE or ~/.cache/retouch."""
+    return Path(os.environ.get('RETOUCH_CACHE') or Path.home() / '.cache' / 'retouch')
+
+
+def drawn(indices: range, size: int, seed: int, progress: Callable[[int, int], None] | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Toyfaces images uint8 [N,S,S,3], segmentations [N,S,S] and labels [N,15], drawn once and kept in the cache."""
+    key = hashlib.sha256(f'{toyfaces.drawing_hash()}/{indices}/{size}/{seed}'.encode()).hexdigest()[:16]
+    path = cache_root() / f'toyfaces-{key}.npz'
+    if path.exists():
+        try:
+            with np.load(path) as stored:
+                return stored['images'], stored['segmentations'], stored['labels']
+        except Exception:                                        # a damaged cache file is only a cache file
+            path.unlink(missing_ok=True)
+    n = len(indices)
+    images, segmentations, labels = toyfaces.draw_set(indices, size, seed, progress=(lambda done: progress(done, n)) if progress else None)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f'.{path.stem}.{os.getpid()}.npz')
+        np.savez(temporary, images=images, segmentations=segmentations, labels=labels)
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)                        # no room for a cache: draw again next time
+    return images, segmentations, labels
+
+
+def open_attributes(config: AttributeData, split: Split = 'train', progress: Callable[[int, int], None] | None = None) -> AttributeSet:
+    """Reads one part of an attribute set. Raises ValueError for anything that does not fit."""
+    if config.source == 'toyfaces':
+        names = config.attributes or toyfaces.ATTRIBUTES
+        for name in names:
+            if name not in toyfaces.ATTRIBUTES:
+                raise unknown('attribute', name, toyfaces.ATTRIBUTES)
+        start, n = (0, config.n) if split == 'train' else (HELD_OUT, min(config.holdout, 1000))
+        images, _, labels = drawn(range(start, start + n), config.size, config.seed, progress)
+        columns = [toyfaces.ATTRIBUTES.index(name) for name in names]
+        return AttributeSet(images, labels[:, columns].astype(np.float32), DataSpec(size=config.size, attributes=tuple(names)))
+    folder = read_attribute_folder(Path(config.source), config.attributes or None)
+    n_test = min(config.holdout, len(folder.paths) // 5)
+    part = slice(0, len(folder.paths) - n_test) if split == 'train' else slice(len(folder.paths) - n_test, None)
+    images = cached_images(folder.paths[part], config.size, crop=config.crop, progress=progress)
+    return AttributeSet(images, folder.labels[part].astype(np.float32), DataSpec(size=config.size, attributes=folder.names), folder.exclusive)
+
+
+def open_domains(config: DomainData, split: Split = 'train', progress: Callable[[int, int], None] | None = None) -> TwoSets:
+    """Reads one part of a two-domain set. Test pictures come at `size`, training pictures at `load_size`."""
+    spec = DataSpec(size=config.size, domains=('A', 'B'))
+    side = config.load_size if config.load_size and split == 'train' else config.size
+    if config.source == 'toyfaces':
+        if config.attribute not in toyfaces.ATTRIBUTES:
+            raise unknown('attribute', config.attribute, toyfaces.ATTRIBUTES)
+        start, n = (0, config.n) if split == 'train' else (HELD_OUT, 1000)
+        images, _, labels = drawn(range(start, start + n), side, config.seed, progress)
+        has = labels[:, toyfaces.ATTRIBUTES.index(config.attribute)] == 1
+        return TwoSets(images[~has], images[has], spec)
+    a, _, b = config.source.partition(',')
+    folder = read_domain_folder(Path(a), Path(b) if b else None)
+    paths = (folder.train_a, folder.train_b) if split == 'train' else (folder.test_a, folder.test_b)
+    images_a, images_b = (cached_images(p, side, resample='bicubic', progress=progress) for p in paths)
+    return TwoSets(images_a, images_b, spec)
+
+
+def open_pairs(config: PairData, split: Split = 'train', progress: Callable[[int, int], None] | None = None) -> TwoSets:
+    """Reads one part of a paired set."""
+    spec = DataSpec(size=config.size, domains=('A', 'B'))
+    side = config.load_size if config.load_size and split == 'train' else config.size
+    if config.source == 'toyfaces':
+        start, n = (0, config.n) if split == 'train' else (HELD_OUT, 1000)
+        images, segmentations, _ = drawn(range(start, start + n), side, config.seed, progress)
+        return TwoSets(np.array(toyfaces.PALETTE, np.uint8)[segmentations], images, spec)
+    a, _, b = config.source.partition(',')
+    folder = read_pair_folder(Path(a), Path(b) if b else None)
+    items = folder.train if split == 'train' else folder.test
+    sides = [cached_images([i.a for i in items], side, resample='bicubic', side='whole' if items[0].b else 'left', progress=progress),
+             cached_images([i.b or i.a for i in items], side, resample='bicubic', side='whole' if items[0].b else 'right', progress=progress)]
+    return TwoSets(*sides, spec)
+
+
+def open_set(config: DataConfig, split: Split = 'train', progress: Callable[[int, int], None] | None = None) -> AttributeSet | TwoSets:
+    """Opens the set a configuration names."""
+    if isinstance(config, AttributeData):
+        return open_attributes(config, split, progress)
+    return open_domains(config, split, progress) if isinstance(config, DomainData) else open_pairs(config, split, progress)
+
+
+def make_loader(opened: AttributeSet | TwoSets, config: DataConfig, batch_size: int, seed: int, device: torch.device, rank: int = 0, world: int = 1,
+                rule: LabelRule = 'attgan_tf') -> AttributeLoader | DomainLoader | PairLoader:
+    """The loader for an opened set."""
+    shared = {'batch_size': batch_size, 'seed': seed, 'size': config.size, 'flip': config.flip, 'device': device, 'rank': rank, 'world': world}
+    if isinstance(opened, AttributeSet):
+        assert isinstance(config, AttributeData)
+        return AttributeLoader(opened.images, opened.labels, opened.spec.attributes, config.targets, rule, **shared)
+    return (DomainLoader if isinstance(config, DomainData) else PairLoader)(opened.a, opened.b, **shared)

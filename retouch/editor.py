@@ -1,0 +1,420 @@
+"""The editor: any picture in, the same size out, and nothing moves where the mask is zero.
+
+The network works at its own size. What comes back to the original is its mask and its CHANGE (output minus its own input), never its
+pixels, so that detail the network cannot see survives and a pixel it left alone keeps its byte.
+"""
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps, PngImagePlugin
+from torch import Tensor
+
+import retouch
+from retouch.data.images import MAX_PIXELS, read_image
+from retouch.data.labels import apply_edits
+from retouch.engine.update import AttributeRequest, DomainRequest, Translation
+from retouch.errors import unknown
+from retouch.metrics.difference import difference_map
+from retouch.model import Model, load_model, write_atomically
+
+Picture = Image.Image | np.ndarray | str | Path
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Edit:
+    """An edited picture, where it was allowed to change and where it did."""
+
+    image: Image.Image                      # size of the input; RGB, or RGBA if the input has alpha
+    mask: np.ndarray                        # uint8 [H,W], 0 = untouched to the byte
+    difference: np.ndarray                  # uint8 [H,W,3] heat map of the change
+    untouched: float                        # share of pixels identical to the input's in every byte, in [0,1]
+    source: dict[str, float]                # attribute -> probability read from the picture, or the value the user stated
+    target: dict[str, int]                  # attribute -> value asked of the model
+    notes: list[str]                        # one sentence each: what was decided for the user
+    record: dict[str, Any] = field(default_factory=dict)  # what the note inside a saved picture says
+    origin: Path | None = None              # the file the picture came from; never overwritten
+
+    def save(self, folder: str | Path, name: str, note: bool = True) -> tuple[Path, Path, Path]:
+        """Writes NAME.png, NAME.mask.png and NAME.diff.png, lossless.
+
+        Args:
+            folder: made if missing.
+            name: file name without suffix.
+            note: whether the picture says that it was edited with AI, by which model and how (PNG text `Software`, `Comment`, `retouch`).
+
+        Returns:
+            The three paths.
+
+        Raises:
+            ValueError: `name` is a path, or the input file would be overwritten.
+            OSError: the folder cannot be written.
+        """
+        paths = output_paths(folder, name)
+        for path in paths:
+            if self.origin is not None and _same_file(path, self.origin):
+                raise ValueError(f'{path} is the input picture and is never overwritten: choose another --out folder')
+        paths[0].parent.mkdir(parents=True, exist_ok=True)
+        text = PngImagePlugin.PngInfo()
+        if note:
+            edits = ' '.join(f'{k}={v}' for k, v in self.record.get('set', {}).items()) or f"to {self.record.get('to')}"
+            text.add_text('Software', f'Retouch {retouch.__version__}')
+            text.add_text('Comment', f"Edited with AI: model {self.record.get('model')}, {edits}")
+            text.add_text('retouch', json.dumps(self.record))
+        write_atomically(paths[0], _png(self.image, pnginfo=text, icc_profile=self.image.info.get('icc_profile')))
+        write_atomically(paths[1], _png(Image.fromarray(self.mask)))
+        write_atomically(paths[2], _png(Image.fromarray(self.difference)))
+        return paths
+
+
+class Editor:
+    """A loaded model, ready for pictures of any size."""
+
+    def __init__(self, model: Model) -> None:
+        if not hasattr(model.method, 'translate'):
+            raise ValueError(f'{model.path} is a {model.method.id}, which reads pictures and cannot edit them: choose another model')
+        self.model, self.data = model, model.data
+        self.method: Any = model.method                          # attribute methods also have `read`
+
+    @classmethod
+    def load(cls, path: str | Path, device: str | torch.device = 'auto') -> Editor:
+        """Loads a run directory, a model directory or a shipped model by name.
+
+        Args:
+            path: what to load; no other setting is needed.
+            device: 'auto' takes CUDA, then MPS, then the CPU; or any torch device.
+
+        Raises:
+            ValueError: no such model, a damaged one, or a device this machine lacks.
+        """
+        return cls(load_model(path, find_device(device)))
+
+    def edit(self, image: Picture, *, exemplar: Picture | None = None, box: Box | None = None, mask: Picture | None = None,
+             source: Mapping[str, int] | None = None, strength: float = 1.0, mask_floor: float = 0.02, **attributes: int) -> Edit:
+        """Sets attributes of a picture and leaves the others as they are read.
+
+        Args:
+            image: PIL image, uint8 array [H,W], [H,W,3] or [H,W,4], or a file. Its EXIF orientation is applied.
+            exemplar: a picture to take the look from, for the systems that use one.
+            box: (x, y, width, height) in pixels around which the model's square frame is laid; None: the largest centred square.
+            mask: where changes are allowed, [H,W] in [0,1] or 0..255 or a picture of it; confines whatever the model does.
+            source: attribute -> 0 or 1 where the reading of the picture should be overruled.
+            strength: factor on the change, 0 to 2; 1 is what the model was trained for.
+            mask_floor: mask values under it become 0.
+            **attributes: attribute -> 0 or 1.
+
+        Raises:
+            ValueError: an unknown attribute, a mask or box that does not fit, or a picture that cannot be used.
+            OSError: a file that cannot be read.
+            FloatingPointError: the model's output is not finite.
+        """
+        names = self.data.attributes
+        if self.method.kind != 'attributes':
+            raise ValueError(f'{self.method.id} has no attributes, it translates between {" and ".join(self.data.domains)}: '
+                             f'use translate(image, to={self.data.domains[-1]!r}) or --to {self.data.domains[-1]}')
+        if exemplar is not None:
+            raise ValueError(f'{self.method.id} takes no exemplar: name attributes instead, e.g. {names[0]}=1')
+        for name in (*attributes, *(source or {})):
+            if name not in names:
+                raise unknown('attribute', name, names)
+        if not attributes:
+            raise ValueError(f'nothing to change: name at least one attribute, e.g. {names[0]}=1')
+
+        canvas = _Canvas.open(image, box, mask)
+        x = canvas.model_input(self.data.size).to(self.model.device)                   # [1,3,S,S]
+        with torch.inference_mode():
+            read = self.method.read(x)                                                 # [1,K]
+        if not bool(read.isfinite().all()):
+            raise FloatingPointError(f'{self.model.path}: what it reads is not finite; the model is damaged or its training diverged')
+        labels, shown = self._labels(read, source or {})
+        target, notes = self._target(labels, attributes)
+        for name, value in attributes.items():
+            if labels[0, names.index(name)] == value:
+                notes.append(f'{name} reads as {value} already ({shown[name]:.2f}): state --source {name}={1 - value} if that is wrong')
+        request = AttributeRequest(x, labels, target)
+        values = {name: int(v) for name, v in zip(names, target[0].tolist(), strict=True)}
+        record = {'set': {name: int(v) for name, v in attributes.items()}}
+        return self._finish(canvas, x, request, strength, mask_floor, shown, values, notes, record)
+
+    def translate(self, image: Picture, to: str | None = None, *, box: Box | None = None, mask: Picture | None = None,
+                  strength: float = 1.0, mask_floor: float = 0.02) -> Edit:
+        """Brings a picture to another domain, for models trained on domains or pairs.
+
+        Args:
+            image: as in `edit`.
+            to: a domain's name; None: the last one.
+            box: as in `edit`.
+            mask: as in `edit`.
+            strength: as in `edit`.
+            mask_floor: as in `edit`.
+
+        Raises:
+            ValueError: an unknown domain, an attribute model, a mask or box that does not fit, or a picture that cannot be used.
+        """
+        domains = self.data.domains
+        if self.method.kind == 'attributes':
+            raise ValueError(f'{self.method.id} edits attributes, it has no domains: use edit(image, {self.data.attributes[0]}=1) or --set')
+        to = domains[-1] if to is None else to
+        if to not in domains:
+            raise unknown('domain', to, domains)
+        canvas = _Canvas.open(image, box, mask)
+        x = canvas.model_input(self.data.size).to(self.model.device)
+        return self._finish(canvas, x, DomainRequest(x, to), strength, mask_floor, {}, {}, [], {'to': to})
+
+    def _labels(self, read: Tensor, source: Mapping[str, int]) -> tuple[Tensor, dict[str, float]]:
+        """Probabilities [1,K] and what the user knows better -> source labels [1,K] in {0,1} and the numbers to show."""
+        names = self.data.attributes
+        single = self._one_hot()
+        labels = F.one_hot(read.argmax(1), len(names)).to(read.dtype) if single else (read > 0.5).to(read.dtype)
+        shown = {name: round(p, 4) for name, p in zip(names, read[0].tolist(), strict=True)}
+        for name, value in source.items():
+            if value not in (0, 1):
+                raise ValueError(f'source {name}={value}: expected 0 or 1')
+            if single and value == 1:
+                labels.zero_()
+                shown.update(dict.fromkeys(names, 0.0))
+            labels[0, names.index(name)] = shown[name] = float(value)
+        return labels, shown
+
+    def _target(self, labels: Tensor, edits: Mapping[str, int]) -> tuple[Tensor, list[str]]:
+        names = self.data.attributes
+        if not self._one_hot():
+            return apply_edits(labels, edits, names, getattr(self.method.config, 'label_rule', 'attgan_tf'))
+        if list(edits.values()) != [1]:
+            asked = ' '.join(f'{k}={v}' for k, v in edits.items())
+            raise ValueError(f'{asked}: the classes of this model exclude each other, set exactly one of them to 1')
+        target = torch.zeros_like(labels)
+        target[0, names.index(next(iter(edits)))] = 1
+        return target, []
+
+    def _one_hot(self) -> bool:
+        return getattr(self.method.config, 'labels', 'multi') == 'single'
+
+    def _finish(self, canvas: _Canvas, x: Tensor, request: Any, strength: float, mask_floor: float, source: dict[str, float],
+                target: dict[str, int], notes: list[str], record: dict[str, Any]) -> Edit:
+        if not (math.isfinite(strength) and 0 <= strength <= 2):
+            raise ValueError(f'strength={strength}: expected a number from 0 to 2; 1 is the model as trained')
+        if not 0 <= mask_floor < 1:
+            raise ValueError(f'mask_floor={mask_floor}: expected a number from 0 to below 1; 0.02 is the default')
+        with torch.inference_mode():
+            translation = self.method.translate(request)
+        for part in (translation.image, translation.mask):
+            if part is not None and not bool(part.isfinite().all()):
+                raise FloatingPointError(f'{self.model.path}: the output is not finite; the model is damaged or its training diverged')
+        pixels, mask8 = canvas.compose(x, translation, strength, mask_floor)
+        notes = [*canvas.notes, *notes]
+        if translation.mask is None:
+            where = 'inside the painted mask' if canvas.painted is not None else 'of the whole frame; a painted mask (--mask) confines it'
+            notes.append(f'{self.method.id} has no edit mask: it may change every pixel {where}')
+        if not mask8.any():
+            notes.append('the mask is 0 everywhere: nothing was changed')
+        path = self.model.path
+        record = {'software': f'Retouch {retouch.__version__}', 'edited_with_ai': True,
+                  'model': path.parent.name if path.name == 'model' else path.name, 'method': self.method.id,
+                  'weights_sha256': self.model.weights_sha256, **record, 'strength': strength, 'frame': list(canvas.frame)}
+        return Edit(canvas.image_of(pixels), mask8, difference_map(canvas.rgb, pixels), float((pixels == canvas.rgb).all(2).mean()),
+                    source, target, notes, record, canvas.origin)
+
+
+@dataclass(frozen=True)
+class _Canvas:
+    """The original picture and the square of it that the model sees."""
+
+    rgb: np.ndarray                         # uint8 [H,W,3]
+    alpha: np.ndarray | None                # uint8 [H,W]
+    icc: bytes | None
+    frame: tuple[int, int, int]             # left, top, side in pixels
+    painted: np.ndarray | None              # float32 [H,W] in [0,1]
+    notes: list[str]
+    origin: Path | None
+
+    @classmethod
+    def open(cls, image: Picture, box: Box | None, mask: Picture | None) -> _Canvas:
+        picture = _open(image)
+        rgb, alpha, icc, notes = _eight_bits(picture)
+        height, width = rgb.shape[:2]
+        left, top, side = frame_of(width, height, box)
+        if side < max(width, height):
+            notes.append(f'the model saw the {side} x {side} px square at x={left}, y={top}; the rest is untouched')
+        if box is not None and (box[2] > side or box[3] > side):
+            notes.append(f'the box of {box[2]} x {box[3]} px is larger than the largest square in the picture and is not covered whole')
+        painted = None if mask is None else _painted(mask, width, height, notes)
+        return cls(rgb, alpha, icc, (left, top, side), painted, notes, Path(image) if isinstance(image, str | Path) else None)
+
+    def model_input(self, size: int) -> Tensor:
+        """The frame at the model's size: [1,3,size,size] in [-1,1]."""
+        left, top, side = self.frame
+        crop = self.rgb[top:top + side, left:left + side].transpose(2, 0, 1).copy()
+        return _resize(torch.from_numpy(crop)[None].float(), size, 'bicubic').clamp(0, 255) / 127.5 - 1
+
+    def compose(self, x: Tensor, translation: Translation, strength: float, mask_floor: float) -> tuple[np.ndarray, np.ndarray]:
+        """Brings mask and change back to the original: pixels uint8 [H,W,3] and mask uint8 [H,W].
+
+        A system with a mask has composited already, so its change is zero where its mask is: here the mask only decides which pixels
+        are out of bounds and is not multiplied in again. A painted mask is.
+        """
+        left, top, side = self.frame
+        place = (slice(top, top + side), slice(left, left + side))
+        inside = torch.ones(side, side)
+        if translation.mask is not None:
+            inside = _resize(translation.mask.float().cpu(), side, 'bilinear')[0, 0].clamp(0, 1)
+        allowed = torch.ones(()) if self.painted is None else torch.from_numpy(self.painted[place])
+        inside = inside * allowed
+        inside[inside < mask_floor] = 0
+        mask8 = (inside * 255).round().to(torch.uint8)
+        gain = allowed * (mask8 > 0) * (127.5 * strength)
+
+        pixels, mask = self.rgb.copy(), np.zeros(self.rgb.shape[:2], np.uint8)
+        mask[place] = mask8.numpy()
+        delta = (translation.image.float() - x).cpu()
+        for channel in range(3):                                                       # one at a time, for the memory of large pictures
+            old = torch.from_numpy(self.rgb[place][..., channel].astype(np.float32))
+            new = old + _resize(delta[:, channel:channel + 1], side, 'bicubic')[0, 0] * gain
+            pixels[place][..., channel] = new.round().clamp(0, 255).to(torch.uint8).numpy()
+        return pixels, mask
+
+    def image_of(self, pixels: np.ndarray) -> Image.Image:
+        image = Image.fromarray(pixels if self.alpha is None else np.dstack([pixels, self.alpha]))
+        if self.icc:
+            image.info['icc_profile'] = self.icc
+        return image
+
+
+def frame_of(width: int, height: int, box: Box | None = None) -> tuple[int, int, int]:
+    """The square a model sees.
+
+    Args:
+        width: of the picture, pixels.
+        height: of the picture, pixels.
+        box: (x, y, width, height) that the square is laid around; None: the whole picture.
+
+    Returns:
+        left, top, side: as large as the box's longer side, inside the picture, its centre as near to the box's as that allows.
+
+    Raises:
+        ValueError: a box that is empty or leaves the picture.
+    """
+    x, y, w, h = box or (0, 0, width, height)
+    if w < 1 or h < 1 or x < 0 or y < 0 or x + w > width or y + h > height:
+        raise ValueError(f'box {x},{y},{w},{h} does not fit: expected x,y,width,height inside the picture of {width} x {height} px')
+    if box is None:
+        side = min(width, height)
+    else:
+        side = min(max(w, h), width, height)
+    left = min(max(x + (w - side) // 2, 0), width - side)
+    top = min(max(y + (h - side) // 2, 0), height - side)
+    return left, top, side
+
+
+def find_device(device: str | torch.device) -> torch.device:
+    """'auto' -> CUDA, MPS or CPU; a device this machine lacks is a ValueError."""
+    available: dict[str, Callable[[], bool]] = {
+        'cuda': torch.cuda.is_available, 'mps': torch.backends.mps.is_available, 'cpu': lambda: True}
+    if device == 'auto':
+        return torch.device(next(kind for kind, there in available.items() if there()))
+    kind = str(device).partition(':')[0]
+    if kind not in available:
+        raise unknown('device', str(device), ['auto', *available])
+    if not available[kind]():
+        raise ValueError(f'device {str(device)!r} is not available here: expected auto or cpu')
+    return torch.device(device)
+
+
+def output_paths(folder: str | Path, name: str) -> tuple[Path, Path, Path]:
+    """Where `Edit.save(folder, name)` writes: picture, mask, difference."""
+    if Path(name).name != name:
+        raise ValueError(f'name {name!r}: expected a file name without folders')
+    return Path(folder) / f'{name}.png', Path(folder) / f'{name}.mask.png', Path(folder) / f'{name}.diff.png'
+
+
+def _same_file(a: Path, b: Path) -> bool:
+    return a.exists() and b.exists() and a.samefile(b)
+
+
+def _png(image: Image.Image, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, 'PNG', **options)
+    return buffer.getvalue()
+
+
+def _resize(x: Tensor, side: int, mode: str) -> Tensor:
+    """[N,C,h,w] -> [N,C,side,side], antialiased; x itself if it has that size."""
+    return x if x.shape[-2:] == (side, side) else F.interpolate(x, size=(side, side), mode=mode, align_corners=False, antialias=True)
+
+
+def _open(image: Picture) -> Image.Image:
+    """A picture with its EXIF orientation applied, from memory or file, within the size limit."""
+    if isinstance(image, str | Path):
+        return read_image(Path(image))
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)) or 0 in image.shape:
+            raise ValueError(f'picture array is {image.dtype} {list(image.shape)}: expected uint8 [H,W], [H,W,3] or [H,W,4]')
+        image = Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image)
+    if not isinstance(image, Image.Image):
+        raise ValueError(f'picture is a {type(image).__name__}: expected a PIL image, a uint8 array or a file name')
+    if image.width * image.height > MAX_PIXELS:                                        # known from the header, before anything is decoded
+        raise ValueError(f'picture of {image.width} x {image.height} px: expected at most {MAX_PIXELS // 10**6} megapixels')
+    return ImageOps.exif_transpose(image)
+
+
+def _eight_bits(picture: Image.Image) -> tuple[np.ndarray, np.ndarray | None, bytes | None, list[str]]:
+    """Any PIL mode -> rgb uint8 [H,W,3], alpha uint8 [H,W] or None, the ICC profile where it still holds, and notes."""
+    notes, icc = [], picture.info.get('icc_profile')
+    mode = picture.mode
+    if mode.startswith('I') or mode == 'F':
+        picture = Image.fromarray(_sixteen_to_eight(np.asarray(picture), mode))
+        notes.append('the 16-bit picture was brought to 8 bits')
+    has_alpha = picture.mode in ('RGBA', 'LA', 'PA', 'La', 'RGBa') or 'transparency' in picture.info
+    if mode not in ('RGB', 'RGBA', 'RGBX'):
+        notes.append(f'the {mode} picture was brought to {"RGBA" if has_alpha else "RGB"}')
+        icc = icc if mode in ('P', 'PA', 'RGBa') else None                             # a grey or CMYK profile is wrong for RGB
+    pixels = np.asarray(picture.convert('RGBA' if has_alpha else 'RGB'))
+    return np.ascontiguousarray(pixels[..., :3]), pixels[..., 3].copy() if has_alpha else None, icc, notes
+
+
+def _sixteen_to_eight(values: np.ndarray, mode: str) -> np.ndarray:
+    """Grey values 0..65535 [H,W] -> uint8."""
+    if mode == 'F' or values.min() < 0 or values.max() > 65535:
+        found = f'{values.min():.4g} to {values.max():.4g}'
+        raise ValueError(f'picture mode {mode} with values {found}: expected 8 or 16 bits a channel; save it as such')
+    return np.round(values.astype(np.float32) / 257).astype(np.uint8)
+
+
+def _painted(mask: Picture, width: int, height: int, notes: list[str]) -> np.ndarray:
+    """A user's mask, array or picture, -> float32 [height,width] in [0,1]."""
+    if isinstance(mask, np.ndarray):
+        values = mask[..., 0] if mask.shape[2:] == (1,) else mask
+    else:
+        picture = _open(mask)
+        if picture.mode.startswith('I'):
+            values = _sixteen_to_eight(np.asarray(picture), picture.mode)
+        elif 'A' in picture.mode:                                                      # painted on a transparent layer
+            layers = np.asarray(picture.convert('LA')).astype(np.float32)
+            values = layers[..., 0] * layers[..., 1] / 255
+        else:
+            values = np.asarray(picture.convert('L'))
+    if values.ndim != 2 or 0 in values.shape:
+        raise ValueError(f'mask has shape {list(values.shape)}: expected [{height},{width}]')
+    values = values.astype(np.float32)
+    if not np.isfinite(values).all() or values.min() < 0 or values.max() > 255:
+        raise ValueError(f'mask has values from {values.min():.4g} to {values.max():.4g}: expected 0 to 1, or 0 to 255')
+    if values.max() > 1:
+        values = values / 255
+    h, w = values.shape
+    if (h, w) != (height, width):
+        if abs(w * height - h * width) > max(height, width):                           # more than a pixel of rounding
+            raise ValueError(f'mask is {w} x {h} px, the picture {width} x {height} px: expected the same size, or the same aspect')
+        tensor = torch.from_numpy(np.ascontiguousarray(values))[None, None]
+        values = F.interpolate(tensor, size=(height, width), mode='bilinear', align_corners=False, antialias=True)[0, 0].numpy().clip(0, 1)
+        notes.append(f'the mask of {w} x {h} px was brought to {width} x {height} px')
+    return values

@@ -1,0 +1,1 @@
+"""The training engine: executes Updates, owns optimisers, EMA, state, logs and launch."""

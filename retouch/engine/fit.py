@@ -1,0 +1,176 @@
+"""The loop: batches in, iterations, logs, samples, whole states, and a way out that loses nothing."""
+from __future__ import annotations
+
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal, Protocol
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from retouch.config import Config
+from retouch.engine.logs import MaskMonitor, Meter, append_jsonl, cut_jsonl, save_grid
+from retouch.engine.state import save_state
+from retouch.engine.trainer import Trainer
+
+
+class TrainConfig(Config):
+    """How long, how much at once, how often to look."""
+
+    iterations: int
+    """Length of the run; schedules are fractions of it."""
+    batch_size: int = 16
+    """Pictures per process and iteration."""
+    ema: float | None = None
+    """Decay of the weight average that is saved as the model; None saves the live weights, as the papers do."""
+    precision: Literal['32-true', 'bf16-mixed'] = '32-true'
+    threads: int | None = None
+    """CPU threads; None leaves torch's choice."""
+    log_every: int = 50
+    sample_every: int = 500
+    save_every: int = 1000
+
+
+class BatchSource(Protocol):
+    """Anything that makes the batch of an iteration: a pure function of (iteration, iterations)."""
+
+    def batch(self, iteration: int, iterations: int) -> Any: ...
+
+
+class Interrupt:
+    """Turns SIGINT and SIGTERM into a request to save and stop; a second signal acts as usual."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupt:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self.before[number] = signal.signal(number, self.note)
+            except ValueError:                                   # not the main thread: signals stay as they are
+                break
+        return self
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
+        for n, handler in self.before.items():
+            signal.signal(n, handler)
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+
+def fit(trainer: Trainer, source: BatchSource, config: TrainConfig, out: Path, export: Callable[[Path, dict[str, Tensor], int], None],
+        stop_after: int | None = None, show: bool = True) -> Literal['finished', 'stopped', 'interrupted']:
+    """Trains to config.iterations (or stop_after), saving the whole state on the way and on every regular exit.
+
+    Args:
+        trainer: fresh or restored.
+        source: batches.
+        config: the run's `train` section.
+        out: run directory; log.jsonl, samples/, state/ and model/ go there.
+        export: (folder, weights, iteration) -> writes a model directory.
+        stop_after: save and stop after this iteration, as Ctrl-C would.
+        show: progress on stderr (first process only).
+
+    Raises:
+        FloatingPointError: a loss or weight is not finite; the last good state is kept.
+        OSError: the disk is full; the last good state is kept.
+    """
+    main = trainer.fabric.global_rank == 0
+    end = min(config.iterations, stop_after if stop_after is not None else config.iterations)
+    if main:
+        out.mkdir(parents=True, exist_ok=True)
+        cut_jsonl(out / 'log.jsonl', trainer.iteration)
+    meter = Meter(config.iterations, trainer.iteration, config.batch_size * trainer.fabric.world_size, show and main)
+    monitor, saved_at = MaskMonitor(), -1
+
+    def log() -> None:
+        trainer.ledger.check_finite()
+        row = trainer.ledger.means()
+        if main and row:
+            append_jsonl(out / 'log.jsonl', {'iteration': trainer.iteration, 'time': round(time.time(), 1), **row})
+            for warning in monitor.look(row):
+                meter.say(warning)
+                with open(out / 'warnings.txt', 'a') as file:
+                    file.write(f'iteration {trainer.iteration}: {warning}\n')
+            meter.advance(trainer.iteration, '  '.join(f'{k} {v:.3g}' for k, v in row.items() if k.endswith('.loss')))
+
+    def save() -> None:
+        nonlocal saved_at
+        if saved_at == trainer.iteration:
+            return
+        trainer.ledger.check_finite()
+        if not trainer.is_finite():
+            raise FloatingPointError(f'a weight is not finite after iteration {trainer.iteration - 1}: the last good state is kept; '
+                                     'lower the learning rate, then continue with --resume auto')
+        if main:
+            save_state(out / 'state', trainer.state_dict())
+            export(out / 'model', trainer.inference_weights(), trainer.iteration)
+        trainer.fabric.barrier()
+        saved_at = trainer.iteration
+
+    with Interrupt() as interrupt:
+        try:
+            while trainer.iteration < end and not _anyone(interrupt.signal is not None, trainer):
+                steps = trainer.train_iteration(source.batch(trainer.iteration, config.iterations))
+                i = trainer.iteration
+                meter.advance(i)
+                if i % config.log_every == 0 or i == config.iterations:
+                    log()
+                if main and i % config.sample_every == 0:
+                    columns = {k: v for s in steps.values() for k, v in s.images.items()}
+                    if columns:
+                        save_grid(out / 'samples' / f'{i:07d}.png', columns)
+                if i % config.save_every == 0:
+                    save()
+            save()
+        finally:
+            meter.close()
+    if trainer.iteration >= config.iterations:
+        return 'finished'
+    return 'interrupted' if interrupt.signal is not None else 'stopped'
+
+
+def _anyone(flag: bool, trainer: Trainer) -> bool:
+    """Whether any process was asked to stop; with several processes they agree every tenth iteration, so that none waits alone."""
+    if trainer.fabric.world_size == 1:
+        return flag
+    if trainer.iteration % 10:
+        return False
+    return bool(trainer.fabric.all_reduce(torch.tensor(float(flag), device=trainer.fabric.device), reduce_op='sum') > 0)  # type: ignore[operator]
+
+
+def measure(trainer: Trainer, source: BatchSource, config: TrainConfig) -> dict[str, float]:
+    """Dry run: a warm-up iteration of every Update, then two timed rounds. Nothing is written.
+
+    Returns:
+        peak_memory_mib (device memory on CUDA, resident memory of the process elsewhere), images_per_s, seconds_per_1000_images, eta_s.
+    """
+    cuda = trainer.fabric.device.type == 'cuda'
+    period = max(u.every for u in trainer.updates)
+
+    def rounds(n: int) -> float:
+        began = time.perf_counter()
+        for _ in range(n * period):
+            trainer.train_iteration(source.batch(trainer.iteration, config.iterations))
+        trainer.ledger.check_finite()                            # reads from the device: all work is done when the clock stops
+        return time.perf_counter() - began
+
+    if cuda:
+        torch.cuda.reset_peak_memory_stats()
+    rounds(1)
+    seconds = rounds(2)
+    images = 2 * period * config.batch_size * trainer.fabric.world_size
+    unit = 1 if sys.platform == 'darwin' else 1024               # ru_maxrss: bytes on macOS, KiB elsewhere
+    peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return {'peak_memory_mib': peak / 2 ** 20, 'images_per_s': images / seconds, 'seconds_per_1000_images': 1000 * seconds / images,
+            'eta_s': seconds / (2 * period) * config.iterations}

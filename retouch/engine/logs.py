@@ -1,0 +1,105 @@
+"""Files first: log.jsonl, sample grids, progress on the terminal, and the mask monitor."""
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
+
+
+def append_jsonl(path: Path, row: dict[str, float]) -> None:
+    """Appends one row."""
+    with open(path, 'a') as file:
+        file.write(json.dumps({k: round(v, 6) if isinstance(v, float) else v for k, v in row.items()}) + '\n')
+
+
+def cut_jsonl(path: Path, iteration: int) -> None:
+    """Drops rows after `iteration`: a resumed run writes them again. A half-written last line is dropped too."""
+    if not path.exists():
+        return
+    rows = []
+    for line in path.read_text().splitlines():
+        try:
+            if json.loads(line)['iteration'] <= iteration:
+                rows.append(line)
+        except (json.JSONDecodeError, KeyError):
+            continue
+    path.write_text(''.join(f'{row}\n' for row in rows))
+
+
+def save_grid(path: Path, columns: dict[str, Tensor], rows: int = 8) -> None:
+    """Writes columns side by side, one sample a row. Images [N,3,H,W] in [-1,1], masks [N,1,H,W] in [0,1]."""
+    strips = []
+    for column in columns.values():
+        column = column[:rows].detach().float().cpu()
+        unit = column.expand(-1, 3, -1, -1) if column.shape[1] == 1 else (column + 1) / 2
+        strips.append(torch.cat(list(unit.clamp(0, 1)), dim=1))              # [3, rows*H, W]
+    grid = (torch.cat(strips, dim=2).permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(grid).save(path)
+
+
+class Meter:
+    """Live progress: a bar with images/s and ETA on a terminal, a line now and then elsewhere. Silent unless `show`."""
+
+    def __init__(self, total: int, start: int, images_per_iteration: int, show: bool) -> None:
+        self.total, self.start, self.images, self.show = total, start, images_per_iteration, show
+        self.began = self.last_line = time.monotonic()
+        self.bar: Progress | None = None
+        if show and sys.stderr.isatty():
+            self.bar = Progress(TextColumn('training'), BarColumn(), MofNCompleteColumn(), TextColumn('{task.fields[speed]}'), TimeElapsedColumn(),
+                                TextColumn('ETA'), TimeRemainingColumn(), TextColumn('{task.fields[note]}'), console=Console(stderr=True))
+            self.bar.start()
+            self.task = self.bar.add_task('train', total=total, completed=start, speed='', note='')
+
+    def advance(self, iteration: int, note: str = '') -> None:
+        """`iteration` iterations are done; `note` is a short summary of the losses (kept when empty)."""
+        if not self.show:
+            return
+        elapsed = max(time.monotonic() - self.began, 1e-9)
+        speed = (iteration - self.start) * self.images / elapsed
+        if self.bar is not None:
+            fields = {'speed': f'{speed:.0f} images/s'} | ({'note': note} if note else {})
+            self.bar.update(self.task, completed=iteration, **fields)        # type: ignore[arg-type]
+        elif note and (time.monotonic() - self.last_line > 15 or iteration == self.total):
+            self.last_line = time.monotonic()
+            eta = (self.total - iteration) * elapsed / max(iteration - self.start, 1)
+            print(f'{iteration}/{self.total}  {speed:.0f} images/s  ETA {eta:.0f} s  {note}', file=sys.stderr, flush=True)
+
+    def say(self, line: str) -> None:
+        """A line above the bar."""
+        if self.show:
+            print(line, file=sys.stderr, flush=True) if self.bar is None else self.bar.console.print(line)
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+
+class MaskMonitor:
+    """Warns once per kind of collapse: area near 0 or 1, or a mask that is constant over the picture, for three log intervals in a row."""
+
+    def __init__(self, patience: int = 3) -> None:
+        self.patience, self.streaks, self.warned = patience, dict.fromkeys(('empty', 'full', 'flat'), 0), set[str]()
+
+    def look(self, row: dict[str, float]) -> list[str]:
+        """row holds '<update>.mask_area' and '<update>.mask_spread' if there is a mask. Returns new warnings."""
+        area = next((v for k, v in row.items() if k.endswith('.mask_area')), None)
+        spread = next((v for k, v in row.items() if k.endswith('.mask_spread')), None)
+        if area is None or spread is None:
+            return []
+        said = []
+        for kind, now in {'empty': area < 0.002, 'full': area > 0.98, 'flat': spread < 0.002 and 0.002 <= area <= 0.98}.items():
+            self.streaks[kind] = self.streaks[kind] + 1 if now else 0
+            if self.streaks[kind] == self.patience and kind not in self.warned:
+                self.warned.add(kind)
+                said.append(f'warning: the mask has collapsed ({kind}: mean area {area:.4f}, spread {spread:.4f}); lower lambda_area if it is '
+                            'empty, raise it if it is full')
+        return said

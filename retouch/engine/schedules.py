@@ -1,0 +1,38 @@
+"""Learning-rate factors as pure functions of (iteration, iterations): nothing to save, nothing to restore."""
+from __future__ import annotations
+
+
+def constant(iteration: int, iterations: int) -> float:
+    """1 throughout."""
+    return 1.0
+
+
+def linear_second_half(iteration: int, iterations: int) -> float:
+    """1 for the first half, then linearly to 0 (StarGAN's paper; AGGAN's multi-domain code)."""
+    return _linear_after(iteration, iterations, 0.5)
+
+
+def linear_last_40(iteration: int, iterations: int) -> float:
+    """1 for the first 60%, then linearly to 0: the small CPU recipes."""
+    return _linear_after(iteration, iterations, 0.6)
+
+
+def stargan_code(iteration: int, iterations: int) -> float:
+    """What yunjey/stargan @ 94dd002 does: every 1000 iterations of the second half, one step of 1/(iterations/2) is taken off.
+
+    The factor at iteration 200,000 of 200,000 is 0.999 (a rate of 9.99e-5): the published decay never happened with default flags.
+    """
+    half = iterations // 2
+    steps = max(0, iteration - half) // 1000
+    return 1.0 - steps / half
+
+
+def cyclegan_linear(iteration: int, iterations: int, epochs: int = 200) -> float:
+    """junyanz's epoch rule 1 - max(0, e + 1 - n)/(n + 1), n = half of `epochs`, with the run cut into `epochs` equal parts. Never exactly 0."""
+    epoch = iteration * epochs // iterations
+    half = epochs // 2
+    return 1.0 - max(0, epoch + 1 - half) / (epochs - half + 1)
+
+
+def _linear_after(iteration: int, iterations: int, start: float) -> float:
+    return min(1.0, max(0.0, (iterations - iteration) / (iterations * (1 - start))))

@@ -1,0 +1,133 @@
+"""Executes Updates: everything a method file must not have to repeat."""
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from retouch.engine.ema import EMA
+from retouch.engine.state import rng_state, set_rng_state
+from retouch.engine.update import Keep, Step, Trainable, Update
+
+
+class Ledger:
+    """Sums of logged scalars, kept on the device; the first non-finite iteration of each is remembered without a host sync."""
+
+    def __init__(self) -> None:
+        self.terms: dict[str, tuple[str, ...]] = {}
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+        self.first_bad: dict[str, Tensor] = {}
+
+    def add(self, update: str, step: Step, iteration: int) -> None:
+        """Notes the loss and logs of one Update."""
+        values = torch.stack([step.loss.detach().float(), *(v.float() for v in step.logs.values())])
+        if update not in self.sums:
+            self.terms[update] = ('loss', *step.logs)
+            self.sums[update] = torch.zeros_like(values)
+            self.counts[update] = 0
+            self.first_bad[update] = torch.full_like(values, -1.0, dtype=torch.float64)
+        self.sums[update] += values
+        self.counts[update] += 1
+        bad, first = ~torch.isfinite(values), self.first_bad[update]
+        self.first_bad[update] = torch.where(bad & (first < 0), float(iteration), first)
+
+    def check_finite(self) -> None:
+        """Raises FloatingPointError naming update, term and iteration of the first value that was not finite (one host sync)."""
+        found = [(first, name, term) for name, firsts in self.first_bad.items()
+                 for first, term in zip(firsts.tolist(), self.terms[name], strict=True) if first >= 0]
+        if found:
+            # a term explains more than the total that contains it
+            iteration, name, term = min(found, key=lambda f: (f[0], f[2] == 'loss'))
+            raise FloatingPointError(f'{name}.{term} is not finite at iteration {int(iteration)}: training stopped before it could spoil the saved '
+                                     'state; lower the learning rate or check the pictures, then continue with --resume auto')
+
+    def means(self) -> dict[str, float]:
+        """'<update>.<term>' -> mean since the last call; resets the sums."""
+        out = {}
+        for name, total in self.sums.items():
+            if self.counts[name]:
+                out |= {f'{name}.{term}': value / self.counts[name] for term, value in zip(self.terms[name], total.tolist(), strict=True)}
+                total.zero_()
+                self.counts[name] = 0
+        return out
+
+
+class Trainer:
+    """Owns optimisers, gradient switches, EMA and state. The trainable owns the mathematics."""
+
+    def __init__(self, trainable: Trainable, fabric: Fabric, iterations: int, ema: float | None = None) -> None:
+        self.trainable, self.fabric, self.iterations, self.iteration = trainable, fabric, iterations, 0
+        self.module: nn.Module = trainable                                   # type: ignore[assignment]
+        self.module.to(fabric.device).train()
+        self.updates = trainable.updates()
+        self.optimisers = {u.name: u.optimiser([p for n in u.nets for p in trainable.nets[n].parameters()]) for u in self.updates}
+        self.base_lr = {name: [g['lr'] for g in o.param_groups] for name, o in self.optimisers.items()}
+        self.ema = EMA(trainable.nets, trainable.inference_nets, ema) if ema else None
+        self.ledger = Ledger()
+        trainable.nets.requires_grad_(False)
+
+    def train_iteration(self, batch: Any) -> dict[str, Step]:
+        """Runs every Update that is due, in order. Returns their Steps by name."""
+        done: dict[str, Step] = {}
+        kept: Keep = {}
+        for update in self.updates:
+            if not update.runs_at(self.iteration):
+                continue
+            optimiser = self.optimisers[update.name]
+            for group, base in zip(optimiser.param_groups, self.base_lr[update.name], strict=True):
+                group['lr'] = base * update.schedule(self.iteration, self.iterations)
+            for net in update.nets:
+                self.trainable.nets[net].requires_grad_(True)
+            optimiser.zero_grad(set_to_none=True)
+            with self.fabric.autocast():
+                step = update.step(batch, kept)
+            step.loss.backward()
+            self.average_gradients(update)
+            optimiser.step()
+            for net in update.nets:
+                self.trainable.nets[net].requires_grad_(False)
+            self.ledger.add(update.name, step, self.iteration)
+            kept |= step.keep
+            done[update.name] = step
+        self.iteration += 1
+        if self.ema:
+            self.ema.update(self.iteration)
+        return done
+
+    def average_gradients(self, update: Update) -> None:
+        """One flat all-reduce over the Update's own parameters; a parameter without a gradient counts as zero."""
+        if self.fabric.world_size == 1:
+            return
+        parameters = [p for n in update.nets for p in self.trainable.nets[n].parameters()]
+        flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters])
+        flat = self.fabric.all_reduce(flat, reduce_op='mean')                # type: ignore[assignment]
+        for p, g in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+            p.grad = g.view_as(p)
+
+    def inference_weights(self) -> dict[str, Tensor]:
+        """What a model directory holds: EMA weights if there are any, else the live ones. '<net>.<key>' -> tensor."""
+        if self.ema:
+            return self.ema.weights
+        return {f'{n}.{k}': v for n in self.trainable.inference_nets for k, v in self.trainable.nets[n].state_dict().items()}
+
+    def is_finite(self) -> bool:
+        """Whether every weight and buffer is finite (one host sync)."""
+        return all(bool(torch.isfinite(v).all()) for v in self.module.state_dict().values() if v.is_floating_point())
+
+    def state_dict(self) -> dict[str, Any]:
+        """ALL of the state. A resumed run equals an uninterrupted one, bit for bit on CPU."""
+        return {'iteration': self.iteration, 'trainable': self.module.state_dict(), 'ema': self.ema.state_dict() if self.ema else None,
+                'optimisers': {k: o.state_dict() for k, o in self.optimisers.items()}, 'rng': rng_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what `state_dict` returned."""
+        self.iteration = state['iteration']
+        self.module.load_state_dict(state['trainable'])
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state['optimisers'][name])
+        if self.ema:
+            self.ema.load_state_dict(state['ema'])
+        set_rng_state(state['rng'])

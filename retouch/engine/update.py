@@ -1,0 +1,95 @@
+"""The contract between a method and the engine: the step returns, the engine acts."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from retouch.data.batches import DataSpec
+
+Keep = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one loss function hands back to the engine."""
+
+    loss: Tensor                                             # [] scalar, minimised
+    logs: dict[str, Tensor] = field(default_factory=dict)    # [] detached, named as in the paper
+    images: dict[str, Tensor] = field(default_factory=dict)  # [N,1|3,H,W] detached; columns of the sample grid
+    keep: Keep = field(default_factory=dict)                 # what a later Update of the same iteration may reuse
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One optimiser step as data: which networks learn, from which loss, how often, by which rule."""
+
+    name: str                                                # optimiser key, e.g. 'D'
+    nets: tuple[str, ...]                                    # keys into trainable.nets; all others rest frozen
+    step: Callable[[Any, Keep], Step]                        # a bound method: (batch, kept) -> Step
+    optimiser: Callable[[Iterable[nn.Parameter]], Optimizer]
+    schedule: Callable[[int, int], float]                    # (iteration, iterations) -> factor on the learning rate
+    every: int = 1                                           # runs in iterations every-1, 2*every-1, ...
+
+    def runs_at(self, iteration: int) -> bool:
+        """Whether this Update runs in the given 0-based iteration."""
+        return (iteration + 1) % self.every == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """What a method makes of a request: the picture, where it was allowed to change, and explanations."""
+
+    image: Tensor                                            # [N,3,H,W] in [-1,1]
+    mask: Tensor | None = None                               # [N,1,H,W] in [0,1], 1 = may change; None: the system has no edit mask
+    extras: dict[str, Tensor] = field(default_factory=dict)  # e.g. content, an explaining Grad-CAM; never composited
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeRequest:
+    """Change attributes: from what the picture shows to what is wanted."""
+
+    image: Tensor                                            # [N,3,H,W] in [-1,1]
+    source: Tensor                                           # [N,K] in {0,1}
+    target: Tensor                                           # [N,K] in {0,1}
+
+
+@dataclass(frozen=True, slots=True)
+class DomainRequest:
+    """Change the domain of a whole picture."""
+
+    image: Tensor                                            # [N,3,H,W] in [-1,1]
+    to: str                                                  # a name in the model's DataSpec.domains
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """Anything the engine can train: a translation method, a classifier, a parser."""
+
+    id: ClassVar[str]
+    kind: ClassVar[str]                                      # batch kind: 'attributes' | 'domains' | 'pairs'
+    nets: nn.ModuleDict
+    inference_nets: tuple[str, ...]                          # what a model directory holds (and EMA follows)
+    data: DataSpec
+    config: Any
+
+    def updates(self) -> tuple[Update, ...]:
+        """The Updates of one iteration, in order."""
+        ...
+
+    @classmethod
+    def tiny(cls) -> Trainable:
+        """The smallest legal form, for tests."""
+        ...
+
+
+@runtime_checkable
+class Method(Trainable, Protocol):
+    """A Trainable that translates pictures."""
+
+    def translate(self, request: Any) -> Translation:
+        """Answer an AttributeRequest or DomainRequest."""
+        ...

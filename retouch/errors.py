@@ -1,0 +1,30 @@
+"""Errors a user can act on: one line with the value, what was expected and the fix."""
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from pydantic import ValidationError
+
+
+def unknown(kind: str, value: str, names: Iterable[str]) -> ValueError:
+    """An unknown name, with the nearest valid one first. Returns (does not raise) the ValueError."""
+    names = list(names)
+    lower = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(value.lower(), list(lower), n=1, cutoff=0.4)
+    hint = f'did you mean {lower[near[0]]!r}? ' if near else ''
+    shown = ', '.join(names[:20]) + (', …' if len(names) > 20 else '')
+    return ValueError(f'unknown {kind} {value!r}: {hint}expected one of: {shown}')
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error on one line; pydantic's many-line report becomes `field: problem` clauses."""
+    if isinstance(error, ValidationError):
+        parts = []
+        for e in error.errors():
+            where = '.'.join(str(part) for part in e['loc'])
+            message = e['msg'].removeprefix('Value error, ')
+            shown = '' if e['type'] == 'extra_forbidden' or 'input' not in e else f' (got {e["input"]!r:.60})'
+            parts.append(f'{where}: {message}{shown}' if where else message)
+        return '; '.join(parts)
+    return ' '.join(str(error).split()) or type(error).__name__

@@ -1,0 +1,1 @@
+"""Where a mask comes from. The mechanisms share a data type (Mask), not a call signature."""

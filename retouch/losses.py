@@ -1,0 +1,56 @@
+"""Pure functions of tensors. Every reduction is in the name or in the first line of the docstring."""
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def bce_sum_over_attributes(logits: Tensor, labels: Tensor) -> Tensor:
+    """Binary cross-entropy with logits: sum over K attributes, mean over N. logits, labels [N,K]. Source: yunjey/stargan @ 94dd002."""
+    return F.binary_cross_entropy_with_logits(logits.float(), labels, reduction='sum') / logits.shape[0]
+
+
+def bce_mean(logits: Tensor, labels: Tensor) -> Tensor:
+    """Binary cross-entropy with logits: mean over N and K. logits, labels [N,K]."""
+    return F.binary_cross_entropy_with_logits(logits.float(), labels)
+
+
+def cross_entropy_of_one_hot(logits: Tensor, labels: Tensor) -> Tensor:
+    """Softmax cross-entropy, mean over N. logits [N,K], labels [N,K] one-hot. Source: yunjey/stargan @ 94dd002 (RaFD)."""
+    return F.cross_entropy(logits.float(), labels.argmax(1))
+
+
+def l1_mean(a: Tensor, b: Tensor) -> Tensor:
+    """Mean absolute difference over all elements. a, b of one shape."""
+    return F.l1_loss(a.float(), b.float())
+
+
+def mse_to_constant(score: Tensor, target: float) -> Tensor:
+    """LSGAN term: mean squared distance of every score (batch and patches) to a constant."""
+    return ((score.float() - target) ** 2).mean()
+
+
+def gradient_penalty_of(gradient: Tensor) -> Tensor:
+    """WGAN-GP: mean over N of (||g||_2 - 1)^2, the norm over C,H,W. gradient [N,C,H,W].
+
+    The norm is safe at exactly zero, where sqrt(sum of squares) has a NaN gradient.
+    """
+    return ((torch.linalg.vector_norm(gradient.float().flatten(1), dim=1) - 1) ** 2).mean()
+
+
+def gradient_penalty(score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor:
+    """WGAN-GP between real and fake by double backward, in float32.
+
+    Args:
+        score: critic, [N,3,H,W] -> [N,...]; the gradient is of the SUM of all its scores (yunjey/stargan @ 94dd002).
+        real: [N,3,H,W].
+        fake: [N,3,H,W], detached here.
+        alpha: [N,1,1,1] uniform draws; x_hat = alpha * real + (1 - alpha) * fake.
+    """
+    with torch.autocast(real.device.type, enabled=False):
+        x_hat = torch.lerp(fake.detach().float(), real.float(), alpha).requires_grad_()
+        g, = torch.autograd.grad(score(x_hat).sum(), x_hat, create_graph=True)
+        return gradient_penalty_of(g)

@@ -1,0 +1,28 @@
+"""The systems, by id. Packages outside this one join through the entry-point group `retouch.methods`."""
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import Any
+
+from retouch.errors import unknown
+from retouch.methods.aggan_multi import AGGANMulti
+from retouch.methods.classifier import AttributeClassifier
+from retouch.methods.cyclegan import CycleGAN
+from retouch.methods.stargan import StarGAN
+
+METHODS: dict[str, Any] = {
+    'stargan': StarGAN,
+    'aggan_multi': AGGANMulti,
+    'cyclegan': CycleGAN,
+    'classifier': AttributeClassifier,
+}
+
+
+def find_method(name: str) -> Any:
+    """The class of a method id, from this package or from an installed one. Raises ValueError naming the nearest id."""
+    if name in METHODS:
+        return METHODS[name]
+    outside = {e.name: e for e in entry_points(group='retouch.methods')}
+    if name in outside:
+        return outside[name].load()
+    raise unknown('method', name, [*METHODS, *outside])

@@ -1,0 +1,150 @@
+"""CycleGAN: two generators between two unpaired domains, held together by cycle consistency.
+
+Paper:      Zhu, Park, Isola, Efros. Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks. ICCV 2017,
+            arXiv:1703.10593.
+Reference:  junyanz/pytorch-CycleGAN-and-pix2pix (BSD): read for layers, reductions, pool and schedule; no code taken.
+Differs:    [D1] calls of one network on several inputs are batched where the inputs exist (3 generator calls for 4, 4 discriminator calls
+            for 6; instance norm is per sample, so equal);
+            [D2] the image pool's draws are keyed by (seed, iteration, sample), its contents are part of the state;
+            [D3] the epoch schedule counts in 1/200ths of the run;
+            [D4] 6 blocks at 128 px and below, 9 above (the authors' rule); D has fewer layers below 64 px.
+Shapes:     N batch, H W image. x of domain A, y of domain B in [-1,1]; G: A -> B, F: B -> A; D_A, D_B patch scores [N,1,h,w].
+
+Generator step                                                   Discriminator step (fakes from the generator step, through a pool of 50)
+  (1) L_gan = E[(D_B(G(x)) - 1)^2] + E[(D_A(F(y)) - 1)^2]          (4) L_B = (E[(D_B(y) - 1)^2] + E[D_B(pool(G(x)))^2]) / 2
+  (2) L_cyc = mean |F(G(x)) - x| + mean |G(F(y)) - y|              (5) L_A = (E[(D_A(x) - 1)^2] + E[D_A(pool(F(y)))^2]) / 2
+  (3) L_idt = mean |G(y) - y| + mean |F(x) - x|
+  L_G = (1) + lambda_cyc (2) + lambda_cyc lambda_idt (3)           L_D = (4) + (5)
+"""
+from __future__ import annotations
+
+from functools import partial
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from retouch.config import Config as BaseConfig
+from retouch.data.batches import DataSpec, DomainBatch, Moment
+from retouch.engine import schedules
+from retouch.engine.update import DomainRequest, Keep, Step, Translation, Update
+from retouch.errors import unknown
+from retouch.losses import l1_mean, mse_to_constant
+from retouch.networks.cyclegan import PatchDiscriminator, ResNetGenerator, init_normal
+
+SCHEDULES = {'cyclegan_linear': schedules.cyclegan_linear, 'linear_last_40': schedules.linear_last_40}
+
+
+class Config(BaseConfig):
+    """Defaults are the authors' (256 px)."""
+
+    id: Literal['cyclegan'] = 'cyclegan'
+    width_g: int = 64
+    blocks: int | None = None
+    """Residual blocks; None: 9 above 128 px, 6 up to 128 px."""
+    width_d: int = 64
+    layers_d: int | None = None
+    """Strided layers of D; None: 3 from 64 px, 2 below."""
+    lambda_cyc: float = 10.0
+    lambda_idt: float = 0.0
+    """Weight of (3) relative to lambda_cyc; the authors use 0.5 for photo enhancement and paintings, 0 elsewhere in the paper."""
+    pool: int = 50
+    lr: float = 2e-4
+    beta1: float = 0.5
+    beta2: float = 0.999
+    schedule: Literal['cyclegan_linear', 'linear_last_40'] = 'cyclegan_linear'
+
+
+class ImagePool(nn.Module):
+    """The last pictures a generator made: [N,3,H,W] in, [N,3,H,W] out, each new one or, with probability 1/2, a stored one it replaces."""
+
+    def __init__(self, size: int, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.size = size
+        self.register_buffer('images', torch.zeros(size, *shape))
+        self.register_buffer('filled', torch.zeros((), dtype=torch.long))
+        self.stored = 0                                         # mirror of `filled` on the host, so that the loop never waits for the device
+
+    def exchange(self, new: Tensor, moment: Moment, name: str) -> Tensor:
+        """new [N,3,H,W] detached; draws keyed by moment and name."""
+        if not self.size:
+            return new
+        draws, out = moment.uniform(f'pool_{name}', 2).tolist(), []
+        for image, (keep, where) in zip(new, draws, strict=True):
+            if self.stored < self.size:
+                self.images[self.stored] = image
+                self.stored += 1
+                self.filled += 1
+                out.append(image)
+            elif keep > 0.5:
+                slot = int(where * self.size)
+                out.append(self.images[slot].clone())
+                self.images[slot] = image
+            else:
+                out.append(image)
+        return torch.stack(out)
+
+    def _load_from_state_dict(self, *args: object, **kwargs: object) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self.stored = int(self.filled)
+
+
+class CycleGAN(nn.Module):
+    """Unpaired translation of whole pictures; no mask."""
+
+    id: ClassVar[str] = 'cyclegan'
+    kind: ClassVar[str] = 'domains'
+    Config: ClassVar[type[Config]] = Config
+    inference_nets: ClassVar[tuple[str, ...]] = ('G', 'F')
+
+    def __init__(self, config: Config, data: DataSpec) -> None:
+        super().__init__()
+        self.config, self.data = config, data
+        blocks = config.blocks if config.blocks is not None else (9 if data.size > 128 else 6)
+        layers = config.layers_d if config.layers_d is not None else (3 if data.size >= 64 else 2)
+        self.nets = nn.ModuleDict({
+            'G': init_normal(ResNetGenerator(width=config.width_g, blocks=blocks)), 'F': init_normal(ResNetGenerator(width=config.width_g, blocks=blocks)),
+            'D_A': init_normal(PatchDiscriminator(3, config.width_d, layers)), 'D_B': init_normal(PatchDiscriminator(3, config.width_d, layers))})
+        shape = (3, data.size, data.size)
+        self.pools = nn.ModuleDict({'A': ImagePool(config.pool, shape), 'B': ImagePool(config.pool, shape)})
+
+    @classmethod
+    def tiny(cls) -> CycleGAN:
+        """The smallest legal form."""
+        return cls(Config(width_g=4, blocks=1, width_d=4, layers_d=1, pool=3), DataSpec(size=16, domains=('A', 'B')))
+
+    def updates(self) -> tuple[Update, ...]:
+        c = self.config
+        adam, schedule = partial(Adam, lr=c.lr, betas=(c.beta1, c.beta2)), SCHEDULES[c.schedule]
+        return (Update('G', ('G', 'F'), self.generator_step, adam, schedule),
+                Update('D', ('D_A', 'D_B'), self.discriminator_step, adam, schedule))
+
+    def generator_step(self, batch: DomainBatch, kept: Keep) -> Step:
+        c, n, x, y = self.config, self.nets, batch.image_a, batch.image_b
+        idt, N = c.lambda_cyc * c.lambda_idt, len(x)
+        f_out = n['F'](torch.cat([y, x]) if idt else y)
+        fake_a = f_out[:N]
+        g_out = n['G'](torch.cat([x, fake_a, y] if idt else [x, fake_a]))
+        fake_b, rec_b = g_out[:N], g_out[N:2 * N]
+        loss_gan = mse_to_constant(n['D_B'](fake_b), 1.0) + mse_to_constant(n['D_A'](fake_a), 1.0)      # (1)
+        loss_cyc = l1_mean(n['F'](fake_b), x) + l1_mean(rec_b, y)                                       # (2)
+        loss_idt = l1_mean(g_out[2 * N:], y) + l1_mean(f_out[N:], x) if idt else torch.zeros_like(loss_cyc)  # (3)
+        return Step(loss_gan + c.lambda_cyc * loss_cyc + idt * loss_idt,
+                    {'gan': loss_gan.detach(), 'cyc': loss_cyc.detach(), 'idt': loss_idt.detach()},
+                    {'input': x, 'edit': fake_b.detach(), 'input_b': y, 'edit_b': fake_a.detach()},
+                    {'fake_a': fake_a.detach(), 'fake_b': fake_b.detach()})
+
+    def discriminator_step(self, batch: DomainBatch, kept: Keep) -> Step:
+        n, x, y, m = self.nets, batch.image_a, batch.image_b, batch.moment
+        real_b, fake_b = n['D_B'](torch.cat([y, self.pools['B'].exchange(kept['fake_b'], m, 'B')])).chunk(2)
+        real_a, fake_a = n['D_A'](torch.cat([x, self.pools['A'].exchange(kept['fake_a'], m, 'A')])).chunk(2)
+        loss_b = 0.5 * (mse_to_constant(real_b, 1.0) + mse_to_constant(fake_b, 0.0))                    # (4)
+        loss_a = 0.5 * (mse_to_constant(real_a, 1.0) + mse_to_constant(fake_a, 0.0))                    # (5)
+        return Step(loss_b + loss_a, {'B': loss_b.detach(), 'A': loss_a.detach()})
+
+    def translate(self, request: DomainRequest) -> Translation:
+        """Brings [N,3,H,W] to domain `request.to`; no edit mask."""
+        if request.to not in self.data.domains:
+            raise unknown('domain', request.to, self.data.domains)
+        return Translation(self.nets['G' if request.to == self.data.domains[1] else 'F'](request.image).float())

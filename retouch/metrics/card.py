@@ -1,0 +1,217 @@
+"""The metric card: what was measured, on what, by whom, and how surely. `card.json`; `retouch evaluate --json` prints it."""
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pydantic import ValidationError
+
+from retouch.config import Config
+from retouch.errors import one_line
+from retouch.metrics import bootstrap
+from retouch.metrics.bootstrap import Tally
+from retouch.model import write_atomically
+
+
+class About(NamedTuple):
+    """How to read a measure."""
+
+    unit: str
+    better: Literal['higher', 'lower', 'neither']
+    text: str
+
+
+MEASURES: dict[str, About] = {
+    'edit_accuracy': About('share', 'higher', 'edits that the judge reads as asked; mean over attributes'),
+    'leakage': About('share', 'lower', 'attributes nobody asked about that read otherwise than in the true result; mean over attributes'),
+    'psnr_outside': About('dB', 'higher', 'output against input outside the true region; squared error pooled over all pictures'),
+    'psnr_outside_per_image': About('dB', 'higher', 'the same for every picture, then the mean (pictures without any error left out)'),
+    'psnr_inside': About('dB', 'higher', 'output against the true result inside the true region; pooled'),
+    'psnr_inside_per_image': About('dB', 'higher', 'the same for every picture, then the mean'),
+    'psnr_truth': About('dB', 'higher', 'output against the true result, whole frame; pooled'),
+    'psnr_truth_per_image': About('dB', 'higher', 'the same for every picture, then the mean'),
+    'mse_truth': About('squared 8-bit levels', 'lower', 'output against the true result, whole frame; pooled'),
+    'psnr_whole': About('dB', 'neither', 'output against input, whole frame; pooled: how much was changed, not how well'),
+    'ssim_outside': About('', 'higher', 'structural similarity of output and input, averaged outside the true region'),
+    'mask_iou': About('', 'higher', 'mask > 0.5 against the true region, pictures with a region'),
+    'mask_area': About('share', 'neither', 'mean mask value: the share of the frame that may change'),
+    'pointing_game': About('share', 'higher', 'masks whose maximum lies in the true region'),
+    'untouched': About('share', 'higher', 'pixels that are byte-identical to the input'),
+    'untouched_outside_mask': About('share', 'higher', 'pixels with mask <= 0.5 that are byte-identical to the input'),
+    'fid': About('', 'lower', 'Frechet distance between held-out pictures and edits of all attributes'),
+    'kid': About('', 'lower', 'kernel distance (unbiased) between held-out pictures and edits of all attributes'),
+    'inception_score': About('', 'higher', 'Inception score of the edits'),
+    'precision': About('share', 'higher', 'edits that lie among held-out pictures'),
+    'recall': About('share', 'higher', 'held-out pictures that lie among edits'),
+    'accuracy': About('share', 'higher', 'labels that the classifier reads right; mean over attributes'),
+}
+
+
+def about(name: str) -> About:
+    """How to read a measure; a proxy `fid[extractor]` reads as `fid`, with the extractor named."""
+    base, _, extractor = name.partition('[')
+    found = MEASURES.get(base, About('', 'neither', ''))
+    return found._replace(text=f'{found.text}; features of {extractor[:-1]}') if extractor else found
+
+
+class Measure(Config):
+    """A value and its 95 % bootstrap interval; null where it is infinite, undefined or not estimated."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    unit: str = ''
+    per_attribute: dict[str, float | None] | None = None
+
+
+class CardData(Config):
+    """What was scored on."""
+
+    source: str
+    """'toyfaces' or a folder."""
+    hash: str
+    """Of the drawing code, or of a folder's pictures and labels."""
+    size: int
+    """Side in pixels at which pictures were compared."""
+    attributes: tuple[str, ...]
+    """Edited attributes, or read ones for a classifier."""
+    rule: str | None = None
+    """Label rule that turned an edit into a target."""
+    first_index: int | None = None
+    """Index of the first drawn face."""
+    region_area: dict[str, float] | None = None
+    """Mean share of the frame that the true edit changes, by attribute."""
+    count: dict[str, int] | None = None
+    """Pictures edited, by attribute."""
+
+
+class Checkpoint(Config):
+    """Which weights were scored: always the last ones, never the best on the test."""
+
+    rule: str
+    name: str | None = None
+    sha256: str | None = None
+    iteration: int | None = None
+
+
+class LeakageMatrix(Config):
+    """How often an attribute's reading differs from that of the true result; the edited one's own entry is its error."""
+
+    edited: tuple[str, ...]
+    judged: tuple[str, ...]
+    values: tuple[tuple[float | None, ...], ...]
+    """[edited, judged]"""
+
+
+class JudgeFacts(Config):
+    """The classifier whose readings stand in the card."""
+
+    sha256: str
+    mean_accuracy: float | None = None
+    per_attribute: dict[str, float | None] | None = None
+    n: int | None = None
+
+
+class Card(Config):
+    """One evaluation."""
+
+    protocol: str
+    data: CardData
+    n: int
+    """Identities (drawn faces) or pictures."""
+    seed: int
+    checkpoint: Checkpoint
+    hardware: str
+    versions: dict[str, str]
+    command: str = ''
+    measures: dict[str, Measure]
+    references: dict[str, dict[str, Measure]] = {}
+    """The same measures of 'copy' (output = input), 'truth' (output = true result) and, if given, 'untrained'."""
+    leakage_matrix: LeakageMatrix | None = None
+    judge: JudgeFacts | None = None
+
+    def write(self, path: str | Path) -> None:
+        """Writes card.json atomically."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(Path(path), (json.dumps(self.model_dump(mode='json'), indent=2, allow_nan=False) + '\n').encode())
+
+    @classmethod
+    def read(cls, path: str | Path) -> Card:
+        """Reads card.json. Raises ValueError if it is missing or not a card."""
+        try:
+            return cls.model_validate_json(Path(path).read_bytes())
+        except OSError as error:
+            raise ValueError(f'{path} cannot be read ({error.strerror}): expected a metric card; `retouch evaluate` writes one') from error
+        except ValidationError as error:
+            raise ValueError(f'{path} is no metric card ({one_line(error)}); write it again with `retouch evaluate`') from error
+
+
+def tally_to_measure(name: str, tally: Tally, attributes: tuple[str, ...], seed: int = 0) -> Measure:
+    """Value, interval and value per attribute of one measure. `name` decides the unit."""
+    low, high = bootstrap.tally_to_interval(tally, seed)
+    per_attribute = dict(zip(attributes, bootstrap.tally_to_values(tally), strict=True))
+    return Measure(value=bootstrap.tally_to_value(tally), low=low, high=high, unit=about(name).unit, per_attribute=per_attribute)
+
+
+class Comparison(Config):
+    """Models beside each other, with the reference rows of the first card."""
+
+    measures: tuple[str, ...]
+    rows: dict[str, dict[str, Measure]]
+
+    def cells(self) -> tuple[list[str], list[list[str]]]:
+        """Header and rows as text: name, then `value [low, high]` for every measure."""
+        return (['model', *self.measures],
+                [[name, *(measure_to_text(row.get(m)) for m in self.measures)] for name, row in self.rows.items()])
+
+    def markdown(self) -> str:
+        """The table as GitHub markdown."""
+        header, rows = self.cells()
+        return '\n'.join(f'| {" | ".join(line)} |' for line in (header, ['---'] + ['---:'] * len(self.measures), *rows)) + '\n'
+
+
+def number(value: float | None) -> str:
+    """A number at three or four significant digits."""
+    if value is None:
+        return '–'
+    return f'{value:.4g}' if abs(value) < 1 else f'{value:.2f}' if abs(value) < 1000 else f'{value:.0f}'
+
+
+def measure_to_text(measure: Measure | None) -> str:
+    """`value [low, high]`, or a dash."""
+    if measure is None or measure.value is None:
+        return '–'
+    interval = '' if measure.low is None and measure.high is None else f' [{number(measure.low)}, {number(measure.high)}]'
+    return number(measure.value) + interval
+
+
+def compare(cards: Mapping[str, Card]) -> Comparison:
+    """One table from cards of one protocol.
+
+    Args:
+        cards: name -> card, in the order of the rows.
+
+    Raises:
+        ValueError: no card, or cards that differ in protocol, data, n, seed, judge or attributes, with both values.
+    """
+    if not cards:
+        raise ValueError('no card to compare: expected at least one evaluated model; run `retouch evaluate` first')
+    (first_name, first), *others = cards.items()
+
+    def facts(card: Card) -> dict[str, object]:
+        return {'protocol': card.protocol, 'data source': card.data.source, 'data hash': card.data.hash, 'picture size': card.data.size,
+                'label rule': card.data.rule, 'attributes': list(card.data.attributes), 'n': card.n, 'seed': card.seed,
+                'judge': card.judge.sha256 if card.judge else None}
+
+    expected = facts(first)
+    for name, card in others:
+        for what, value in facts(card).items():
+            if value != expected[what]:
+                raise ValueError(f'{name} has {what} {value}, {first_name} has {expected[what]}: cards compare only under one protocol; '
+                                 'evaluate both the same way')
+    rows = {name: card.measures for name, card in cards.items()}
+    rows |= {name: row for name, row in first.references.items() if name in ('copy', 'truth')}
+    names = dict.fromkeys(measure for row in rows.values() for measure in row)
+    return Comparison(measures=tuple(names), rows=rows)

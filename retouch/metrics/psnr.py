@@ -1,0 +1,70 @@
+"""Squared error and PSNR inside and outside an edit region, on the 8-bit scale that a saved picture has."""
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+PEAK = 255.0
+
+
+class SquaredError(NamedTuple):
+    """Per-image sums over RGB values in squared 8-bit levels, and how many values each sum has; float64 [N]."""
+
+    inside: Tensor
+    inside_count: Tensor
+    outside: Tensor
+    outside_count: Tensor
+
+
+def to_bytes(image: Tensor) -> Tensor:
+    """[N,3,H,W] in [-1,1] -> uint8 as a saved picture has it: clamped, then rounded to the nearest of 256 levels."""
+    return ((image.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+
+def squared_error_inside_outside(output: Tensor, reference: Tensor, region: Tensor) -> SquaredError:
+    """Squared error of two pictures, split by a region.
+
+    Args:
+        output: [N,3,H,W] in [-1,1], or uint8.
+        reference: [N,3,H,W] in [-1,1], or uint8.
+        region: [N,1,H,W] bool; True counts as inside.
+
+    Returns:
+        Sums over RGB and pixels, and the number of values in each (3 a pixel). Nothing is averaged: pooled and per-image PSNR both follow.
+
+    Raises:
+        ValueError: shapes that do not belong together.
+    """
+    if output.shape != reference.shape or tuple(region.shape) != (len(output), 1, *output.shape[2:]):
+        shapes = f'{tuple(output.shape)}, {tuple(reference.shape)} and {tuple(region.shape)}'
+        raise ValueError(f'output, reference and region of shapes {shapes} do not belong together: '
+                         'expected [N,3,H,W], [N,3,H,W] and [N,1,H,W]')
+    a, b = (x if x.dtype == torch.uint8 else to_bytes(x) for x in (output, reference))
+    squared = (a.int() - b.int()).square().sum(1, keepdim=True)                        # [N,1,H,W], exact
+    inside = (squared * region).flatten(1).sum(1).double()
+    count = 3.0 * region.flatten(1).sum(1).double()
+    values = float(output[0].numel()) if len(output) else 0.0
+    return SquaredError(inside, count, squared.flatten(1).sum(1).double() - inside, values - count)
+
+
+def mse_to_psnr(mse: np.ndarray) -> np.ndarray:
+    """Mean squared error in squared 8-bit levels -> dB with peak 255; infinite for 0, NaN for NaN."""
+    with np.errstate(divide='ignore', invalid='ignore'):
+        return 10 * np.log10(PEAK ** 2 / np.asarray(mse, dtype=np.float64))
+
+
+def squared_error_to_psnr(total: Tensor, count: Tensor) -> float | None:
+    """PSNR in dB of one mean squared error over all images. total, count [N]. None where infinite or nothing is compared."""
+    if float(count.sum()) == 0 or float(total.sum()) == 0:
+        return None
+    return float(mse_to_psnr(np.asarray(float(total.sum()) / float(count.sum()))))
+
+
+def squared_error_to_psnr_per_image(total: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+    """PSNR of every image in dB [N], and which of them are finite (bool [N]; the others hold 0 and are left out of a mean)."""
+    finite = (total > 0) & (count > 0)
+    mse = torch.where(finite, total, PEAK ** 2) / torch.where(finite, count, 1)
+    return torch.where(finite, 10 * (PEAK ** 2 / mse).log10(), 0.0), finite

@@ -1,0 +1,141 @@
+"""One pass over edits: translate, compare, let the judge read, keep sums only."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from retouch.engine.update import Translation
+from retouch.guidance.mask import check_mask
+from retouch.metrics import accuracy, masks, psnr, ssim
+from retouch.metrics.bootstrap import Tally, mean_over_attributes, pooled, pooled_psnr
+from retouch.metrics.judge import Judge
+
+REDUCE = {'edit_accuracy': mean_over_attributes, 'leakage': mean_over_attributes, 'psnr_outside': pooled_psnr, 'psnr_inside': pooled_psnr,
+          'psnr_truth': pooled_psnr, 'psnr_whole': pooled_psnr}
+WITH_TRUTH = ('edit_accuracy', 'leakage', 'psnr_outside', 'psnr_outside_per_image', 'psnr_inside', 'psnr_inside_per_image', 'psnr_truth',
+              'psnr_truth_per_image', 'mse_truth', 'ssim_outside', 'mask_iou', 'mask_area', 'pointing_game')
+WITHOUT_TRUTH = ('edit_accuracy', 'leakage', 'psnr_whole', 'untouched', 'untouched_outside_mask', 'mask_area')
+
+
+@dataclass(frozen=True)
+class Task:
+    """One kind of edit, asked of M of the n pictures."""
+
+    name: str                                        # row of the card: an attribute or a direction
+    column: int                                      # the edited attribute among the judge's
+    rows: np.ndarray                                 # int64 [M] which pictures
+    wanted: Tensor                                   # bool [M,J] labels after the edit, in the judge's columns
+    request: Callable[[Tensor, slice], Any]          # (x [b,3,S,S], which of the M) -> what the method translates
+    truth: np.ndarray | None = None                  # uint8 [M,S,S,3]
+    region: np.ndarray | None = None                 # bool [M,S,S]
+
+
+@dataclass
+class Scores:
+    """What a pass leaves behind."""
+
+    tallies: dict[str, Tally]
+    leakage: list[list[float]]                       # [K,J]
+    features: list[Tensor] = field(default_factory=list)   # K times [M,F], the judge's
+    images: list[Tensor] = field(default_factory=list)     # K times uint8 [M,3,S,S], only if asked for
+
+
+Answer = Callable[[Task, Tensor, slice], Translation]
+Found = dict[str, tuple[Tensor, Tensor | None]]      # measure -> (numerators [b], weights [b] or None for 1)
+
+
+def pictures_to_tensor(images: np.ndarray, device: torch.device | str = 'cpu') -> Tensor:
+    """uint8 [N,S,S,3] -> float32 [N,3,S,S] in [-1,1]."""
+    return torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def score(tasks: list[Task], inputs: np.ndarray, answer: Answer, judge: Judge, expected: list[Tensor], *,
+          device: torch.device | str = 'cpu', batch_size: int = 64, keep_images: bool = False, advance: Callable[[int], None] | None = None) -> Scores:
+    """Scores the answers to all tasks.
+
+    Args:
+        tasks: the K kinds of edits.
+        inputs: uint8 [n,S,S,3].
+        answer: what is scored: (task, x [b,3,S,S], which of the task's M) -> Translation.
+        judge: reads the answers.
+        expected: per task, bool [M,J]: how the judge should read a perfect answer.
+        device: where answers are computed and compared.
+        batch_size: pictures at once.
+        keep_images: keep the answers as bytes, for extractors that look at pictures.
+        advance: called with the number of pictures scored since the last call.
+    """
+    n, names = len(inputs), WITHOUT_TRUTH if any(task.truth is None for task in tasks) else WITH_TRUTH
+    total = {name: np.zeros((len(tasks), n)) for name in names}
+    count = {name: np.zeros((len(tasks), n)) for name in names}
+    scores = Scores({}, [])
+    for k, task in enumerate(tasks):
+        features, images, changed = [], [], []
+        for start in range(0, len(task.rows), batch_size):
+            part = slice(start, min(start + batch_size, len(task.rows)))
+            rows = task.rows[part]
+            x = pictures_to_tensor(inputs[rows], device)
+            with torch.no_grad():
+                out = answer(task, x, part)
+                image = out.image.float().clamp(-1, 1)
+                mask = None if out.mask is None else check_mask(out.mask, x)
+                read, seen = judge.look(psnr.to_bytes(image).float() / 127.5 - 1)
+                changes = accuracy.readings_to_changes(read, expected[k][part])
+                found: Found = {'edit_accuracy': (accuracy.readings_to_edit_accuracy(read, task.wanted[part], task.column), None),
+                                'leakage': (accuracy.changes_to_leakage(changes, task.column), None)}
+                if task.truth is None or task.region is None:
+                    found |= _against_input(image, x, mask)
+                else:
+                    region = torch.from_numpy(task.region[part]).unsqueeze(1).to(device)
+                    found |= _against_truth(image, x, pictures_to_tensor(task.truth[part], device), region, mask)
+            for name, (value, weight) in found.items():
+                total[name][k, rows] = value.double().cpu().numpy()
+                count[name][k, rows] = 1.0 if weight is None else weight.double().cpu().numpy()
+            changed.append(changes)
+            features.append(seen)
+            if keep_images:
+                images.append(psnr.to_bytes(image).cpu())
+            if advance is not None:
+                advance(len(rows))
+        if not features:
+            raise ValueError(f'no picture to edit for {task.name}: expected at least one that lacks it; raise --n')
+        scores.features.append(torch.cat(features))
+        scores.leakage.append(accuracy.changes_to_leakage_row(torch.cat(changed)).tolist())
+        if keep_images:
+            scores.images.append(torch.cat(images))
+    scores.tallies = {name: Tally(total[name], count[name], REDUCE.get(name, pooled)) for name in names}
+    return scores
+
+
+def _against_truth(image: Tensor, x: Tensor, truth: Tensor, region: Tensor, mask: Tensor | None) -> Found:
+    kept = psnr.squared_error_inside_outside(image, x, region)
+    made = psnr.squared_error_inside_outside(image, truth, region)
+    whole, values = made.inside + made.outside, made.inside_count + made.outside_count
+    similar, has_outside = ssim.images_to_ssim_outside(image, x, region)
+    found: Found = {'ssim_outside': (torch.where(has_outside, similar, 0.0), has_outside), 'mse_truth': (whole, values)}
+    for name, error, number in (('psnr_outside', kept.outside, kept.outside_count), ('psnr_inside', made.inside, made.inside_count),
+                                ('psnr_truth', whole, values)):
+        found[name] = (error, number)
+        found[f'{name}_per_image'] = psnr.squared_error_to_psnr_per_image(error, number)
+    if mask is not None:
+        iou, has_region = masks.mask_to_iou(mask, region)
+        hit, _ = masks.mask_to_pointing(mask, region)
+        found |= {'mask_iou': (iou * has_region, has_region), 'pointing_game': (hit * has_region, has_region),
+                  'mask_area': (masks.mask_to_area(mask), None)}
+    return found
+
+
+def _against_input(image: Tensor, x: Tensor, mask: Tensor | None) -> Found:
+    nowhere = torch.zeros(len(x), 1, *x.shape[2:], dtype=torch.bool, device=x.device)
+    error = psnr.squared_error_inside_outside(image, x, nowhere)
+    same = (psnr.to_bytes(image) == psnr.to_bytes(x)).all(1, keepdim=True)             # [b,1,S,S]
+    found: Found = {'psnr_whole': (error.outside, error.outside_count), 'untouched': (same.flatten(1).double().mean(1), None)}
+    if mask is not None:
+        outside = mask <= masks.THRESHOLD
+        found |= {'mask_area': (masks.mask_to_area(mask), None),
+                  'untouched_outside_mask': ((same & outside).flatten(1).sum(1), outside.flatten(1).sum(1))}
+    return found

@@ -1,0 +1,110 @@
+"""True results of edits on held-out drawn faces, kept in the cache."""
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from retouch.data import toyfaces
+from retouch.data.labels import LabelRule, flip_targets
+from retouch.data.sets import HELD_OUT, cache_root, drawn
+from retouch.errors import unknown
+from retouch.metrics.drawing import draw_targets
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The edits of one attribute: M of the n faces, those where something was to change."""
+
+    rows: np.ndarray         # int64 [M] which faces
+    targets: np.ndarray      # uint8 [M,15] labels after the edit
+    images: np.ndarray       # uint8 [M,S,S,3] the true results
+    regions: np.ndarray      # bool [M,S,S] where the true result differs from the input by more than 0.1 in [-1,1] units
+
+
+def held_out_faces(n: int, size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """The first n held-out faces: images uint8 [n,S,S,3] and labels uint8 [n,15]."""
+    images, _, labels = drawn(range(HELD_OUT, HELD_OUT + n), size, seed)
+    return images, labels
+
+
+def true_edits(names: tuple[str, ...], images: np.ndarray, labels: np.ndarray, seed: int = 0, rule: LabelRule = 'attgan_tf',
+               progress: Callable[[int, int], None] | None = None) -> dict[str, Truth]:
+    """Edits every held-out face in every named attribute, each by itself: hair colours are switched on, others flip.
+
+    Args:
+        names: attributes to edit.
+        images: uint8 [n,S,S,3] from `held_out_faces`.
+        labels: uint8 [n,15] likewise; the rule works on all 15.
+        seed: which drawn set.
+        rule: label rule.
+        progress: called with (pictures drawn, pictures to draw).
+
+    Returns:
+        name -> Truth. Drawn once, then read from the cache (RETOUCH_CACHE or ~/.cache/retouch).
+
+    Raises:
+        ValueError: an attribute that toyfaces does not draw.
+    """
+    n, size = images.shape[:2]
+    found: dict[str, Truth] = {}
+    targets: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for name in names:
+        if name not in toyfaces.ATTRIBUTES:
+            raise unknown('attribute', name, toyfaces.ATTRIBUTES)
+        target, applies = flip_targets(torch.from_numpy(labels).float(), name, toyfaces.ATTRIBUTES, rule)
+        targets[name] = (target.numpy().astype(np.uint8), applies.numpy())
+        stored = _read(_key(name, n, size, seed, rule))
+        if stored is not None:
+            rows = np.flatnonzero(applies)
+            found[name] = Truth(rows, targets[name][0][rows], stored, _regions(images[rows], stored))
+    missing = [name for name in names if name not in found]
+    if missing:
+        wanted = [[targets[name][0][i] for name in missing if targets[name][1][i]] for i in range(n)]
+        tables = [np.array(rows_of_face, np.uint8).reshape(-1, labels.shape[1]) for rows_of_face in wanted]
+        total = sum(map(len, tables))
+        pictures = draw_targets(list(range(HELD_OUT, HELD_OUT + n)), tables, size, seed,
+                                progress=(lambda done: progress(done, total)) if progress else None)
+        taken = np.zeros(n, np.int64)
+        for name in missing:
+            rows = np.flatnonzero(targets[name][1])
+            result = np.stack([pictures[i][taken[i]] for i in rows]) if len(rows) else np.empty((0, size, size, 3), np.uint8)
+            taken[rows] += 1
+            _write(_key(name, n, size, seed, rule), result)
+            found[name] = Truth(rows, targets[name][0][rows], result, _regions(images[rows], result))
+    return {name: found[name] for name in names}
+
+
+def _regions(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    # toyfaces.counterfactual's definition, without drawing x again
+    return np.abs(x.astype(np.int16) - y.astype(np.int16)).max(axis=3) > toyfaces.REGION_THRESHOLD
+
+
+def _key(name: str, n: int, size: int, seed: int, rule: str) -> str:
+    return hashlib.sha256(f'{toyfaces.drawing_hash()}/{name}/{n}/{size}/{seed}/{rule}'.encode()).hexdigest()[:16]
+
+
+def _read(key: str) -> np.ndarray | None:
+    path = cache_root() / f'truth-{key}.npz'
+    try:
+        with np.load(path) as stored:
+            return stored['images']
+    except FileNotFoundError:
+        return None
+    except Exception:                                            # a damaged cache file is only a cache file
+        path.unlink(missing_ok=True)
+        return None
+
+
+def _write(key: str, images: np.ndarray) -> None:
+    temporary = cache_root() / f'.truth-{key}.{os.getpid()}.npz'
+    try:
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(temporary, images=images)
+        os.replace(temporary, cache_root() / f'truth-{key}.npz')
+    except OSError:
+        temporary.unlink(missing_ok=True)                        # no room for a cache: draw again next time

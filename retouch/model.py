@@ -1,0 +1,132 @@
+"""A model directory: config.json and model.safetensors, self-describing, loaded without flags and without pickle."""
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+import retouch
+from retouch.data.batches import DataSpec
+from retouch.engine.update import Method
+from retouch.errors import unknown
+from retouch.methods import find_method
+
+WEIGHTS, CONFIG = 'model.safetensors', 'config.json'
+ASSETS = Path(__file__).parent / 'assets'
+SHIPPED = {'toyfaces': ASSETS / 'toyfaces', 'judge': ASSETS / 'judge'}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained system ready to use: weights at rest, no gradient, and what config.json says of it."""
+
+    method: Method
+    path: Path
+    weights_sha256: str
+    info: dict[str, Any] = field(default_factory=dict)   # run name, recipe, iteration, seed, ema, data source, versions
+
+    @property
+    def data(self) -> DataSpec:
+        return self.method.data
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.method.nets.parameters()).device
+
+
+def save_model(folder: Path, trainable: Any, weights: dict[str, Tensor], info: dict[str, Any], dtype: torch.dtype | None = None) -> None:
+    """Writes a model directory.
+
+    Args:
+        folder: made if missing.
+        trainable: names the method id, its config and its data.
+        weights: '<net>.<key>' -> tensor, for the nets in `trainable.inference_nets`.
+        info: JSON-able facts about the run.
+        dtype: stored floating type; None keeps float32. float16 halves a shipped file, loading returns float32.
+
+    Raises:
+        OSError: the disk is full or not writable; a previous model in `folder` is left as it was.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    stored = {k: (v.to(dtype) if dtype and v.is_floating_point() else v).detach().cpu().contiguous() for k, v in weights.items()}
+    payload = safetensors.torch.save(stored, metadata={'format': 'pt'})
+    config = {
+        'retouch': retouch.__version__, 'method': trainable.id, 'config': trainable.config.model_dump(mode='json'),
+        'data': trainable.data.model_dump(mode='json'), 'nets': list(trainable.inference_nets),
+        'sha256': hashlib.sha256(payload).hexdigest(), 'info': info,
+    }
+    write_atomically(folder / WEIGHTS, payload)
+    write_atomically(folder / CONFIG, (json.dumps(config, indent=2) + '\n').encode())
+
+
+def write_atomically(path: Path, payload: bytes) -> None:
+    """Writes bytes under a temporary name, syncs, renames: a reader sees the old file or the new one, never half of either."""
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        with open(temporary, 'wb') as file:
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OSError(f'could not write {path} ({error.strerror or error}): free some space or choose another --out; '
+                      'the previous file is untouched') from error
+
+
+def find_model_dir(name: str | Path) -> Path:
+    """The model directory meant by a run directory, a model directory or the name of a shipped model. Raises ValueError."""
+    path = Path(name)
+    for candidate in (path / 'model', path):
+        if (candidate / CONFIG).is_file():
+            return candidate
+    if str(name) in SHIPPED:
+        return SHIPPED[str(name)]
+    if path.exists():
+        raise ValueError(f'{path} holds no model: expected {CONFIG} and {WEIGHTS} in it or in its model/ folder (does its training have a saved state?)')
+    raise unknown('model', str(name), [*SHIPPED, 'a run directory', 'a model directory'])
+
+
+def load_model(name: str | Path, device: torch.device | str = 'cpu') -> Model:
+    """Loads a model for use.
+
+    Args:
+        name: run directory, model directory or shipped name.
+        device: where its weights go.
+
+    Raises:
+        ValueError: nothing there, a truncated or altered file, or tensors that do not fit the named method.
+    """
+    folder = find_model_dir(name)
+    try:
+        config = json.loads((folder / CONFIG).read_text())
+        cls = find_method(config['method'])
+        method = cls(cls.Config.model_validate(config['config']), DataSpec.model_validate(config['data']))
+    except (json.JSONDecodeError, KeyError) as error:
+        raise ValueError(f'{folder / CONFIG} cannot be read ({type(error).__name__}: {error}): expected the file that training wrote; '
+                         'copy the model directory again') from error
+    try:
+        payload = (folder / WEIGHTS).read_bytes()
+        weights = {k: v.float() if v.is_floating_point() else v for k, v in safetensors.torch.load(payload).items()}
+    except (OSError, safetensors.SafetensorError) as error:
+        raise ValueError(f'{folder / WEIGHTS} cannot be read ({error}): expected a whole safetensors file; copy the model directory again') from error
+    expected = {f'{n}.{k}': v for n in config['nets'] for k, v in method.nets[n].state_dict().items()}
+    for key in sorted(expected.keys() | weights.keys()):
+        if key not in weights or key not in expected or weights[key].shape != expected[key].shape:
+            found, want = (tuple(d[key].shape) if key in d else 'nothing' for d in (weights, expected))
+            raise ValueError(f'{folder / WEIGHTS} does not fit {config["method"]}: tensor {key} is {found}, expected {want}; '
+                             f'{CONFIG} and {WEIGHTS} must come from one training')
+    for net in config['nets']:
+        method.nets[net].load_state_dict({k.removeprefix(f'{net}.'): v for k, v in weights.items() if k.startswith(f'{net}.')})
+    for net in set(method.nets) - set(config['nets']):
+        del method.nets[net]
+    method.nets.requires_grad_(False).to(device)
+    return Model(method, folder, hashlib.sha256(payload).hexdigest(), config.get('info', {}))

@@ -1,0 +1,55 @@
+"""CycleGAN's residual generator and the 70x70 patch discriminator.
+
+Layer facts: Zhu et al., ICCV 2017, and junyanz/pytorch-CycleGAN-and-pix2pix (BSD).
+"""
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from retouch.networks.layers import ResidualBlock, instance_norm
+
+
+def init_normal(module: nn.Module, std: float = 0.02) -> nn.Module:
+    """The CycleGAN family's initialisation: convolutions N(0, std), biases 0. Returns the module."""
+    for m in module.modules():
+        if isinstance(m, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(m.weight, 0.0, std)
+            if m.bias is not None:
+                nn.init.zeros_(m.bias)
+    return module
+
+
+class ResNetGenerator(nn.Module):
+    """[N,in,H,W] -> [N,out,H,W] in [-1,1]. H, W divisible by 4. 11,378,179 parameters with 9 blocks, 7,837,699 with 6."""
+
+    def __init__(self, in_channels: int = 3, out_channels: int = 3, width: int = 64, blocks: int = 9) -> None:
+        super().__init__()
+        w = width
+        layers: list[nn.Module] = [nn.Conv2d(in_channels, w, 7, 1, 3, padding_mode='reflect'), instance_norm(w, False), nn.ReLU(inplace=True)]
+        for c in (w, 2 * w):
+            layers += [nn.Conv2d(c, 2 * c, 3, 2, 1), instance_norm(2 * c, False), nn.ReLU(inplace=True)]
+        layers += [ResidualBlock(4 * w, affine=False, bias=True, reflect=True) for _ in range(blocks)]
+        for c in (4 * w, 2 * w):
+            layers += [nn.ConvTranspose2d(c, c // 2, 3, 2, 1, output_padding=1), instance_norm(c // 2, False), nn.ReLU(inplace=True)]
+        layers += [nn.Conv2d(w, out_channels, 7, 1, 3, padding_mode='reflect'), nn.Tanh()]
+        self.main = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.main(x)
+
+
+class PatchDiscriminator(nn.Module):
+    """[N,in,H,W] -> patch scores [N,1,h,w]; at 256 px 30x30 scores with a 70x70 field. 2,764,737 parameters with 3 input channels."""
+
+    def __init__(self, in_channels: int = 3, width: int = 64, layers: int = 3) -> None:
+        super().__init__()
+        channels = [width * min(2 ** i, 8) for i in range(layers + 1)]
+        main: list[nn.Module] = [nn.Conv2d(in_channels, width, 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
+        for i, (a, b) in enumerate(zip(channels, channels[1:], strict=False), 1):
+            stride = 2 if i < layers else 1
+            main += [nn.Conv2d(a, b, 4, stride, 1), instance_norm(b, False), nn.LeakyReLU(0.2, inplace=True)]
+        main.append(nn.Conv2d(channels[-1], 1, 4, 1, 1))
+        self.main = nn.Sequential(*main)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.main(x)

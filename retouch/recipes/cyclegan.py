@@ -1,0 +1,23 @@
+"""CycleGAN's recipes."""
+from __future__ import annotations
+
+from retouch.data.sets import DomainData
+from retouch.engine.fit import TrainConfig
+from retouch.methods.cyclegan import Config
+from retouch.run import Run
+
+
+def paper() -> Run:
+    """The authors' setting: 286 -> 256 px, batch 1, 200 epochs of about 1,335 pictures (horse2zebra)."""
+    return Run(method=Config(), data=DomainData(source='horse2zebra'),
+               train=TrainConfig(iterations=267_000, batch_size=1, log_every=100, sample_every=5000, save_every=5000))
+
+
+def toyfaces() -> Run:
+    """Small: drawn faces at 48 px without and with Eyeglasses, for two CPU cores."""
+    return Run(method=Config(width_g=16, blocks=3, width_d=32, lr=4e-4, schedule='linear_last_40'),
+               data=DomainData(attribute='Eyeglasses', size=48, load_size=None, n=4000),
+               train=TrainConfig(iterations=6000, batch_size=8, ema=0.999, log_every=50, sample_every=500, save_every=1000))
+
+
+ROWS = {'paper': paper, 'toyfaces': toyfaces}

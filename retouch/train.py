@@ -1,0 +1,181 @@
+"""Trains a Run into a run directory: builds the method and its data, hands both to the engine, records what was done."""
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+import retouch
+from retouch.data.sets import AttributeSet, make_loader, open_set
+from retouch.engine.fit import fit, measure
+from retouch.engine.logs import Meter
+from retouch.engine.state import load_state
+from retouch.engine.trainer import Trainer
+from retouch.methods import find_method
+from retouch.model import save_model, write_atomically
+from retouch.run import Run
+
+Outcome = Literal['finished', 'stopped', 'interrupted']
+
+
+def default_out(run: Run) -> Path:
+    """runs/<recipe> below the current directory or RETOUCH_RUNS."""
+    return Path(os.environ.get('RETOUCH_RUNS', 'runs')) / (run.recipe or run.method_id)
+
+
+def build(run: Run, opened: AttributeSet | Any) -> Any:
+    """The method of a run, initialised from its seed, on the CPU."""
+    labels = getattr(run.method, 'labels', None)
+    if labels == 'multi' and getattr(opened, 'exclusive', False):
+        raise ValueError("method.labels='multi' on a set with one class a picture (class folders): set --method.labels single")
+    if labels == 'single' and isinstance(opened, AttributeSet) and not bool((opened.labels.sum(1) == 1).all()):
+        raise ValueError("method.labels='single' on a set whose pictures have none or several attributes: set --method.labels multi")
+    torch.manual_seed(run.seed)
+    return find_method(run.method_id)(run.method, opened.spec)
+
+
+def make_trainer(run: Run, fabric: Fabric, show: bool) -> tuple[Trainer, Any]:
+    """Trainer and loader of a run."""
+    method_class = find_method(run.method_id)
+    if method_class.kind != run.data.kind:
+        raise ValueError(f'{run.method_id} trains on {method_class.kind}, the data section says {run.data.kind}: use a recipe of that kind')
+    if run.train.threads:
+        torch.set_num_threads(run.train.threads)
+    opened = open_set(run.data, 'train', _progress('preparing pictures') if show else None)
+    trainer = Trainer(build(run, opened), fabric, run.train.iterations, run.train.ema)
+    rule = getattr(run.method, 'label_rule', 'attgan_tf')
+    loader = make_loader(opened, run.data, run.train.batch_size, run.seed, fabric.device, fabric.global_rank, fabric.world_size, rule)
+    return trainer, loader
+
+
+def make_fabric(run: Run) -> Fabric:
+    """Devices from the environment: one process, or those that torchrun started (gloo or nccl)."""
+    world = int(os.environ.get('WORLD_SIZE', '1'))
+    if world > 1:
+        fabric = Fabric(accelerator='auto', devices=int(os.environ.get('LOCAL_WORLD_SIZE', world)), num_nodes=int(os.environ.get('GROUP_WORLD_SIZE', '1')),
+                        strategy='ddp', precision=run.train.precision)
+    else:
+        fabric = Fabric(accelerator='auto', devices=1, precision=run.train.precision)
+    fabric.launch()
+    return fabric
+
+
+def train(run: Run, out: Path | None = None, resume: str | None = None, stop_after: int | None = None, show: bool = True) -> tuple[Path, Outcome]:
+    """Trains a run.
+
+    Args:
+        run: what to do.
+        out: run directory; None: `default_out`.
+        resume: 'auto' continues from a saved state if there is one; None refuses a directory that has one.
+        stop_after: save and stop after this iteration, as Ctrl-C would.
+        show: live progress on stderr.
+
+    Returns:
+        the run directory and how the training ended.
+
+    Raises:
+        ValueError: bad data or configuration; FloatingPointError: not finite; OSError: disk full. The last good state is always kept.
+    """
+    out = out or default_out(run)
+    fabric = make_fabric(run)
+    main = fabric.global_rank == 0
+    state = load_state(out / 'state')
+    if state is not None and resume != 'auto':
+        raise ValueError(f'{out} already holds a run at iteration {state["iteration"]}: continue it with --resume auto, or choose another --out')
+    trainer, loader = make_trainer(run, fabric, show and main)
+    if state is not None:
+        _check_same(run, out / 'run.json')
+        try:
+            trainer.load_state_dict(state)
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise ValueError(f'{out / "state"} does not fit this run ({str(error).splitlines()[0]}): the configuration must be the one it was '
+                             'started with; choose another --out to start anew') from error
+        if show and main:
+            print(f'resumed at iteration {trainer.iteration}', file=sys.stderr)
+    elif main:
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomically(out / 'run.json', (json.dumps(_record(run, trainer), indent=2) + '\n').encode())
+
+    def export(folder: Path, weights: dict[str, Tensor], iteration: int) -> None:
+        info = {'recipe': run.recipe, 'iteration': iteration, 'iterations': run.train.iterations, 'seed': run.seed, 'ema': run.train.ema,
+                'batch_size': run.train.batch_size, 'data': run.data.model_dump(mode='json')}
+        save_model(folder, trainer.trainable, weights, info)
+
+    began = time.monotonic()
+    outcome = fit(trainer, loader, run.train, out, export, stop_after, show)
+    if main:
+        with open(out / 'time.jsonl', 'a') as file:
+            file.write(json.dumps({'until_iteration': trainer.iteration, 'seconds': round(time.monotonic() - began, 1), 'hardware': hardware(fabric.device)}) + '\n')
+    return out, outcome
+
+
+def dry_run(run: Run, show: bool = True) -> dict[str, float]:
+    """Two rounds of iterations, nothing written: memory, images/s, ETA (see `engine.fit.measure`)."""
+    trainer, loader = make_trainer(run, make_fabric(run), show)
+    return measure(trainer, loader, run.train)
+
+
+def hardware(device: torch.device | str = 'cpu') -> str:
+    """One line: processor, cores, accelerator, torch."""
+    name = platform.processor() or platform.machine()
+    try:
+        name = next(line.split(':', 1)[1].strip() for line in Path('/proc/cpuinfo').read_text().splitlines() if line.startswith('model name'))
+    except (OSError, StopIteration):
+        pass
+    accelerator = f', {torch.cuda.get_device_name()}' if torch.device(device).type == 'cuda' else ''
+    return f'{name}, {os.cpu_count()} cores{accelerator}, torch {torch.__version__}'
+
+
+def _record(run: Run, trainer: Trainer) -> dict[str, Any]:
+    packages = ('torch', 'lightning-fabric', 'pydantic', 'numpy', 'pillow')
+    try:
+        commit = subprocess.run(['git', '-C', str(Path(__file__).parent), 'rev-parse', '--short', 'HEAD'], capture_output=True, text=True, timeout=5)
+        git = commit.stdout.strip() or None
+    except (OSError, subprocess.TimeoutExpired):
+        git = None
+    parameters = {n: sum(p.numel() for p in net.parameters()) for n, net in trainer.trainable.nets.items()}
+    return {'run': run.model_dump(mode='json'), 'parameters': parameters, 'data': trainer.trainable.data.model_dump(mode='json'),
+            'versions': {'retouch': retouch.__version__, 'python': platform.python_version(), **{p: version(p) for p in packages}}, 'git': git,
+            'hardware': hardware(trainer.fabric.device), 'command': shlex.join(['retouch', *sys.argv[1:]])}
+
+
+def _check_same(run: Run, path: Path) -> None:
+    """A resumed run must be the run that was started: method and data sections, seed, and everything that schedules depend on."""
+    if not path.exists():
+        return
+    before, now = json.loads(path.read_text())['run'], run.model_dump(mode='json')
+    for section in ('method', 'data', 'seed', 'train'):
+        if isinstance(now[section], dict):
+            free = {'log_every', 'sample_every', 'save_every', 'threads'} if section == 'train' else set()
+            changed = [k for k in now[section] if k not in free and before[section].get(k) != now[section][k]]
+        else:
+            changed = [''] if before[section] != now[section] else []
+        if changed:
+            name = f'{section}.{changed[0]}'.rstrip('.')
+            was, wanted = (d[section][changed[0]] if changed[0] else d[section] for d in (before, now))
+            raise ValueError(f'{path.parent} was started with {name}={was}, this run says {wanted}: resume with the same value, or choose another --out')
+
+
+def _progress(what: str) -> Any:
+    meters: list[Meter] = []
+
+    def show(done: int, total: int) -> None:
+        if not meters:
+            print(what, file=sys.stderr)
+            meters.append(Meter(total, 0, 1, True))
+        meters[0].advance(done)
+        if done >= total:
+            meters[0].close()
+
+    return show

@@ -1,0 +1,35 @@
+"""Small random batches of every kind, shared by the contract and golden tests."""
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from retouch.data.batches import AttributeBatch, DataSpec, DomainBatch, Moment, PairBatch
+from retouch.engine.update import AttributeRequest, DomainRequest
+
+
+def random_batch(kind: str, spec: DataSpec, n: int = 2, iteration: int = 0) -> Any:
+    """A batch for a Trainable of `kind`, the same for the same arguments."""
+    g = torch.Generator().manual_seed(1000 + iteration)
+    moment = Moment(seed=0, iteration=iteration, iterations=10, start=0, count=n, total=n)
+
+    def images() -> torch.Tensor:
+        return torch.rand(n, 3, spec.size, spec.size, generator=g) * 2 - 1
+
+    index = torch.arange(n)
+    if kind == 'attributes':
+        labels = (torch.rand(n, len(spec.attributes), generator=g) < 0.5).float()
+        return AttributeBatch(images(), labels, 1 - labels, index, moment)
+    if kind == 'domains':
+        return DomainBatch(images(), images(), index, index, moment)
+    assert kind == 'pairs', kind
+    return PairBatch(images(), images(), index, moment)
+
+
+def random_request(kind: str, spec: DataSpec, n: int = 3) -> Any:
+    """A request that a method of `kind` answers."""
+    batch = random_batch(kind, spec, n)
+    if kind == 'attributes':
+        return AttributeRequest(batch.image, batch.labels, batch.target)
+    return DomainRequest(batch.image_a, spec.domains[1])

@@ -1,0 +1,146 @@
+"""What every method promises, checked on its tiny() form."""
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from retouch.engine.state import load_state, save_state
+from retouch.engine.trainer import Trainer
+from retouch.engine.update import Method, Trainable
+from retouch.guidance.mask import check_mask
+from retouch.methods import METHODS
+from tests.batches import random_batch, random_request
+
+MASKED = {'aggan_multi'}                                         # systems whose Translation carries an edit mask
+BATCH_COUPLED = {'classifier'}                                   # batch norm in training mode
+
+
+def make(name: str, ema: float | None = 0.9) -> Trainer:
+    torch.manual_seed(0)
+    return Trainer(METHODS[name].tiny(), Fabric(accelerator='cpu', devices=1), iterations=10, ema=ema)
+
+
+def batch_for(trainer: Trainer) -> Any:
+    return random_batch(trainer.trainable.kind, trainer.trainable.data, iteration=trainer.iteration)
+
+
+def snapshot(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {k: v.detach().clone() for k, v in module.state_dict().items()}
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_registry_is_whole() -> None:
+    assert set(METHODS) == {'stargan', 'aggan_multi', 'cyclegan', 'classifier'}
+    for name, cls in METHODS.items():
+        assert cls.id == name and cls.Config.model_fields['id'].default == name
+        assert isinstance(cls.tiny(), Trainable)
+    assert {name for name, cls in METHODS.items() if isinstance(cls.tiny(), Method)} == set(METHODS) - {'classifier'}
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_each_update_moves_its_own_nets_only_and_reaches_every_parameter(name: str) -> None:
+    trainer, seen = make(name), set()
+    nets = trainer.trainable.nets
+    for _ in range(max(u.every for u in trainer.updates)):
+        due = [u for u in trainer.updates if u.runs_at(trainer.iteration)]
+        kept: dict[str, Any] = {}
+        for update in due:
+            before = {n: snapshot(net) for n, net in nets.items()}
+            for n, net in nets.items():
+                net.requires_grad_(n in update.nets)
+            optimiser = trainer.optimisers[update.name]
+            optimiser.zero_grad(set_to_none=True)
+            step = update.step(batch_for(trainer), kept)
+            step.loss.backward()
+            kept |= step.keep
+            missing = [f'{n}.{k}' for n in update.nets for k, p in nets[n].named_parameters() if p.grad is None]
+            assert not missing, f'{update.name} gives no gradient to {missing}'
+            assert all(torch.isfinite(p.grad).all() for n in update.nets for p in nets[n].parameters())
+            optimiser.step()
+            moved = {n for n, net in nets.items() if not same(before[n], snapshot(net))}
+            assert moved == set(update.nets)
+            assert torch.isfinite(step.loss) and all(torch.isfinite(v) for v in step.logs.values())
+            assert not any(v.requires_grad for v in (*step.logs.values(), *step.images.values()))
+            seen.add(update.name)
+        trainer.iteration += 1
+    assert seen == {u.name for u in trainer.updates}
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_networks_rest_frozen(name: str) -> None:
+    trainer = make(name)
+    trainer.train_iteration(batch_for(trainer))
+    assert not any(p.requires_grad for p in trainer.trainable.nets.parameters())
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_resume_is_exact(name: str, tmp_path) -> None:
+    straight = make(name)
+    for _ in range(7):
+        straight.train_iteration(batch_for(straight))
+    first = make(name)
+    for _ in range(3):
+        first.train_iteration(batch_for(first))
+    save_state(tmp_path, first.state_dict())
+    torch.manual_seed(99)                                        # whatever the new process did before
+    second = make(name)
+    second.load_state_dict(load_state(tmp_path))
+    for _ in range(4):
+        second.train_iteration(batch_for(second))
+    assert second.iteration == straight.iteration == 7
+    assert same(snapshot(straight.module), snapshot(second.module))
+    assert same(straight.ema.weights, second.ema.weights)
+    assert torch.equal(straight.state_dict()['rng']['torch'], second.state_dict()['rng']['torch'])
+
+
+@pytest.mark.parametrize('name', [n for n in METHODS if n != 'classifier'])
+def test_translate(name: str) -> None:
+    torch.manual_seed(0)
+    method = METHODS[name].tiny()
+    request = random_request(method.kind, method.data)
+    with torch.no_grad():
+        first, again = method.translate(request), method.translate(request)
+        alone = method.translate(dataclasses.replace(request, **{
+            f.name: getattr(request, f.name)[:1] for f in dataclasses.fields(request) if isinstance(getattr(request, f.name), torch.Tensor)}))
+    assert first.image.shape == request.image.shape and first.image.dtype == torch.float32
+    assert first.image.min() >= -1 and first.image.max() <= 1
+    assert torch.equal(first.image, again.image), 'translate is deterministic'
+    torch.testing.assert_close(first.image[:1], alone.image, rtol=0, atol=1e-5, msg='independent of batch mates')
+    assert (first.mask is not None) == (name in MASKED)
+    if first.mask is not None:
+        check_mask(first.mask, request.image)
+        assert 0 <= first.mask.min() and first.mask.max() <= 1
+
+
+@pytest.mark.parametrize('name', [n for n in METHODS if METHODS[n].kind == 'attributes'])
+def test_read(name: str) -> None:
+    method = METHODS[name].tiny()
+    method.eval()
+    p = method.read(random_request('attributes', method.data).image)
+    assert p.shape == (3, len(method.data.attributes)) and 0 <= p.min() and p.max() <= 1
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_two_shares_average_to_the_whole_batch(name: str) -> None:
+    """The gradient of a doubled batch is the mean of its halves' gradients, for systems that do not couple batch mates."""
+    if name in BATCH_COUPLED:
+        pytest.skip('batch norm couples the samples of a batch')
+    method = METHODS[name].tiny()
+    whole = random_batch(method.kind, method.data, n=4)
+    update = method.updates()[0]
+
+    def gradient(rows: slice) -> torch.Tensor:
+        m = dataclasses.replace(whole.moment, start=rows.start, count=rows.stop - rows.start)
+        part = dataclasses.replace(whole, moment=m, **{f.name: getattr(whole, f.name)[rows] for f in dataclasses.fields(whole) if f.name != 'moment'})
+        method.zero_grad(set_to_none=True)
+        update.step(part, {}).loss.backward()
+        return torch.cat([p.grad.flatten() for n in update.nets for p in method.nets[n].parameters()])
+
+    torch.testing.assert_close(gradient(slice(0, 4)), (gradient(slice(0, 2)) + gradient(slice(2, 4))) / 2, rtol=1e-3, atol=1e-5)

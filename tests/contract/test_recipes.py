@@ -1,0 +1,57 @@
+"""Every recipe constructs, counts on the meta device, and says what it is."""
+from __future__ import annotations
+
+import torch
+
+from retouch.data.batches import DataSpec
+from retouch.methods import find_method
+from retouch.recipes import RECIPES
+from retouch.recipes.stargan import THIRTEEN
+
+EXACT = {                                                        # trainable parameters, from the papers' and authors' networks
+    'stargan.paper': {'G': 8_455_616, 'D': 44_827_584},
+    'stargan.code': {'G': 8_455_616, 'D': 44_827_584},
+    'stargan.rafd': {'G': 8_439_936, 'D': 44_786_624},
+    'aggan_multi.paper': {'G': 8_443_072, 'D': 44_786_624},
+    'cyclegan.paper': {'G': 11_378_179, 'F': 11_378_179, 'D_A': 2_764_737, 'D_B': 2_764_737},
+    'classifier.paper': {'C': 3_284_093},
+}
+
+
+def nets_on_meta(name: str) -> dict[str, int]:
+    run = RECIPES[name]()
+    attributes = getattr(run.data, 'attributes', ()) or tuple(f'class{i}' for i in range(8))      # RaFD has eight classes
+    spec = DataSpec(size=run.data.size, attributes=attributes, domains=('A', 'B'))
+    with torch.device('meta'):
+        method = find_method(run.method_id)(run.method, spec)
+    return {n: sum(p.numel() for p in net.parameters()) for n, net in method.nets.items()}
+
+
+def test_every_recipe() -> None:
+    seen = 0
+    for name, recipe in RECIPES.items():
+        run = recipe()
+        assert name.startswith(f'{run.method_id}.') and recipe.__doc__, name
+        counts = nets_on_meta(name)
+        assert all(counts.values()), name
+        if name in EXACT:
+            assert counts == EXACT[name], name
+        if not name.endswith(('.paper', '.code', '.rafd')):
+            assert recipe.__doc__.startswith('Small: '), f'{name} is a small recipe and must say so'
+        seen += 1
+    assert seen == len(RECIPES) >= 8
+    assert set(EXACT) <= set(RECIPES)
+
+
+def test_cyclegan_pair_is_28_million() -> None:
+    assert sum(nets_on_meta('cyclegan.paper').values()) == 28_285_832
+
+
+def test_paper_hyper_parameters() -> None:
+    stargan, cyclegan = RECIPES['stargan.paper'](), RECIPES['cyclegan.paper']()
+    assert len(THIRTEEN) == 13 and stargan.data.attributes == THIRTEEN
+    m = stargan.method
+    assert (m.lr, m.beta1, m.beta2, m.n_critic, m.lambda_cls, m.lambda_rec, m.lambda_gp) == (1e-4, 0.5, 0.999, 5, 1, 10, 10)
+    assert (stargan.train.iterations, stargan.train.batch_size, stargan.train.ema) == (200_000, 16, None)
+    m = cyclegan.method
+    assert (m.lr, m.beta1, m.beta2, m.lambda_cyc, m.lambda_idt, m.pool, cyclegan.train.batch_size) == (2e-4, 0.5, 0.999, 10, 0, 50, 1)

@@ -1,0 +1,215 @@
+"""The engine's promises: schedules, keyed draws, whole states, and stops that lose nothing."""
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from retouch.data.batches import Moment
+from retouch.engine import schedules
+from retouch.engine.fit import TrainConfig, fit, measure
+from retouch.engine.logs import MaskMonitor, append_jsonl, cut_jsonl
+from retouch.engine.state import load_state, save_state
+from retouch.engine.trainer import Trainer
+from retouch.methods import METHODS
+from tests.batches import random_batch
+
+
+class Batches:
+    """Random batches for a trainer, as a loader would make them."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+
+    def batch(self, iteration: int, iterations: int) -> object:
+        return random_batch(self.trainer.trainable.kind, self.trainer.trainable.data, iteration=iteration)
+
+
+def make(name: str = 'aggan_multi', iterations: int = 6) -> Trainer:
+    torch.manual_seed(0)
+    return Trainer(METHODS[name].tiny(), Fabric(accelerator='cpu', devices=1), iterations, ema=0.9)
+
+
+def no_export(folder: Path, weights: dict[str, torch.Tensor], iteration: int) -> None:
+    pass
+
+
+def test_schedules() -> None:
+    total = 200_000
+    assert schedules.linear_second_half(0, total) == schedules.linear_second_half(100_000, total) == 1
+    assert schedules.linear_second_half(150_000, total) == pytest.approx(0.5)
+    assert schedules.linear_second_half(total, total) == 0
+    assert schedules.stargan_code(total, total) * 1e-4 == pytest.approx(9.99e-5)     # spec: the published decay never happened
+    assert schedules.stargan_code(100_999, total) == 1
+    assert schedules.cyclegan_linear(0, 200) == schedules.cyclegan_linear(99, 200) == 1
+    assert schedules.cyclegan_linear(100, 200) == pytest.approx(1 - 1 / 101)
+    assert schedules.cyclegan_linear(199, 200) == pytest.approx(1 / 101)             # never exactly 0
+    assert schedules.linear_last_40(80, 100) == pytest.approx(0.5)
+
+
+def test_keyed_draws_do_not_depend_on_the_number_of_processes() -> None:
+    whole = Moment(3, 7, 10, 0, 4, 4).uniform('alpha', 1, 1)
+    halves = [Moment(3, 7, 10, start, 2, 4).uniform('alpha', 1, 1) for start in (0, 2)]
+    assert torch.equal(whole, torch.cat(halves))
+    assert not torch.equal(whole, Moment(3, 8, 10, 0, 4, 4).uniform('alpha', 1, 1))
+    assert not torch.equal(whole, Moment(3, 7, 10, 0, 4, 4).uniform('beta', 1, 1))
+
+
+def test_ema_follows_buffers() -> None:
+    trainer = make('classifier')
+    key = next(k for k in trainer.ema.weights if k.endswith('running_mean'))
+    before = trainer.ema.weights[key].clone()
+    trainer.train_iteration(Batches(trainer).batch(0, 6))
+    after = trainer.ema.weights[key]
+    assert not torch.equal(before, after) and trainer.ema.weights[key.replace('running_mean', 'num_batches_tracked')] == 1
+
+
+def test_fit_writes_everything_and_resumes_bit_for_bit(tmp_path: Path) -> None:
+    config = TrainConfig(iterations=6, batch_size=2, log_every=1, sample_every=2, save_every=2)
+    straight, other = make(), make()
+    assert fit(straight, Batches(straight), config, tmp_path / 'a', no_export, show=False) == 'finished'
+    assert fit(other, Batches(other), config, tmp_path / 'b', no_export, stop_after=3, show=False) == 'stopped'
+    append_jsonl(tmp_path / 'b' / 'log.jsonl', {'iteration': 5, 'rubbish': 1.0})     # a killed run logs past its last state
+    again = make()
+    again.load_state_dict(load_state(tmp_path / 'b' / 'state'))
+    assert fit(again, Batches(again), config, tmp_path / 'b', no_export, show=False) == 'finished'
+    a, b = straight.module.state_dict(), again.module.state_dict()
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    rows = [[json.loads(line) for line in (tmp_path / run / 'log.jsonl').read_text().splitlines()] for run in 'ab']
+    for row in (*rows[0], *rows[1]):
+        row.pop('time')
+    assert rows[0] == rows[1] and [r['iteration'] for r in rows[0]] == [1, 2, 3, 4, 5, 6]
+    assert {p.name for p in (tmp_path / 'a' / 'samples').iterdir()} == {'0000002.png', '0000004.png', '0000006.png'}
+
+
+def test_non_finite_names_update_term_and_iteration_and_keeps_the_state(tmp_path: Path) -> None:
+    trainer = make()
+
+    class Poisoned(Batches):
+        def batch(self, iteration: int, iterations: int) -> object:
+            batch = super().batch(iteration, iterations)
+            if iteration == 3:
+                batch.image[0, 0, 0, 0] = float('nan')
+            return batch
+
+    config = TrainConfig(iterations=6, batch_size=2, log_every=1, save_every=2)
+    with pytest.raises(FloatingPointError, match=r'^D\.(adv|cls|gp) is not finite at iteration 3: .*--resume auto$'):
+        fit(trainer, Poisoned(trainer), config, tmp_path, no_export, show=False)
+    state = load_state(tmp_path / 'state')
+    assert state['iteration'] == 2
+    assert all(torch.isfinite(v).all() for v in state['trainable'].values())
+
+
+def test_interrupt_saves(tmp_path: Path) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        trainer = make()
+
+        class Interrupting(Batches):
+            def batch(self, iteration: int, iterations: int, number: int = number) -> object:
+                if iteration == 2:
+                    os.kill(os.getpid(), number)
+                return super().batch(iteration, iterations)
+
+        out = tmp_path / str(number)
+        before = signal.getsignal(number)
+        assert fit(trainer, Interrupting(trainer), TrainConfig(iterations=6, batch_size=2), out, no_export, show=False) == 'interrupted'
+        assert load_state(out / 'state')['iteration'] == 3
+        assert signal.getsignal(number) is before
+
+
+def test_full_disk_keeps_the_previous_state(tmp_path: Path) -> None:
+    save_state(tmp_path, {'iteration': 1})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))                   # every write past 200 kB fails, as on a full disk
+        with pytest.raises(OSError, match='could not save .*the previous state in .* is untouched'):
+            save_state(tmp_path, {'iteration': 2, 'big': torch.zeros(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert load_state(tmp_path)['iteration'] == 1
+    assert [p.name for p in tmp_path.iterdir()] == ['last.pt']
+
+
+def test_truncated_state_is_refused_with_a_line(tmp_path: Path) -> None:
+    save_state(tmp_path, {'iteration': 1, 'x': torch.zeros(1000)})
+    path = tmp_path / 'last.pt'
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(ValueError, match=r'last\.pt cannot be read .*: expected a whole saved state'):
+        load_state(tmp_path)
+
+
+KILLED = '''
+import sys, torch
+from pathlib import Path
+torch.set_num_threads(1)
+from tests.unit.test_engine import Batches, make, no_export
+from retouch.engine.fit import TrainConfig, fit
+trainer = make(iterations=100000)
+fit(trainer, Batches(trainer), TrainConfig(iterations=100000, batch_size=2, save_every=1), Path(sys.argv[1]), no_export, show=False)
+'''
+
+
+def test_kill_9_while_saving_then_resume(tmp_path: Path) -> None:
+    """The process saves after every iteration, so SIGKILL lands in or near a save; the state must be whole and continue exactly."""
+    process = subprocess.Popen([sys.executable, '-c', KILLED, str(tmp_path)], cwd=Path(__file__).parents[2])
+    deadline = time.monotonic() + 60
+    while not (tmp_path / 'state' / 'last.pt').exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    state = load_state(tmp_path / 'state')
+    n = state['iteration']
+    assert n >= 1
+    resumed, straight = make(iterations=100000), make(iterations=100000)
+    resumed.load_state_dict(state)
+    while straight.iteration < n + 2:
+        straight.train_iteration(Batches(straight).batch(straight.iteration, 100000))
+    while resumed.iteration < n + 2:
+        resumed.train_iteration(Batches(resumed).batch(resumed.iteration, 100000))
+    a, b = straight.module.state_dict(), resumed.module.state_dict()
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_half_written_temporary_is_never_read(tmp_path: Path) -> None:
+    save_state(tmp_path, {'iteration': 1})
+    (tmp_path / '.last.pt.tmp').write_bytes(b'half')                                 # what kill -9 in the middle of a save leaves
+    assert load_state(tmp_path)['iteration'] == 1
+    save_state(tmp_path, {'iteration': 2})
+    assert load_state(tmp_path)['iteration'] == 2
+
+
+def test_mask_monitor() -> None:
+    monitor = MaskMonitor()
+    empty = {'G.mask_area': 0.0005, 'G.mask_spread': 0.001}
+    assert [len(monitor.look(empty)) for _ in range(5)] == [0, 0, 1, 0, 0]           # once, after three in a row
+    assert 'empty' in MaskMonitor(1).look(empty)[0]
+    assert 'full' in MaskMonitor(1).look({'G.mask_area': 0.995, 'G.mask_spread': 0.01})[0]
+    assert 'flat' in MaskMonitor(1).look({'G.mask_area': 0.26, 'G.mask_spread': 0.001})[0]
+    assert MaskMonitor(1).look({'G.mask_area': 0.1, 'G.mask_spread': 0.2}) == MaskMonitor(1).look({'G.loss': 1.0}) == []
+
+
+def test_cut_jsonl_drops_later_and_broken_rows(tmp_path: Path) -> None:
+    path = tmp_path / 'log.jsonl'
+    path.write_text('{"iteration": 1}\n{"iteration": 2}\n{"itera')
+    cut_jsonl(path, 1)
+    assert path.read_text() == '{"iteration": 1}\n'
+
+
+def test_dry_run_measures_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    trainer = make()
+    result = measure(trainer, Batches(trainer), TrainConfig(iterations=100, batch_size=2))
+    assert set(result) == {'peak_memory_mib', 'images_per_s', 'seconds_per_1000_images', 'eta_s'} and all(v > 0 for v in result.values())
+    assert not list(tmp_path.iterdir())

@@ -25,7 +25,7 @@ $(STAMP):
 	@rm -f $(VENV)/.installed-* $(VENV)/.incomplete
 	@touch $@
 
-demo: install  ## edits drawn faces with the shipped model and writes runs/demo
+demo: install  ## draws faces, trains a small editor on them, scores it, writes runs/demo (minutes on two cores)
 	$(BIN)/python -m retouch.demo
 
 test: install  ## the test suite, minutes on two cores

@@ -8,29 +8,34 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def full(x: Tensor) -> Tensor:
+    """At least float32: half precision is widened, float64 stays. Losses, masks and penalties are computed in it."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def bce_sum_over_attributes(logits: Tensor, labels: Tensor) -> Tensor:
     """Binary cross-entropy with logits: sum over K attributes, mean over N. logits, labels [N,K]. Source: yunjey/stargan @ 94dd002."""
-    return F.binary_cross_entropy_with_logits(logits.float(), labels, reduction='sum') / logits.shape[0]
+    return F.binary_cross_entropy_with_logits(full(logits), labels, reduction='sum') / logits.shape[0]
 
 
 def bce_mean(logits: Tensor, labels: Tensor) -> Tensor:
     """Binary cross-entropy with logits: mean over N and K. logits, labels [N,K]."""
-    return F.binary_cross_entropy_with_logits(logits.float(), labels)
+    return F.binary_cross_entropy_with_logits(full(logits), labels)
 
 
 def cross_entropy_of_one_hot(logits: Tensor, labels: Tensor) -> Tensor:
     """Softmax cross-entropy, mean over N. logits [N,K], labels [N,K] one-hot. Source: yunjey/stargan @ 94dd002 (RaFD)."""
-    return F.cross_entropy(logits.float(), labels.argmax(1))
+    return F.cross_entropy(full(logits), labels.argmax(1))
 
 
 def l1_mean(a: Tensor, b: Tensor) -> Tensor:
     """Mean absolute difference over all elements. a, b of one shape."""
-    return F.l1_loss(a.float(), b.float())
+    return F.l1_loss(full(a), full(b))
 
 
 def mse_to_constant(score: Tensor, target: float) -> Tensor:
     """LSGAN term: mean squared distance of every score (batch and patches) to a constant."""
-    return ((score.float() - target) ** 2).mean()
+    return ((full(score) - target) ** 2).mean()
 
 
 def gradient_penalty_of(gradient: Tensor) -> Tensor:
@@ -38,7 +43,7 @@ def gradient_penalty_of(gradient: Tensor) -> Tensor:
 
     The norm is safe at exactly zero, where sqrt(sum of squares) has a NaN gradient.
     """
-    return ((torch.linalg.vector_norm(gradient.float().flatten(1), dim=1) - 1) ** 2).mean()
+    return ((torch.linalg.vector_norm(full(gradient).flatten(1), dim=1) - 1) ** 2).mean()
 
 
 def gradient_penalty(score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor:
@@ -51,6 +56,6 @@ def gradient_penalty(score: Callable[[Tensor], Tensor], real: Tensor, fake: Tens
         alpha: [N,1,1,1] uniform draws; x_hat = alpha * real + (1 - alpha) * fake.
     """
     with torch.autocast(real.device.type, enabled=False):
-        x_hat = torch.lerp(fake.detach().float(), real.float(), alpha).requires_grad_()
+        x_hat = torch.lerp(full(fake.detach()), full(real), alpha.to(full(real))).requires_grad_()
         g, = torch.autograd.grad(score(x_hat).sum(), x_hat, create_graph=True)
         return gradient_penalty_of(g)

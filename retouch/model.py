@@ -91,7 +91,7 @@ def find_model_dir(name: str | Path) -> Path:
     if str(name) in SHIPPED:
         return SHIPPED[str(name)]
     if path.exists():
-        raise ValueError(f'{path} holds no model: expected {CONFIG} and {WEIGHTS} in it or in its model/ folder (does its training have a saved state?)')
+        raise ValueError(f'{path} holds no model: expected {CONFIG} and {WEIGHTS} in it or in its model/ folder')
     raise unknown('model', str(name), [*SHIPPED, 'a run directory', 'a model directory'])
 
 
@@ -117,7 +117,8 @@ def load_model(name: str | Path, device: torch.device | str = 'cpu') -> Model:
         payload = (folder / WEIGHTS).read_bytes()
         weights = {k: v.float() if v.is_floating_point() else v for k, v in safetensors.torch.load(payload).items()}
     except (OSError, safetensors.SafetensorError) as error:
-        raise ValueError(f'{folder / WEIGHTS} cannot be read ({error}): expected a whole safetensors file; copy the model directory again') from error
+        raise ValueError(f'{folder / WEIGHTS} cannot be read ({error}): expected a whole safetensors file; '
+                         'copy the model directory again') from error
     expected = {f'{n}.{k}': v for n in config['nets'] for k, v in method.nets[n].state_dict().items()}
     for key in sorted(expected.keys() | weights.keys()):
         if key not in weights or key not in expected or weights[key].shape != expected[key].shape:

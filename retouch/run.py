@@ -1,4 +1,4 @@
-"""A Run: everything that decides the outcome of a training, as data. Recipes return it, run.json records it, `retouch train run.json` replays it."""
+"""A Run: everything that decides a training, as data. Recipes return it, run.json records it, `retouch train run.json` replays it."""
 from __future__ import annotations
 
 import json

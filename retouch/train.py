@@ -63,15 +63,16 @@ def make_fabric(run: Run) -> Fabric:
     """Devices from the environment: one process, or those that torchrun started (gloo or nccl)."""
     world = int(os.environ.get('WORLD_SIZE', '1'))
     if world > 1:
-        fabric = Fabric(accelerator='auto', devices=int(os.environ.get('LOCAL_WORLD_SIZE', world)), num_nodes=int(os.environ.get('GROUP_WORLD_SIZE', '1')),
-                        strategy='ddp', precision=run.train.precision)
+        local, nodes = int(os.environ.get('LOCAL_WORLD_SIZE', world)), int(os.environ.get('GROUP_WORLD_SIZE', '1'))
+        fabric = Fabric(accelerator='auto', devices=local, num_nodes=nodes, strategy='ddp', precision=run.train.precision)
     else:
         fabric = Fabric(accelerator='auto', devices=1, precision=run.train.precision)
     fabric.launch()
     return fabric
 
 
-def train(run: Run, out: Path | None = None, resume: str | None = None, stop_after: int | None = None, show: bool = True) -> tuple[Path, Outcome]:
+def train(run: Run, out: Path | None = None, resume: str | None = None, stop_after: int | None = None,
+          show: bool = True) -> tuple[Path, Outcome]:
     """Trains a run.
 
     Args:
@@ -92,15 +93,16 @@ def train(run: Run, out: Path | None = None, resume: str | None = None, stop_aft
     main = fabric.global_rank == 0
     state = load_state(out / 'state')
     if state is not None and resume != 'auto':
-        raise ValueError(f'{out} already holds a run at iteration {state["iteration"]}: continue it with --resume auto, or choose another --out')
+        raise ValueError(f'{out} already holds a run at iteration {state["iteration"]}: continue it with --resume auto, '
+                         'or choose another --out')
     trainer, loader = make_trainer(run, fabric, show and main)
     if state is not None:
         _check_same(run, out / 'run.json')
         try:
             trainer.load_state_dict(state)
         except (KeyError, RuntimeError, ValueError) as error:
-            raise ValueError(f'{out / "state"} does not fit this run ({str(error).splitlines()[0]}): the configuration must be the one it was '
-                             'started with; choose another --out to start anew') from error
+            raise ValueError(f'{out / "state"} does not fit this run ({str(error).splitlines()[0]}): the configuration must be the one '
+                             'it was started with; choose another --out to start anew') from error
         if show and main:
             print(f'resumed at iteration {trainer.iteration}', file=sys.stderr)
     elif main:
@@ -115,8 +117,9 @@ def train(run: Run, out: Path | None = None, resume: str | None = None, stop_aft
     began = time.monotonic()
     outcome = fit(trainer, loader, run.train, out, export, stop_after, show)
     if main:
+        spent = {'until_iteration': trainer.iteration, 'seconds': round(time.monotonic() - began, 1), 'hardware': hardware(fabric.device)}
         with open(out / 'time.jsonl', 'a') as file:
-            file.write(json.dumps({'until_iteration': trainer.iteration, 'seconds': round(time.monotonic() - began, 1), 'hardware': hardware(fabric.device)}) + '\n')
+            file.write(json.dumps(spent) + '\n')
     return out, outcome
 
 
@@ -130,7 +133,8 @@ def hardware(device: torch.device | str = 'cpu') -> str:
     """One line: processor, cores, accelerator, torch."""
     name = platform.processor() or platform.machine()
     try:
-        name = next(line.split(':', 1)[1].strip() for line in Path('/proc/cpuinfo').read_text().splitlines() if line.startswith('model name'))
+        lines = Path('/proc/cpuinfo').read_text().splitlines()
+        name = next(line.split(':', 1)[1].strip() for line in lines if line.startswith('model name'))
     except (OSError, StopIteration):
         pass
     accelerator = f', {torch.cuda.get_device_name()}' if torch.device(device).type == 'cuda' else ''
@@ -140,14 +144,15 @@ def hardware(device: torch.device | str = 'cpu') -> str:
 def _record(run: Run, trainer: Trainer) -> dict[str, Any]:
     packages = ('torch', 'lightning-fabric', 'pydantic', 'numpy', 'pillow')
     try:
-        commit = subprocess.run(['git', '-C', str(Path(__file__).parent), 'rev-parse', '--short', 'HEAD'], capture_output=True, text=True, timeout=5)
+        command = ['git', '-C', str(Path(__file__).parent), 'rev-parse', '--short', 'HEAD']
+        commit = subprocess.run(command, capture_output=True, text=True, timeout=5)
         git = commit.stdout.strip() or None
     except (OSError, subprocess.TimeoutExpired):
         git = None
     parameters = {n: sum(p.numel() for p in net.parameters()) for n, net in trainer.trainable.nets.items()}
     return {'run': run.model_dump(mode='json'), 'parameters': parameters, 'data': trainer.trainable.data.model_dump(mode='json'),
-            'versions': {'retouch': retouch.__version__, 'python': platform.python_version(), **{p: version(p) for p in packages}}, 'git': git,
-            'hardware': hardware(trainer.fabric.device), 'command': shlex.join(['retouch', *sys.argv[1:]])}
+            'versions': {'retouch': retouch.__version__, 'python': platform.python_version(), **{p: version(p) for p in packages}},
+            'git': git, 'hardware': hardware(trainer.fabric.device), 'command': shlex.join(['retouch', *sys.argv[1:]])}
 
 
 def _check_same(run: Run, path: Path) -> None:
@@ -164,7 +169,8 @@ def _check_same(run: Run, path: Path) -> None:
         if changed:
             name = f'{section}.{changed[0]}'.rstrip('.')
             was, wanted = (d[section][changed[0]] if changed[0] else d[section] for d in (before, now))
-            raise ValueError(f'{path.parent} was started with {name}={was}, this run says {wanted}: resume with the same value, or choose another --out')
+            raise ValueError(f'{path.parent} was started with {name}={was}, this run says {wanted}: resume with the same value, '
+                             'or choose another --out')
 
 
 def _progress(what: str) -> Any:
@@ -172,8 +178,7 @@ def _progress(what: str) -> Any:
 
     def show(done: int, total: int) -> None:
         if not meters:
-            print(what, file=sys.stderr)
-            meters.append(Meter(total, 0, 1, True))
+            meters.append(Meter(total, 0, 1, True, what))
         meters[0].advance(done)
         if done >= total:
             meters[0].close()

@@ -120,5 +120,5 @@ def check_label_matrix(labels: Tensor) -> Tensor:
     bad = (labels != 0) & (labels != 1)
     if bool(bad.any()):
         row, column = torch.nonzero(bad)[0].tolist()
-        raise ValueError(f'label value {labels[row, column].item()} in row {row}, column {column}: expected 0 or 1 (or -1 and 1 throughout)')
+        raise ValueError(f'label value {labels[row, column].item()} in row {row}, column {column}: expected 0 or 1')
     return labels

@@ -22,7 +22,7 @@ class Pictures:
     def gather(self, index: Tensor) -> Tensor:
         """index [N] on the CPU -> float32 [N,3,H,W] in [-1,1] on the device."""
         if self.tensor is not None:
-            return to_float(self.tensor[index.to(self.device, non_blocking=True)])
+            return to_float(self.tensor.index_select(0, index.to(self.device, non_blocking=True)))
         return to_float(torch.from_numpy(self.images[index.numpy()]).to(self.device, non_blocking=True))
 
 
@@ -40,7 +40,8 @@ class Loader:
     """
 
     def __init__(self, batch_size: int, seed: int, size: int, flip: bool, device: torch.device, rank: int = 0, world: int = 1) -> None:
-        self.batch_size, self.seed, self.size, self.flip, self.device, self.rank, self.world = batch_size, seed, size, flip, device, rank, world
+        self.batch_size, self.seed, self.size, self.flip = batch_size, seed, size, flip
+        self.device, self.rank, self.world = device, rank, world
         self.orders: dict[tuple[str, int], Tensor] = {}
 
     def moment(self, iteration: int, iterations: int) -> Moment:
@@ -77,7 +78,8 @@ class Loader:
 class AttributeLoader(Loader):
     """AttributeBatch from images uint8 [N,H,W,3] and labels [N,K]; targets are permuted rows, or one edit a row."""
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, names: tuple[str, ...], targets: str, rule: LabelRule, **shared: object) -> None:
+    def __init__(self, images: np.ndarray, labels: np.ndarray, names: tuple[str, ...], targets: str, rule: LabelRule,
+                 **shared: object) -> None:
         super().__init__(**shared)                               # type: ignore[arg-type]
         self.pictures, self.labels, self.names = Pictures(images, self.device), torch.from_numpy(np.asarray(labels, np.float32)), names
         self.targets, self.rule = targets, rule
@@ -109,7 +111,8 @@ class DomainLoader(Loader):
         moment = self.moment(iteration, iterations)
         index_a = self.mine(self.global_indices(iteration, self.a.n, 'A'))
         index_b = self.mine(self.global_indices(iteration, self.b.n, 'B'))
-        return DomainBatch(self.augment(self.a.gather(index_a), moment, 'A'), self.augment(self.b.gather(index_b), moment, 'B'), index_a, index_b, moment)
+        image_a, image_b = self.augment(self.a.gather(index_a), moment, 'A'), self.augment(self.b.gather(index_b), moment, 'B')
+        return DomainBatch(image_a, image_b, index_a, index_b, moment)
 
 
 class PairLoader(Loader):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from pydantic import Field
 from retouch.config import Config
 from retouch.data import toyfaces
 from retouch.data.batches import DataSpec
-from retouch.data.cache import cached_images
+from retouch.data.cache import cache_root, cached_images
 from retouch.data.labels import LabelRule
 from retouch.data.loader import AttributeLoader, DomainLoader, PairLoader
 from retouch.data.sources import read_attribute_folder, read_domain_folder, read_pair_folder
@@ -23,6 +23,7 @@ from retouch.errors import unknown
 
 HELD_OUT = 1_000_000     # index of the first drawn face that no training set contains
 Split = Literal['train', 'test']
+Progress = Callable[[int, int], None]     # (done, total)
 
 
 class AttributeData(Config):
@@ -99,12 +100,7 @@ class TwoSets:
     spec: DataSpec
 
 
-def cache_root() -> Path:
-    """Where decoded and drawn pictures are kept: RETOUCH_CACHE or ~/.cache/retouch."""
-    return Path(os.environ.get('RETOUCH_CACHE') or Path.home() / '.cache' / 'retouch')
-
-
-def drawn(indices: range, size: int, seed: int, progress: Callable[[int, int], None] | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def drawn(indices: range, size: int, seed: int, progress: Progress | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Toyfaces images uint8 [N,S,S,3], segmentations [N,S,S] and labels [N,15], drawn once and kept in the cache."""
     key = hashlib.sha256(f'{toyfaces.drawing_hash()}/{indices}/{size}/{seed}'.encode()).hexdigest()[:16]
     path = cache_root() / f'toyfaces-{key}.npz'
@@ -126,7 +122,7 @@ def drawn(indices: range, size: int, seed: int, progress: Callable[[int, int], N
     return images, segmentations, labels
 
 
-def open_attributes(config: AttributeData, split: Split = 'train', progress: Callable[[int, int], None] | None = None) -> AttributeSet:
+def open_attributes(config: AttributeData, split: Split = 'train', progress: Progress | None = None) -> AttributeSet:
     """Reads one part of an attribute set. Raises ValueError for anything that does not fit."""
     if config.source == 'toyfaces':
         names = config.attributes or toyfaces.ATTRIBUTES
@@ -138,13 +134,14 @@ def open_attributes(config: AttributeData, split: Split = 'train', progress: Cal
         columns = [toyfaces.ATTRIBUTES.index(name) for name in names]
         return AttributeSet(images, labels[:, columns].astype(np.float32), DataSpec(size=config.size, attributes=tuple(names)))
     folder = read_attribute_folder(Path(config.source), config.attributes or None)
-    n_test = min(config.holdout, len(folder.paths) // 5)
+    n_test = folder.n_test or min(config.holdout, len(folder.paths) // 5)
     part = slice(0, len(folder.paths) - n_test) if split == 'train' else slice(len(folder.paths) - n_test, None)
     images = cached_images(folder.paths[part], config.size, crop=config.crop, progress=progress)
-    return AttributeSet(images, folder.labels[part].astype(np.float32), DataSpec(size=config.size, attributes=folder.names), folder.exclusive)
+    spec = DataSpec(size=config.size, attributes=folder.names)
+    return AttributeSet(images, folder.labels[part].astype(np.float32), spec, folder.exclusive)
 
 
-def open_domains(config: DomainData, split: Split = 'train', progress: Callable[[int, int], None] | None = None) -> TwoSets:
+def open_domains(config: DomainData, split: Split = 'train', progress: Progress | None = None) -> TwoSets:
     """Reads one part of a two-domain set. Test pictures come at `size`, training pictures at `load_size`."""
     spec = DataSpec(size=config.size, domains=('A', 'B'))
     side = config.load_size if config.load_size and split == 'train' else config.size
@@ -158,11 +155,11 @@ def open_domains(config: DomainData, split: Split = 'train', progress: Callable[
     a, _, b = config.source.partition(',')
     folder = read_domain_folder(Path(a), Path(b) if b else None)
     paths = (folder.train_a, folder.train_b) if split == 'train' else (folder.test_a, folder.test_b)
-    images_a, images_b = (cached_images(p, side, resample='bicubic', progress=progress) for p in paths)
+    images_a, images_b = (cached_images(p, side, resample='bicubic', stretch=True, progress=progress) for p in paths)
     return TwoSets(images_a, images_b, spec)
 
 
-def open_pairs(config: PairData, split: Split = 'train', progress: Callable[[int, int], None] | None = None) -> TwoSets:
+def open_pairs(config: PairData, split: Split = 'train', progress: Progress | None = None) -> TwoSets:
     """Reads one part of a paired set."""
     spec = DataSpec(size=config.size, domains=('A', 'B'))
     side = config.load_size if config.load_size and split == 'train' else config.size
@@ -173,22 +170,26 @@ def open_pairs(config: PairData, split: Split = 'train', progress: Callable[[int
     a, _, b = config.source.partition(',')
     folder = read_pair_folder(Path(a), Path(b) if b else None)
     items = folder.train if split == 'train' else folder.test
-    sides = [cached_images([i.a for i in items], side, resample='bicubic', side='whole' if items[0].b else 'left', progress=progress),
-             cached_images([i.b or i.a for i in items], side, resample='bicubic', side='whole' if items[0].b else 'right', progress=progress)]
-    return TwoSets(*sides, spec)
+    if not items:
+        raise ValueError(f'{config.source} has no {split} pairs: expected a {split}/ folder of side-by-side pictures')
+    left, right = ('whole', 'whole') if items[0].b else ('left', 'right')
+    images_a = cached_images([i.a for i in items], side, resample='bicubic', side=left, progress=progress)
+    images_b = cached_images([i.b or i.a for i in items], side, resample='bicubic', side=right, progress=progress)
+    return TwoSets(images_a, images_b, spec)
 
 
-def open_set(config: DataConfig, split: Split = 'train', progress: Callable[[int, int], None] | None = None) -> AttributeSet | TwoSets:
+def open_set(config: DataConfig, split: Split = 'train', progress: Progress | None = None) -> AttributeSet | TwoSets:
     """Opens the set a configuration names."""
     if isinstance(config, AttributeData):
         return open_attributes(config, split, progress)
     return open_domains(config, split, progress) if isinstance(config, DomainData) else open_pairs(config, split, progress)
 
 
-def make_loader(opened: AttributeSet | TwoSets, config: DataConfig, batch_size: int, seed: int, device: torch.device, rank: int = 0, world: int = 1,
-                rule: LabelRule = 'attgan_tf') -> AttributeLoader | DomainLoader | PairLoader:
+def make_loader(opened: AttributeSet | TwoSets, config: DataConfig, batch_size: int, seed: int, device: torch.device, rank: int = 0,
+                world: int = 1, rule: LabelRule = 'attgan_tf') -> AttributeLoader | DomainLoader | PairLoader:
     """The loader for an opened set."""
-    shared = {'batch_size': batch_size, 'seed': seed, 'size': config.size, 'flip': config.flip, 'device': device, 'rank': rank, 'world': world}
+    shared: dict[str, Any] = {'batch_size': batch_size, 'seed': seed, 'size': config.size, 'flip': config.flip, 'device': device,
+                              'rank': rank, 'world': world}
     if isinstance(opened, AttributeSet):
         assert isinstance(config, AttributeData)
         return AttributeLoader(opened.images, opened.labels, opened.spec.attributes, config.targets, rule, **shared)

@@ -11,7 +11,6 @@ from types import FrameType
 from typing import Any, Literal, Protocol
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from retouch.config import Config
@@ -146,7 +145,8 @@ def _anyone(flag: bool, trainer: Trainer) -> bool:
         return flag
     if trainer.iteration % 10:
         return False
-    return bool(trainer.fabric.all_reduce(torch.tensor(float(flag), device=trainer.fabric.device), reduce_op='sum') > 0)  # type: ignore[operator]
+    asked = trainer.fabric.all_reduce(torch.tensor(float(flag), device=trainer.fabric.device), reduce_op='sum')
+    return bool(asked > 0)                                       # type: ignore[operator]
 
 
 def measure(trainer: Trainer, source: BatchSource, config: TrainConfig) -> dict[str, float]:

@@ -49,15 +49,16 @@ def save_grid(path: Path, columns: dict[str, Tensor], rows: int = 8) -> None:
 class Meter:
     """Live progress: a bar with images/s and ETA on a terminal, a line now and then elsewhere. Silent unless `show`."""
 
-    def __init__(self, total: int, start: int, images_per_iteration: int, show: bool) -> None:
+    def __init__(self, total: int, start: int, images_per_iteration: int, show: bool, what: str = 'training') -> None:
         self.total, self.start, self.images, self.show = total, start, images_per_iteration, show
         self.began = self.last_line = time.monotonic()
         self.bar: Progress | None = None
         if show and sys.stderr.isatty():
-            self.bar = Progress(TextColumn('training'), BarColumn(), MofNCompleteColumn(), TextColumn('{task.fields[speed]}'), TimeElapsedColumn(),
-                                TextColumn('ETA'), TimeRemainingColumn(), TextColumn('{task.fields[note]}'), console=Console(stderr=True))
+            self.bar = Progress(TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TextColumn('{task.fields[speed]}'),
+                                TimeElapsedColumn(), TextColumn('ETA'), TimeRemainingColumn(), TextColumn('{task.fields[note]}'),
+                                console=Console(stderr=True))
             self.bar.start()
-            self.task = self.bar.add_task('train', total=total, completed=start, speed='', note='')
+            self.task = self.bar.add_task(what, total=total, completed=start, speed='', note='')
 
     def advance(self, iteration: int, note: str = '') -> None:
         """`iteration` iterations are done; `note` is a short summary of the losses (kept when empty)."""
@@ -100,6 +101,6 @@ class MaskMonitor:
             self.streaks[kind] = self.streaks[kind] + 1 if now else 0
             if self.streaks[kind] == self.patience and kind not in self.warned:
                 self.warned.add(kind)
-                said.append(f'warning: the mask has collapsed ({kind}: mean area {area:.4f}, spread {spread:.4f}); lower lambda_area if it is '
-                            'empty, raise it if it is full')
+                said.append(f'warning: the mask has collapsed ({kind}: mean area {area:.4f}, spread {spread:.4f}); '
+                            'lower lambda_area if it is empty, raise it if it is full')
         return said

@@ -28,7 +28,7 @@ def stargan_code(iteration: int, iterations: int) -> float:
 
 
 def cyclegan_linear(iteration: int, iterations: int, epochs: int = 200) -> float:
-    """junyanz's epoch rule 1 - max(0, e + 1 - n)/(n + 1), n = half of `epochs`, with the run cut into `epochs` equal parts. Never exactly 0."""
+    """junyanz's epoch rule 1 - max(0, e + 1 - n)/(n + 1), n = half of `epochs` of the run. Never exactly 0."""
     epoch = iteration * epochs // iterations
     half = epochs // 2
     return 1.0 - max(0, epoch + 1 - half) / (epochs - half + 1)

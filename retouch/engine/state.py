@@ -14,9 +14,10 @@ STATE = 'last.pt'
 
 def rng_state() -> dict[str, Any]:
     """Every global random stream, as tensors and plain values (loads with weights_only=True)."""
-    kind, keys, pos, has_gauss, gauss = np.random.get_state()
+    kind, keys, pos, has_gauss, gauss = np.random.get_state(legacy=True)
     version, words, extra = random.getstate()
-    state: dict[str, Any] = {'torch': torch.get_rng_state(), 'numpy': [str(kind), torch.from_numpy(keys.astype(np.int64)), pos, has_gauss, gauss],
+    state: dict[str, Any] = {'torch': torch.get_rng_state(),
+                             'numpy': [str(kind), torch.from_numpy(np.asarray(keys, np.int64)), pos, has_gauss, gauss],
                              'python': [version, list(words), extra]}
     if torch.cuda.is_available():
         state['cuda'] = torch.cuda.get_rng_state_all()

@@ -41,12 +41,13 @@ class Ledger:
         if found:
             # a term explains more than the total that contains it
             iteration, name, term = min(found, key=lambda f: (f[0], f[2] == 'loss'))
-            raise FloatingPointError(f'{name}.{term} is not finite at iteration {int(iteration)}: training stopped before it could spoil the saved '
-                                     'state; lower the learning rate or check the pictures, then continue with --resume auto')
+            raise FloatingPointError(f'{name}.{term} is not finite at iteration {int(iteration)}: training stopped before it '
+                                     'could spoil the saved state; lower the learning rate or check the pictures, then continue '
+                                     'with --resume auto')
 
     def means(self) -> dict[str, float]:
         """'<update>.<term>' -> mean since the last call; resets the sums."""
-        out = {}
+        out: dict[str, float] = {}
         for name, total in self.sums.items():
             if self.counts[name]:
                 out |= {f'{name}.{term}': value / self.counts[name] for term, value in zip(self.terms[name], total.tolist(), strict=True)}

@@ -16,8 +16,8 @@ def check_mask(mask: Tensor, image: Tensor) -> Tensor:
 
 
 def composite(content: Tensor, image: Tensor, mask: Tensor) -> Tensor:
-    """mask * content + (1 - mask) * image, in float32. content, image [N,3,H,W]; mask [N,1,H,W]."""
-    return mask * content.float() + (1 - mask) * image
+    """mask * content + (1 - mask) * image, at the mask's precision (float32). content, image [N,3,H,W]; mask [N,1,H,W]."""
+    return mask * content.to(mask.dtype) + (1 - mask) * image
 
 
 def mask_logs(mask: Tensor) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ Differs:    [D1] instance norm keeps no running statistics (as StarGAN's [D1]);
             [D2] the gradient norm of (3) is safe at zero;
             [D3] D has fewer strided convolutions below 128 px;
             [D4] real and fake share one D call, no generator graph in the D step;
-            [D5] `lambda_area` (7) is 0 as in the code; small recipes use it, and the option `mask_bias` for the mask's start;
+            [D5] `lambda_area` (7) and `lambda_binary` (9) are 0 as in the code; small recipes use them and `mask_bias`, the mask's start;
             [D6] `condition` 'difference' and `penalty` 'closed_form' are options beside the code's;
             [D7] the authors' code rates decay every 1000 iterations, ours every iteration;
             [D8] content has no final tanh as in the code (`content_activation`), pictures are clamped when they are saved or scored;
@@ -19,8 +19,9 @@ Discriminator step (every iteration)                             Generator step 
   (1) L_adv^D = -E[src(x)] + E[src(y)]                             (4) L_adv^G = -E[src(y)]
   (2) L_cls^D = sum_k BCE(cls(x), a), mean over N; or CE           (5) L_cls^G = sum_k BCE(cls(y), b), mean over N; or CE
   (3) L_gp    = E[(|d sum src(x^) / d x^|_2 - 1)^2]                (6) L_rec   = mean |x - G(y, a)|
-                                                                   (7) L_area  = mean m
-  L_D = (1) + lambda_cls (2) + lambda_gp (3)                       L_G = (4) + lambda_cls (5) + lambda_rec (6) + lambda_area (7)
+                                                                   (7) L_area  = mean m;  (9) L_bin = mean m (1 - m)
+  L_D = (1) + lambda_cls (2) + lambda_gp (3)                       L_G = lambda_adv (4) + lambda_cls (5) + lambda_rec (6)
+                                                                         + lambda_area (7) + lambda_binary (9)
 """
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ from retouch.data.labels import LabelRule
 from retouch.engine import schedules
 from retouch.engine.update import AttributeRequest, Keep, Step, Translation, Update
 from retouch.guidance.mask import composite, mask_logs
-from retouch.losses import bce_sum_over_attributes, cross_entropy_of_one_hot, gradient_penalty, gradient_penalty_of, l1_mean
+from retouch.losses import bce_sum_over_attributes, cross_entropy_of_one_hot, full, gradient_penalty, gradient_penalty_of, l1_mean
 from retouch.networks.stargan import Discriminator, Generator
 
 SCHEDULES = {'linear': schedules.linear_second_half, 'linear_last_40': schedules.linear_last_40}
@@ -57,10 +58,13 @@ class Config(BaseConfig):
     width_g: int = 64
     blocks: int = 6
     width_d: int = 64
+    lambda_adv: float = 1.0
+    """Weight of (4). The gradient of a mean over h x w patches is 1/(h w) of the one (3) bounds: small pictures need more."""
     lambda_cls: float = 1.0
     lambda_rec: float = 10.0
     lambda_gp: float = 10.0
     lambda_area: float = 0.0
+    lambda_binary: float = 0.0
     n_critic: int = 5
     lr: float = 1e-4
     beta1: float = 0.5
@@ -103,7 +107,7 @@ class AGGANMulti(nn.Module):
 
     def generate(self, x: Tensor, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """[N,3,H,W], labels [N,K] -> edit [N,3,H,W] and mask [N,1,H,W] in float32."""
-        out = self.nets['G'](x, target if self.config.condition == 'target' else target - source).float()
+        out = full(self.nets['G'](x, target if self.config.condition == 'target' else target - source))
         mask = (out[:, :1] + self.config.mask_bias).sigmoid()
         return composite(self.content_activation(out[:, 1:]), x, mask), mask           # (8)
 
@@ -113,7 +117,7 @@ class AGGANMulti(nn.Module):
         with torch.no_grad():
             y, _ = self.generate(x, a, b)
         src, logits = D(torch.cat([x, y]))                                             # [2N,1,h,w], [2N,K]
-        src_real, src_fake = src.float().chunk(2)
+        src_real, src_fake = full(src).chunk(2)
         loss_adv = -src_real.mean() + src_fake.mean()                                  # (1)
         loss_cls = self.classification(logits[:len(x)], a)                             # (2)
         loss_gp = self.penalty(x, y, batch.moment.uniform('alpha', 1, 1, 1, device=x.device))         # (3)
@@ -125,18 +129,21 @@ class AGGANMulti(nn.Module):
         D = self.nets['D']
         if self.config.penalty == 'closed_form':
             with torch.autocast(x.device.type, enabled=False):
-                return gradient_penalty_of(D.input_gradient(torch.lerp(y.float(), x, alpha)))
+                return gradient_penalty_of(D.input_gradient(torch.lerp(full(y), x, alpha.to(x))))
         return gradient_penalty(lambda x_hat: D(x_hat)[0], x, y, alpha)
 
     def generator_step(self, batch: AttributeBatch, kept: Keep) -> Step:
         c, D, x, a, b = self.config, self.nets['D'], batch.image, batch.labels, batch.target
         y, mask = self.generate(x, a, b)
         src, logits = D(y)
-        loss_adv = -src.float().mean()                                                 # (4)
+        loss_adv = -full(src).mean()                                                 # (4)
         loss_cls = self.classification(logits, b)                                      # (5)
         loss_rec = l1_mean(x, self.generate(y, b, a)[0])                               # (6)
         loss_area = mask.mean()                                                        # (7)
-        return Step(loss_adv + c.lambda_cls * loss_cls + c.lambda_rec * loss_rec + c.lambda_area * loss_area,
+        loss_bin = (mask * (1 - mask)).mean()                                          # (9)
+        loss = c.lambda_adv * loss_adv + c.lambda_cls * loss_cls + c.lambda_rec * loss_rec
+        loss = loss + c.lambda_area * loss_area + c.lambda_binary * loss_bin
+        return Step(loss,
                     {'adv': loss_adv.detach(), 'cls': loss_cls.detach(), 'rec': loss_rec.detach(), **mask_logs(mask)},
                     {'input': x, 'mask': mask.detach(), 'edit': y.detach()})
 

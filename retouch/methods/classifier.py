@@ -56,7 +56,8 @@ class AttributeClassifier(nn.Module):
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__()
         if data.size % 32:
-            raise ValueError(f'size={data.size}: the classifier halves the picture five times, expected a multiple of 32; set --data.size 64 or 128')
+            raise ValueError(f'size={data.size}: the classifier halves the picture five times, expected a multiple of 32; '
+                             'set --data.size 64 or 128')
         self.config, self.data = config, data
         self.nets = nn.ModuleDict({'C': Classifier(len(data.attributes), data.size, config.width, config.hidden)})
         self.loss = {'multi': bce_mean, 'single': cross_entropy_of_one_hot}[config.labels]

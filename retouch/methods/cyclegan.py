@@ -64,7 +64,7 @@ class ImagePool(nn.Module):
         self.size = size
         self.register_buffer('images', torch.zeros(size, *shape))
         self.register_buffer('filled', torch.zeros((), dtype=torch.long))
-        self.stored = 0                                         # mirror of `filled` on the host, so that the loop never waits for the device
+        self.stored = 0          # mirror of `filled` on the host, so that the loop never waits for the device
 
     def exchange(self, new: Tensor, moment: Moment, name: str) -> Tensor:
         """new [N,3,H,W] detached; draws keyed by moment and name."""
@@ -104,8 +104,8 @@ class CycleGAN(nn.Module):
         blocks = config.blocks if config.blocks is not None else (9 if data.size > 128 else 6)
         layers = config.layers_d if config.layers_d is not None else (3 if data.size >= 64 else 2)
         self.nets = nn.ModuleDict({
-            'G': init_normal(ResNetGenerator(width=config.width_g, blocks=blocks)), 'F': init_normal(ResNetGenerator(width=config.width_g, blocks=blocks)),
-            'D_A': init_normal(PatchDiscriminator(3, config.width_d, layers)), 'D_B': init_normal(PatchDiscriminator(3, config.width_d, layers))})
+            **{name: init_normal(ResNetGenerator(width=config.width_g, blocks=blocks)) for name in ('G', 'F')},
+            **{name: init_normal(PatchDiscriminator(width=config.width_d, layers=layers)) for name in ('D_A', 'D_B')}})
         shape = (3, data.size, data.size)
         self.pools = nn.ModuleDict({'A': ImagePool(config.pool, shape), 'B': ImagePool(config.pool, shape)})
 

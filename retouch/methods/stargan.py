@@ -9,13 +9,14 @@ Differs:    [D1] instance norm keeps no running statistics: identical to the aut
             [D4] D has fewer strided convolutions below 128 px (its map keeps a side of 2 or 3);
             [D5] real and fake share one D call (no norm in D, so equal) and no generator graph is built in the D step;
             [D6] `condition` 'difference' (target - source) and `penalty` 'closed_form' are options beside the paper's.
-Shapes:     N batch, K attributes, H W image. x, y images in [-1,1]; a, b labels [N,K] in {0,1}; src [N,1,h,w] summed in (3), mean in (1), (4).
+Shapes:     N batch, K attributes, H W image. x, y images in [-1,1]; a, b labels [N,K] in {0,1}; src [N,1,h,w]:
+            summed in (3), averaged in (1) and (4).
 
 Discriminator step (every iteration)                             Generator step (every n_critic-th, same batch)
   (1) L_adv^D = -E[src(x)] + E[src(y)]                             (4) L_adv^G = -E[src(y)]
   (2) L_cls^D = sum_k BCE(cls(x), a), mean over N; or CE           (5) L_cls^G = sum_k BCE(cls(y), b), mean over N; or CE
   (3) L_gp    = E[(|d sum src(x^) / d x^|_2 - 1)^2]                (6) L_rec   = mean |x - G(y, a)|
-  L_D = (1) + lambda_cls (2) + lambda_gp (3)                       L_G = (4) + lambda_cls (5) + lambda_rec (6)
+  L_D = (1) + lambda_cls (2) + lambda_gp (3)                       L_G = lambda_adv (4) + lambda_cls (5) + lambda_rec (6)
 """
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ from retouch.data.batches import AttributeBatch, DataSpec
 from retouch.data.labels import LabelRule
 from retouch.engine import schedules
 from retouch.engine.update import AttributeRequest, Keep, Step, Translation, Update
-from retouch.losses import bce_sum_over_attributes, cross_entropy_of_one_hot, gradient_penalty, gradient_penalty_of, l1_mean
+from retouch.losses import bce_sum_over_attributes, cross_entropy_of_one_hot, full, gradient_penalty, gradient_penalty_of, l1_mean
 from retouch.networks.stargan import Discriminator, Generator
 
 SCHEDULES = {'linear': schedules.linear_second_half, 'stargan_code': schedules.stargan_code, 'linear_last_40': schedules.linear_last_40}
@@ -48,6 +49,8 @@ class Config(BaseConfig):
     width_g: int = 64
     blocks: int = 6
     width_d: int = 64
+    lambda_adv: float = 1.0
+    """Weight of (4). The gradient of a mean over h x w patches is 1/(h w) of the one (3) bounds: small pictures need more."""
     lambda_cls: float = 1.0
     lambda_rec: float = 10.0
     lambda_gp: float = 10.0
@@ -80,7 +83,8 @@ class StarGAN(nn.Module):
     @classmethod
     def tiny(cls) -> StarGAN:
         """The smallest legal form."""
-        return cls(Config(width_g=4, width_d=4, blocks=1, n_critic=2), DataSpec(size=16, attributes=('Black_Hair', 'Blond_Hair', 'Eyeglasses')))
+        spec = DataSpec(size=16, attributes=('Black_Hair', 'Blond_Hair', 'Eyeglasses'))
+        return cls(Config(width_g=4, width_d=4, blocks=1, n_critic=2), spec)
 
     def updates(self) -> tuple[Update, ...]:
         c = self.config
@@ -97,7 +101,7 @@ class StarGAN(nn.Module):
         with torch.no_grad():
             y = self.generate(x, a, b)
         src, logits = D(torch.cat([x, y]))                                             # [2N,1,h,w], [2N,K]
-        src_real, src_fake = src.float().chunk(2)
+        src_real, src_fake = full(src).chunk(2)
         loss_adv = -src_real.mean() + src_fake.mean()                                  # (1)
         loss_cls = self.classification(logits[:len(x)], a)                             # (2)
         loss_gp = self.penalty(x, y, batch.moment.uniform('alpha', 1, 1, 1, device=x.device))         # (3)
@@ -109,17 +113,17 @@ class StarGAN(nn.Module):
         D = self.nets['D']
         if self.config.penalty == 'closed_form':
             with torch.autocast(x.device.type, enabled=False):
-                return gradient_penalty_of(D.input_gradient(torch.lerp(y.float(), x, alpha)))
+                return gradient_penalty_of(D.input_gradient(torch.lerp(full(y), x, alpha.to(x))))
         return gradient_penalty(lambda x_hat: D(x_hat)[0], x, y, alpha)
 
     def generator_step(self, batch: AttributeBatch, kept: Keep) -> Step:
         c, D, x, a, b = self.config, self.nets['D'], batch.image, batch.labels, batch.target
         y = self.generate(x, a, b)
         src, logits = D(y)
-        loss_adv = -src.float().mean()                                                 # (4)
+        loss_adv = -full(src).mean()                                                 # (4)
         loss_cls = self.classification(logits, b)                                      # (5)
         loss_rec = l1_mean(x, self.generate(y, b, a))                                  # (6)
-        return Step(loss_adv + c.lambda_cls * loss_cls + c.lambda_rec * loss_rec,
+        return Step(c.lambda_adv * loss_adv + c.lambda_cls * loss_cls + c.lambda_rec * loss_rec,
                     {'adv': loss_adv.detach(), 'cls': loss_cls.detach(), 'rec': loss_rec.detach()},
                     {'input': x, 'edit': y.detach()})
 

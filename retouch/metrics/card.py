@@ -173,10 +173,10 @@ class Comparison(Config):
 
 
 def number(value: float | None) -> str:
-    """A number at three or four significant digits."""
+    """A number at three or four digits."""
     if value is None:
         return '–'
-    return f'{value:.4g}' if abs(value) < 1 else f'{value:.2f}' if abs(value) < 1000 else f'{value:.0f}'
+    return f'{value:.3g}' if abs(value) < 1 else f'{value:.2f}' if abs(value) < 1000 else f'{value:.0f}'
 
 
 def measure_to_text(measure: Measure | None) -> str:

@@ -91,7 +91,8 @@ def inputs_to_fidelity(real: Tensor, fake: Tensor, extractor: str, measures: tup
     found = torch_fidelity.calculate_metrics(
         input1=_Rows(fake), input2=_Rows(real), feature_extractor=extractor,
         feature_extractor_weights_path=None if weights is None else str(weights),
-        fid='fid' in measures, kid='kid' in measures, isc='inception_score' in measures, prc=not {'precision', 'recall'}.isdisjoint(measures),
+        fid='fid' in measures, kid='kid' in measures, isc='inception_score' in measures,
+        prc=not {'precision', 'recall'}.isdisjoint(measures),
         kid_subsets=KID_SUBSETS, kid_subset_size=min(KID_SUBSET_SIZE, len(real), len(fake)), isc_splits=min(10, len(fake)), rng_seed=seed,
         batch_size=batch_size, cuda=torch.device(device).type == 'cuda', save_cpu_ram=True, cache=False, verbose=False)
     return {name: float(found[_KEYS[name]]) for name in measures}

@@ -51,7 +51,8 @@ class Judge:
         """
         net = self.model.method.nets['C']
         size = self.model.data.size
-        image = image.to(next(net.parameters()).device, torch.float32)
+        device = next((p.device for p in net.parameters()), torch.device('cpu'))
+        image = image.to(device, torch.float32)
         if image.shape[2:] != (size, size):
             image = F.interpolate(image, size=(size, size), mode='bilinear', antialias=True, align_corners=False)
         features = net.features(image)

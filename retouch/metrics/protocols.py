@@ -175,12 +175,12 @@ def domain_tasks(method: Any, judged: Sequence[str], n: int, seed: int, size: in
     """Both directions of a two-domain model on held-out faces: faces without the attribute go to B, faces with it to A."""
     domains = tuple(method.data.domains)
     if len(domains) != 2:
-        raise ValueError(f'this model has {len(domains)} domains: expected two for protocol domains; attribute models use --protocol toyfaces')
+        raise ValueError(f'this model has {len(domains)} domains: expected two; attribute models use --protocol toyfaces')
     attribute = attribute or 'Eyeglasses'
     inputs, labels = held_out_faces(n, size or method.data.size, seed)
     truth = true_edits((attribute,), inputs, labels, seed, RULE, _drawing(progress))[attribute]
     if attribute in HAIR_COLOURS:
-        raise ValueError(f'domain attribute {attribute}: hair colours have no single opposite; expected another one, for example Eyeglasses')
+        raise ValueError(f'domain attribute {attribute}: hair colours have no single opposite; choose another one, such as Eyeglasses')
     arrives = truth.targets[:, toyfaces.ATTRIBUTES.index(attribute)]
     tasks = []
     for value, to in ((1, domains[1]), (0, domains[0])):

@@ -55,7 +55,8 @@ def pictures_to_tensor(images: np.ndarray, device: torch.device | str = 'cpu') -
 
 
 def score(tasks: list[Task], inputs: np.ndarray, answer: Answer, judge: Judge, expected: list[Tensor], *,
-          device: torch.device | str = 'cpu', batch_size: int = 64, keep_images: bool = False, advance: Callable[[int], None] | None = None) -> Scores:
+          device: torch.device | str = 'cpu', batch_size: int = 64, keep_images: bool = False,
+          advance: Callable[[int], None] | None = None) -> Scores:
     """Scores the answers to all tasks.
 
     Args:

@@ -10,10 +10,12 @@ import numpy as np
 import torch
 
 from retouch.data import toyfaces
-from retouch.data.labels import LabelRule, flip_targets
+from retouch.data.labels import HAIR_COLOURS, LabelRule, flip_targets
 from retouch.data.sets import HELD_OUT, cache_root, drawn
 from retouch.errors import unknown
 from retouch.metrics.drawing import draw_targets
+
+NEEDS_HAIR = (*HAIR_COLOURS, 'Bangs')     # edits that a bald head cannot show by itself
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ def true_edits(names: tuple[str, ...], images: np.ndarray, labels: np.ndarray, s
                progress: Callable[[int, int], None] | None = None) -> dict[str, Truth]:
     """Edits every held-out face in every named attribute, each by itself: hair colours are switched on, others flip.
 
+    Bald faces are left out of hair colours and Bangs: nothing would show, or the rule would have to grow hair.
+
     Args:
         names: attributes to edit.
         images: uint8 [n,S,S,3] from `held_out_faces`.
@@ -57,8 +61,10 @@ def true_edits(names: tuple[str, ...], images: np.ndarray, labels: np.ndarray, s
         if name not in toyfaces.ATTRIBUTES:
             raise unknown('attribute', name, toyfaces.ATTRIBUTES)
         target, applies = flip_targets(torch.from_numpy(labels).float(), name, toyfaces.ATTRIBUTES, rule)
+        if name in NEEDS_HAIR:
+            applies &= torch.from_numpy(labels[:, toyfaces.ATTRIBUTES.index('Bald')] == 0)
         targets[name] = (target.numpy().astype(np.uint8), applies.numpy())
-        stored = _read(_key(name, n, size, seed, rule))
+        stored = _read(_key(*targets[name], size, seed))
         if stored is not None:
             rows = np.flatnonzero(applies)
             found[name] = Truth(rows, targets[name][0][rows], stored, _regions(images[rows], stored))
@@ -74,7 +80,7 @@ def true_edits(names: tuple[str, ...], images: np.ndarray, labels: np.ndarray, s
             rows = np.flatnonzero(targets[name][1])
             result = np.stack([pictures[i][taken[i]] for i in rows]) if len(rows) else np.empty((0, size, size, 3), np.uint8)
             taken[rows] += 1
-            _write(_key(name, n, size, seed, rule), result)
+            _write(_key(*targets[name], size, seed), result)
             found[name] = Truth(rows, targets[name][0][rows], result, _regions(images[rows], result))
     return {name: found[name] for name in names}
 
@@ -84,8 +90,10 @@ def _regions(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.abs(x.astype(np.int16) - y.astype(np.int16)).max(axis=3) > toyfaces.REGION_THRESHOLD
 
 
-def _key(name: str, n: int, size: int, seed: int, rule: str) -> str:
-    return hashlib.sha256(f'{toyfaces.drawing_hash()}/{name}/{n}/{size}/{seed}/{rule}'.encode()).hexdigest()[:16]
+def _key(target: np.ndarray, applies: np.ndarray, size: int, seed: int) -> str:
+    digest = hashlib.sha256(f'{toyfaces.drawing_hash()}/{target.shape}/{size}/{seed}'.encode())
+    digest.update(target.tobytes() + applies.tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _read(key: str) -> np.ndarray | None:

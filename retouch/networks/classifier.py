@@ -8,7 +8,10 @@ from torch import Tensor, nn
 
 
 class Classifier(nn.Module):
-    """[N,3,H,W] in [-1,1] -> logits [N,K]. 3,284,093 parameters with 13 attributes, width 16, hidden 512 at 128 px. H, W divisible by 32."""
+    """[N,3,H,W] in [-1,1] -> logits [N,K]. H, W divisible by 32.
+
+    3,284,093 parameters with 13 attributes, width 16 and hidden 512 at 128 px.
+    """
 
     def __init__(self, attributes: int, size: int, width: int = 16, hidden: int = 512) -> None:
         super().__init__()

@@ -25,7 +25,8 @@ class ResNetGenerator(nn.Module):
     def __init__(self, in_channels: int = 3, out_channels: int = 3, width: int = 64, blocks: int = 9) -> None:
         super().__init__()
         w = width
-        layers: list[nn.Module] = [nn.Conv2d(in_channels, w, 7, 1, 3, padding_mode='reflect'), instance_norm(w, False), nn.ReLU(inplace=True)]
+        stem = nn.Conv2d(in_channels, w, 7, 1, 3, padding_mode='reflect')
+        layers: list[nn.Module] = [stem, instance_norm(w, False), nn.ReLU(inplace=True)]
         for c in (w, 2 * w):
             layers += [nn.Conv2d(c, 2 * c, 3, 2, 1), instance_norm(2 * c, False), nn.ReLU(inplace=True)]
         layers += [ResidualBlock(4 * w, affine=False, bias=True, reflect=True) for _ in range(blocks)]

@@ -4,9 +4,8 @@ from __future__ import annotations
 from retouch.data.sets import AttributeData
 from retouch.engine.fit import TrainConfig
 from retouch.methods.aggan_multi import Config
+from retouch.recipes.stargan import SIX
 from retouch.run import Run
-
-SIX = ('Bangs', 'Black_Hair', 'Blond_Hair', 'Brown_Hair', 'Eyeglasses', 'Mouth_Slightly_Open')
 
 
 def paper() -> Run:
@@ -17,8 +16,9 @@ def paper() -> Run:
 
 def demo() -> Run:
     """Small: the drawn faces at 48 px, six attributes, minutes on two CPU cores. `make demo` runs it."""
-    return Run(method=Config(width_g=16, blocks=3, width_d=32, condition='difference', content_activation='tanh', mask_bias=-1.0, lambda_cls=2.0,
-                             lambda_area=0.05, n_critic=3, lr=6e-4, beta2=0.99, schedule='linear_last_40', penalty='closed_form'),
+    return Run(method=Config(width_g=16, blocks=3, width_d=32, condition='difference', content_activation='tanh', mask_bias=-1.0,
+                             lambda_cls=2.0, lambda_area=0.05, n_critic=3, lr=6e-4, beta2=0.99, schedule='linear_last_40',
+                             penalty='closed_form'),
                data=AttributeData(attributes=SIX, size=48, targets='single', n=4000),
                train=TrainConfig(iterations=3000, batch_size=16, ema=0.999, log_every=50, sample_every=500, save_every=1000))
 

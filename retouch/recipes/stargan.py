@@ -6,8 +6,10 @@ from retouch.engine.fit import TrainConfig
 from retouch.methods.stargan import Config
 from retouch.run import Run
 
-THIRTEEN = ('Bald', 'Bangs', 'Black_Hair', 'Blond_Hair', 'Brown_Hair', 'Bushy_Eyebrows', 'Eyeglasses', 'Male', 'Mouth_Slightly_Open', 'Mustache',
-            'No_Beard', 'Pale_Skin', 'Young')
+THIRTEEN = ('Bald', 'Bangs', 'Black_Hair', 'Blond_Hair', 'Brown_Hair', 'Bushy_Eyebrows', 'Eyeglasses', 'Male', 'Mouth_Slightly_Open',
+            'Mustache', 'No_Beard', 'Pale_Skin', 'Young')
+
+SIX = ('Bangs', 'Black_Hair', 'Blond_Hair', 'Brown_Hair', 'Eyeglasses', 'Mouth_Slightly_Open')      # the small tier
 
 
 def paper() -> Run:
@@ -33,8 +35,7 @@ def toyfaces() -> Run:
     """Small: drawn faces at 48 px, six attributes, for two CPU cores."""
     return Run(method=Config(width_g=32, blocks=3, width_d=32, condition='difference', lambda_cls=2.0, n_critic=2, lr=4e-4, beta2=0.99,
                              schedule='linear_last_40', penalty='closed_form'),
-               data=AttributeData(attributes=('Bangs', 'Black_Hair', 'Blond_Hair', 'Brown_Hair', 'Eyeglasses', 'Mouth_Slightly_Open'), size=48,
-                                  targets='single', n=4000),
+               data=AttributeData(attributes=SIX, size=48, targets='single', n=4000),
                train=TrainConfig(iterations=20_000, batch_size=16, ema=0.999, log_every=50, sample_every=1000, save_every=1000))
 
 

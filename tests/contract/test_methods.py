@@ -107,8 +107,8 @@ def test_translate(name: str) -> None:
     request = random_request(method.kind, method.data)
     with torch.no_grad():
         first, again = method.translate(request), method.translate(request)
-        alone = method.translate(dataclasses.replace(request, **{
-            f.name: getattr(request, f.name)[:1] for f in dataclasses.fields(request) if isinstance(getattr(request, f.name), torch.Tensor)}))
+        fields = {f.name: getattr(request, f.name) for f in dataclasses.fields(request)}
+        alone = method.translate(dataclasses.replace(request, **{k: v[:1] for k, v in fields.items() if isinstance(v, torch.Tensor)}))
     assert first.image.shape == request.image.shape and first.image.dtype == torch.float32
     assert first.image.min() >= -1 and first.image.max() <= 1
     assert torch.equal(first.image, again.image), 'translate is deterministic'
@@ -138,7 +138,8 @@ def test_two_shares_average_to_the_whole_batch(name: str) -> None:
 
     def gradient(rows: slice) -> torch.Tensor:
         m = dataclasses.replace(whole.moment, start=rows.start, count=rows.stop - rows.start)
-        part = dataclasses.replace(whole, moment=m, **{f.name: getattr(whole, f.name)[rows] for f in dataclasses.fields(whole) if f.name != 'moment'})
+        part = dataclasses.replace(whole, moment=m, **{f.name: getattr(whole, f.name)[rows]
+                                                       for f in dataclasses.fields(whole) if f.name != 'moment'})
         method.zero_grad(set_to_none=True)
         update.step(part, {}).loss.backward()
         return torch.cat([p.grad.flatten() for n in update.nets for p in method.nets[n].parameters()])

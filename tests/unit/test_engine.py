@@ -149,7 +149,7 @@ def test_truncated_state_is_refused_with_a_line(tmp_path: Path) -> None:
         load_state(tmp_path)
 
 
-KILLED = '''
+KILLED = """
 import sys, torch
 from pathlib import Path
 torch.set_num_threads(1)
@@ -157,7 +157,7 @@ from tests.unit.test_engine import Batches, make, no_export
 from retouch.engine.fit import TrainConfig, fit
 trainer = make(iterations=100000)
 fit(trainer, Batches(trainer), TrainConfig(iterations=100000, batch_size=2, save_every=1), Path(sys.argv[1]), no_export, show=False)
-'''
+"""
 
 
 def test_kill_9_while_saving_then_resume(tmp_path: Path) -> None:

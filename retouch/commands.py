@@ -1,0 +1,403 @@
+"""What each command does once its arguments are understood. Every function prints its result and returns the exit status.
+
+Imports stand inside the functions: torch takes seconds, and `retouch --help` needs none of it.
+"""
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from retouch.errors import unknown
+
+if TYPE_CHECKING:
+    import numpy as np
+    from rich.console import Console
+
+    from retouch.cli import CheckOptions, CompareOptions, EditOptions, EvaluateOptions, ListOptions, TrainOptions
+    from retouch.metrics.card import Card
+    from retouch.model import Model
+    from retouch.report import GalleryRow
+    from retouch.run import Run
+
+
+# ---- train
+
+def train(options: TrainOptions, changes: dict[str, str]) -> int:
+    from retouch.run import load_run, override
+
+    given = {'data.source': options.data, 'seed': options.seed}
+    run = override(load_run(options.recipe), {**changes, **{k: str(v) for k, v in given.items() if v is not None}})
+    out = options.out
+    if out is None and options.resume:                           # `train RUN --resume auto` continues that very run
+        recipe = Path(options.recipe)
+        folder = recipe if recipe.is_dir() else recipe.parent
+        out = folder if (folder / 'run.json').is_file() and folder != Path() else None
+
+    from retouch.train import dry_run, train
+
+    first = os.environ.get('RANK', '0') == '0'                   # torchrun starts one process per device; one of them speaks
+    if options.dry_run:
+        measured = dry_run(run)
+        if first:
+            print('\n'.join(f'{k:<26}{v:,.1f}' for k, v in measured.items()))
+        return 0
+    folder, outcome = train(run, out, options.resume, options.stop_after)
+    if first:
+        print(f'{outcome}: {folder}')
+        again = f'retouch train {folder / "run.json"} --out {folder} --resume auto'
+        print('\n'.join(f'  {line}' for line in ([] if outcome == 'finished' else [again]) + _next_commands(run, folder)))
+    return 130 if outcome == 'interrupted' else 0
+
+
+def _next_commands(run: Run, folder: Path) -> list[str]:
+    lines = [f'retouch evaluate {folder}']
+    if run.data.kind == 'attributes' and run.method_id != 'classifier':
+        from retouch.data.toyfaces import ATTRIBUTES
+
+        names = run.data.attributes or (ATTRIBUTES if run.data.source == 'toyfaces' else ('ATTRIBUTE',))
+        lines.append(f'retouch edit {folder} PICTURE.png --set {names[0]}=1 --out edits')
+    elif run.data.kind != 'attributes':
+        lines.append(f'retouch edit {folder} PICTURE.png --to B --out edits')
+    return lines
+
+
+# ---- edit
+
+def edit(options: EditOptions) -> int:
+    if not options.images:
+        raise ValueError('missing IMAGE: name at least one picture, before --set')
+    edits, source = _pairs('--set', options.set), _pairs('--source', options.source)
+    if edits and options.to:
+        raise ValueError('--set and --to exclude each other: --set is for models of attributes, --to for models of domains')
+    pictures = [Path(p) for p in options.images]
+    for picture in pictures:
+        if not picture.is_file():
+            raise ValueError(f'{picture} is {"a folder" if picture.is_dir() else "not there"}: expected a picture')
+
+    from retouch.editor import Editor, output_paths
+
+    inputs, written = {p.resolve() for p in pictures}, dict[Path, Path]()
+    for picture in pictures:
+        for path in output_paths(options.out, picture.stem):
+            if path.resolve() in inputs:
+                raise ValueError(f'{path} is an input picture and is never overwritten: choose another --out folder')
+            if path in written:
+                raise ValueError(f'{written[path]} and {picture} would both be written to {path}: edit them into different --out folders')
+            written[path] = picture
+    editor = Editor.load(options.model, options.device)
+    for name in (*edits, *source):
+        if editor.data.attributes and name not in editor.data.attributes:
+            raise unknown('attribute', name, editor.data.attributes)
+    shared: dict[str, Any] = {'box': _box(options.box), 'mask': options.mask, 'strength': options.strength}
+    for picture in pictures:
+        if options.to is not None or (editor.method.kind != 'attributes' and not edits):
+            edit = editor.translate(picture, options.to, **shared)
+            did = f'to {edit.record["to"]}'
+        else:
+            wanted: dict[str, Any] = dict(edits)
+            edit = editor.edit(picture, source=source, **shared, **wanted)
+            present = [name for name, p in edit.source.items() if p > 0.5] or ['nothing']
+            asked = ' '.join(f'{name}={value} (was {edit.source[name]:.2f})' for name, value in edits.items())
+            did = f'read {" ".join(present)}; set {asked}'
+        paths = edit.save(options.out, picture.stem, note=not options.no_note)
+        print(f'{picture}: {did}; untouched {edit.untouched:.1%}; {" ".join(map(str, paths))}', flush=True)
+        for note in edit.notes:
+            print(f'  note: {note}', file=sys.stderr)
+    return 0
+
+
+def _box(text: str | None) -> tuple[int, int, int, int] | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r'(\d+),(\d+),(\d+),(\d+)', text.replace(' ', ''))
+    if not match:
+        raise ValueError(f'--box {text}: expected X,Y,WIDTH,HEIGHT in pixels, e.g. 10,20,128,128')
+    x, y, w, h = map(int, match.groups())
+    return x, y, w, h
+
+
+def _pairs(flag: str, tokens: Sequence[str]) -> dict[str, int]:
+    """('A=1', 'B=0') -> {'A': 1, 'B': 0}."""
+    pairs: dict[str, int] = {}
+    for token in tokens:
+        name, equals, value = token.partition('=')
+        if not equals or not name:
+            raise ValueError(f'{flag} {token}: expected NAME=0 or NAME=1 (pictures come before {flag})')
+        if value not in ('0', '1'):
+            raise ValueError(f'{flag} {token}: expected {name}=0 or {name}=1')
+        if pairs.setdefault(name, int(value)) != int(value):
+            raise ValueError(f'{flag} sets {name} to both 0 and 1: keep one of them')
+    return pairs
+
+
+# ---- evaluate, compare
+
+def evaluate(options: EvaluateOptions) -> int:
+    """`retouch evaluate`."""
+    from rich.table import Table
+
+    from retouch.metrics.card import about, measure_to_text
+    from retouch.model import CONFIG
+
+    run = Path(options.model)
+    out = options.out or (run if (run / 'model' / CONFIG).is_file() else None)
+    if options.figures and out is None:
+        raise ValueError(f'--figures needs a folder: {options.model} is no run directory, add --out DIR')
+    card, gallery = _score(options, with_gallery=out is not None)
+    files: list[Path] = []
+    if out is not None:
+        from retouch.report import write_report
+
+        files = [out / 'card.json', out / 'report.html']
+        card.write(files[0])
+        write_report(files[1], card, gallery, run / 'log.jsonl', title=run.resolve().name if run.is_dir() else options.model)
+        files += _figures(gallery, out / 'figures') if options.figures else []
+    if options.json:
+        print(json.dumps(card.model_dump(mode='json'), indent=2))
+        return 0
+    columns = {'model': card.measures, **card.references}
+    table = Table('measure', *columns, 'meaning', box=None, pad_edge=False)
+    for name, measure in card.measures.items():
+        label = f'{name} ({measure.unit})' if measure.unit else name
+        table.add_row(label, *(measure_to_text(row.get(name)) for row in columns.values()), about(name).text)
+    _console().print(f'{options.model}: protocol {card.protocol}, n={card.n}, seed={card.seed}', table, sep='\n', markup=False)
+    if files:
+        print('written:', *files[:2], *([f'{len(files) - 2} figures in {out}/figures'] if files[2:] else []))
+    return 0
+
+
+def compare(options: CompareOptions) -> int:
+    """`retouch compare`."""
+    from rich.table import Table
+
+    from retouch.metrics.card import compare as cards_to_comparison
+
+    if not options.models:
+        raise ValueError('missing MODEL: name at least one model')
+    comparison = cards_to_comparison({name: _card_of(name) for name in options.models})
+    if options.json:
+        print(json.dumps(comparison.model_dump(mode='json'), indent=2))
+        return 0
+    header, rows = comparison.cells()
+    columns = [[line[i] for line in (header, *rows)] for i in range(len(header))]      # models across: measures are many, models few
+    table = Table('measure', *columns[0][1:], box=None, pad_edge=False)
+    for column in columns[1:]:
+        table.add_row(*column)
+    _console().print(table, markup=False)
+    return 0
+
+
+def _card_of(name: str) -> Card:
+    """The card beside a model; a model that has none is evaluated with the defaults."""
+    from retouch.cli import EvaluateOptions
+    from retouch.metrics.card import Card
+    from retouch.model import find_model_dir
+
+    folder = find_model_dir(name)
+    for place in (folder, folder.parent) if folder.name == 'model' else (folder,):
+        if (place / 'card.json').is_file():
+            return Card.read(place / 'card.json')
+    print(f'{name} has no card.json: evaluating it', file=sys.stderr)
+    return _score(EvaluateOptions(name))[0]
+
+
+def _score(options: EvaluateOptions, with_gallery: bool = False) -> tuple[Card, list[GalleryRow]]:
+    """The card of a model by the protocol that fits its data, and pictures for its report."""
+    from retouch.editor import find_device
+    from retouch.metrics import protocols
+    from retouch.metrics.judge import model_to_judge
+    from retouch.model import load_model
+    from retouch.report import gallery_rows, tasks_to_rows
+
+    n = 500 if options.n is None else options.n
+    if n < 2:
+        raise ValueError(f'--n {n}: expected at least 2 pictures')
+    device = find_device(options.device)
+    model = load_model(options.model, device)
+    trained = model.info.get('data', {})
+    source = options.data or trained.get('source', 'toyfaces')
+    protocol = _protocol(model.method.id, model.method.kind, source)
+    if options.protocol is not None:
+        names = [*protocols.PROTOCOLS, 'classifier']
+        if options.protocol not in names:
+            raise unknown('protocol', options.protocol, names)
+        if options.protocol != protocol:
+            raise ValueError(f'--protocol {options.protocol} does not fit a {model.method.id} on {source}: expected {protocol}')
+    given = {'--data': options.data, '--protocol': protocol, '--judge': options.judge, '--n': str(n), '--seed': str(options.seed)}
+    command = shlex.join(['retouch', 'evaluate', options.model])
+    command += ''.join(f' {flag} {shlex.quote(value)}' for flag, value in given.items() if value)
+    shared: dict[str, Any] = {'seed': options.seed, 'device': device, 'command': command}
+    judge = model_to_judge(load_model(options.judge, device), device) if options.judge else None
+    with _progress() as progress:
+        if protocol in ('toyfaces', 'domains'):
+            card = protocols.evaluate(model, protocol=protocol, n=n, judge=judge, progress=progress, untrained=_untrained(model), **shared)
+            return card, gallery_rows(model, seed=options.seed) if with_gallery else []
+        images, labels = _held_out(model, source, trained, n, options.seed, progress)
+        if protocol == 'classifier':
+            return protocols.classifier_card(model, images, labels, source=source, **shared), []
+        card = protocols.evaluate(model, protocol='folder', judge=judge, images=images, labels=labels, source=source,
+                                  progress=progress, **shared)
+        if not with_gallery or judge is None:
+            return card, []
+        return card, tasks_to_rows(model.method, *protocols.folder_tasks(model.method, images[:4], labels[:4], judge))
+
+
+def _untrained(model: Model) -> Any:
+    """The same method before its first step, for the row that shows what training gave."""
+    import torch
+
+    torch.manual_seed(model.info.get('seed', 0))
+    return type(model.method)(model.method.config, model.data)
+
+
+def _protocol(method: str, kind: str, source: str) -> str:
+    """The protocol that scores a method on a source of data."""
+    if method == 'classifier':
+        return 'classifier'
+    if kind == 'attributes':
+        return 'toyfaces' if source == 'toyfaces' else 'folder'
+    if kind == 'domains' and source == 'toyfaces':
+        return 'domains'
+    raise ValueError(f'no protocol of this version scores {kind} of {source}: expected a model of attributes, or of domains of toyfaces')
+
+
+def _held_out(model: Model, source: str, trained: dict[str, Any], n: int, seed: int,
+              progress: Callable[[int, int, str], None]) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures uint8 [N,S,S,3] that training never saw, with the model's labels [N,K]."""
+    names = model.data.attributes
+    if source == 'toyfaces':
+        from retouch.data.toyfaces import ATTRIBUTES
+        from retouch.metrics.truth import held_out_faces
+
+        images, labels = held_out_faces(n, model.data.size, seed)
+        return images, labels[:, [ATTRIBUTES.index(name) for name in names]]
+    from retouch.data.sets import AttributeData, open_attributes
+
+    known = {k: v for k, v in trained.items() if k in ('crop', 'holdout')}
+    config = AttributeData(source=source, attributes=names, size=model.data.size, **known)
+    opened = open_attributes(config, 'test', lambda done, total: progress(done, total, 'reading pictures'))
+    return opened.images[:n], opened.labels[:n]
+
+
+def _figures(gallery: Sequence[GalleryRow], folder: Path) -> list[Path]:
+    """Every row of the gallery as one PNG, its panels side by side."""
+    import numpy as np
+    from PIL import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for row in gallery:
+        panels = [p if p.ndim == 3 else np.repeat(p[..., None], 3, 2) for p in row.panels.values()]
+        paths.append(folder / f'{re.sub(r"[^0-9A-Za-z=_]+", "-", row.title)}.png')
+        Image.fromarray(np.hstack(panels)).save(paths[-1])
+    return paths
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[int, int, str], None]]:
+    """(done, total, what) -> a bar on stderr with an ETA; silent where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn('ETA'),
+               TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        tasks: dict[str, Any] = {}
+
+        def show(done: int, total: int, what: str) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done)
+
+        yield show
+
+
+def _console() -> Console:
+    """Of the terminal's width; wide where the output goes to a file."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 220, highlight=False)
+
+
+# ---- data check
+
+def check(options: CheckOptions) -> int:
+    from retouch.data.check import check_folder, contact_sheet, render
+
+    with _progress() as progress:
+        report = check_folder(options.folder, progress=lambda done, total: progress(done, total, 'reading pictures'))
+    if options.sheet:
+        contact_sheet(options.folder, options.sheet)
+    print(report.model_dump_json(indent=2) if options.json else render(report))
+    return 0 if report.ok else 1                                 # so that `retouch data check DIR && retouch train …` stops here
+
+
+# ---- list
+
+def show(options: ListOptions) -> int:
+    from retouch.methods import METHODS
+    from retouch.recipes import RECIPES
+
+    listing: dict[str, Any] = {
+        'methods': {name: {'kind': cls.kind, 'summary': _first_line(cls), 'paper': _paper(cls)} for name, cls in METHODS.items()},
+        'recipes': {name: {'method': make().method_id, 'parameters': _parameters(make()), 'summary': _first_line(make)}
+                    for name, make in RECIPES.items()},
+        'data': _layouts(),
+    }
+    if options.json:
+        print(json.dumps(listing, indent=2))
+        return 0
+    from rich.table import Table
+
+    for title, columns in (('methods', ('kind', 'summary')), ('recipes', ('parameters', 'summary'))):
+        table = Table(title, *columns, box=None, pad_edge=False)
+        for name, row in listing[title].items():
+            counts = ' '.join(f'{net} {count / 1e6:.2f}M' for net, count in (row.get('parameters') or {}).items())
+            table.add_row(name, *(counts or 'set by the data' if c == 'parameters' else row[c] for c in columns))
+        _console().print(table, '')
+    print('data layouts:', ', '.join(listing['data']))
+    return 0
+
+
+def _first_line(thing: Any) -> str:
+    return (thing.__doc__ or '').strip().partition('\n')[0]
+
+
+def _paper(method: Any) -> str:
+    """The `Paper:` entry of a method file's header, on one line."""
+    header = sys.modules[method.__module__].__doc__ or ''
+    found = re.search(r'^Paper:\s*(.*?)(?=^\S|^\s*$)', header, re.MULTILINE | re.DOTALL)
+    return ' '.join(found.group(1).split()) if found else ''
+
+
+def _parameters(run: Run) -> dict[str, int] | None:
+    """Parameters per network, counted without allocating them; None where the data decide how many classes there are."""
+    import torch
+
+    from retouch.data.batches import DataSpec
+    from retouch.data.toyfaces import ATTRIBUTES
+    from retouch.methods import find_method
+
+    if run.data.kind == 'attributes':
+        names = run.data.attributes or (ATTRIBUTES if run.data.source == 'toyfaces' else ())
+        if not names:
+            return None
+        spec = DataSpec(size=run.data.size, attributes=tuple(names))
+    else:
+        spec = DataSpec(size=run.data.size, domains=('A', 'B'))
+    with torch.device('meta'):
+        nets = find_method(run.method_id)(run.method, spec).nets
+    return {name: sum(p.numel() for p in net.parameters()) for name, net in nets.items()}
+
+
+def _layouts() -> list[str]:
+    from retouch.data import sources
+
+    return ['toyfaces', *sources.LAYOUTS]

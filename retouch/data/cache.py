@@ -1,0 +1,224 @@
+"""Each picture is decoded once, into a uint8 memory map at the working size, keyed by its source and the transform."""
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from retouch.data.images import read_image, to_rgb
+
+RESAMPLE = {'bilinear': Image.Resampling.BILINEAR, 'bicubic': Image.Resampling.BICUBIC}
+Side = Literal['whole', 'left', 'right']
+VERSION = 1                  # raised when the same files and arguments would give other pixels
+CHUNK = 32
+
+
+def cache_root() -> Path:
+    """RETOUCH_CACHE, or ~/.cache/retouch."""
+    return Path(os.environ.get('RETOUCH_CACHE') or Path.home() / '.cache' / 'retouch')
+
+
+def cached_images(paths: Sequence[Path], size: int | tuple[int, int], *, crop: int | None = None,
+                  resample: Literal['bilinear', 'bicubic'] = 'bilinear', side: Side = 'whole', stretch: bool = False,
+                  root: Path | None = None, progress: Callable[[int, int], None] | None = None, workers: int | None = None) -> np.ndarray:
+    """Pictures at the working size: a read-only memory map uint8 [N,H,W,3], decoded at the first call and kept.
+
+    EXIF orientation applied, transparency over white, centre crop, then Pillow's antialiased resize.
+
+    Args:
+        paths: the files.
+        size: side in pixels, or (height, width).
+        crop: side in pixels of a central square cut first, as torchvision's CenterCrop does; None: the largest central window of the
+            aspect of `size`.
+        resample: filter of the resize.
+        side: 'left' or 'right' half of files twice as wide as high; 'whole' otherwise.
+        stretch: resize the whole picture whatever its aspect, as the CycleGAN family does, instead of cutting a window.
+        root: folder of the cache; None: RETOUCH_CACHE or ~/.cache/retouch.
+        progress: called with (done, total) while pictures are decoded, never on a hit.
+        workers: threads; None: one per core. Pillow releases the interpreter lock while it decodes.
+
+    Raises:
+        ValueError: no pictures, an unknown option, or files that cannot be read (the first is named, all are counted).
+        OSError: the cache cannot be written (no room); nothing is left behind.
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    if not len(paths):
+        raise ValueError('no pictures: expected at least one; does the set have this part? see `retouch data check`')
+    if height < 1 or width < 1 or (crop is not None and (crop < 1 or height != width)):
+        raise ValueError(f'size {height} x {width} px, crop {crop}: expected positive numbers, and a square size where crop is given')
+    if resample not in RESAMPLE:
+        raise ValueError(f'unknown resample {resample!r}: expected bilinear or bicubic')
+    if side not in ('whole', 'left', 'right'):
+        raise ValueError(f'unknown side {side!r}: expected whole, left or right')
+    root = cache_root() if root is None else Path(root)
+    transform = {'height': height, 'width': width, 'crop': crop, 'resample': resample, 'side': side, 'stretch': stretch, 'version': VERSION}
+    target = root / f'images-{_key(paths, transform)}.npy'
+    if (stored := _stored(target, (len(paths), height, width, 3))) is not None:
+        return stored
+    needed = len(paths) * height * width * 3
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with _alone(target):                             # another process may have written it while this one waited
+            if (stored := _stored(target, (len(paths), height, width, 3))) is None:
+                _check_room(root, needed)
+                _write(target, paths, transform, progress, workers)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        free = shutil.disk_usage(_existing(root)).free
+        reason = f'no room for {needed / 1e6:.0f} MB ({free / 1e6:.0f} MB free)' if full else error.strerror or error
+        message = f'cannot write the cache {root}: {reason}; make room or set RETOUCH_CACHE to another folder'
+        raise OSError(error.errno or errno.EIO, message) from None
+    stored = _stored(target, (len(paths), height, width, 3))
+    if stored is None:
+        raise OSError(errno.EIO, f'the cache file {target} was damaged as soon as it was written; check the disk or set RETOUCH_CACHE')
+    return stored
+
+
+def decode(path: Path, height: int, width: int, crop: int | None = None, resample: str = 'bilinear', side: str = 'whole',
+           stretch: bool = False) -> np.ndarray:
+    """One picture at the working size, uint8 [height,width,3]; the arguments are those of `cached_images`. ValueError of one line."""
+    picture = to_rgb(read_image(path))
+    left, top, right, bottom = 0, 0, picture.width, picture.height
+    if side != 'whole':
+        if right != 2 * bottom:
+            raise ValueError(f'{path}: {right} x {bottom} px: expected width = 2 x height, A left and B right')
+        left, right = (0, right // 2) if side == 'left' else (right // 2, right)
+    w, h = right - left, bottom - top
+    if crop is not None:
+        if crop > min(w, h):
+            raise ValueError(f'{path}: {w} x {h} px: expected at least the crop of {crop} x {crop} px; lower --data.crop')
+        box_h = box_w = crop
+    elif stretch:
+        box_h, box_w = h, w
+    else:
+        # The largest window of the aspect height:width, at least a pixel each way.
+        box_h, box_w = (h, max(1, round(h * width / height))) if w * height >= h * width else (max(1, round(w * height / width)), w)
+    top, left = top + round((h - box_h) / 2), left + round((w - box_w) / 2)         # round as torchvision's CenterCrop: half to even
+    if (left, top, box_w, box_h) != (0, 0, picture.width, picture.height):
+        if box_w * box_h > (Image.MAX_IMAGE_PIXELS or box_w * box_h):               # Pillow's crop has a limit of its own, below ours
+            picture = Image.fromarray(np.asarray(picture)[top:top + box_h, left:left + box_w])
+        else:
+            picture = picture.crop((left, top, left + box_w, top + box_h))
+    if picture.size != (width, height):
+        picture = picture.resize((width, height), RESAMPLE[resample])
+    return np.asarray(picture)
+
+
+def cores() -> int:
+    """CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
+def _key(paths: Sequence[Path], transform: dict[str, Any]) -> str:
+    """A digest of the files' places, sizes and times of change, and of the transform."""
+    digest = hashlib.sha256(json.dumps(transform, sort_keys=True).encode())
+    folders: dict[str, str] = {}
+    for path in paths:
+        folder, name = os.path.split(path)
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        try:
+            status = os.stat(path)
+        except OSError:
+            raise ValueError(f'{path}: no such file; expected a picture; was it moved? run `retouch data check {folder}`') from None
+        digest.update(f'\n{folders[folder]}/{name}\0{status.st_size}\0{status.st_mtime_ns}'.encode('utf-8', 'surrogateescape'))
+    return digest.hexdigest()[:32]
+
+
+def _stored(target: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The memory map, or None where there is none of this shape."""
+    try:
+        images = np.load(target, mmap_mode='r')
+    except (OSError, ValueError, EOFError):
+        return None
+    return images if images.shape == shape and images.dtype == np.uint8 else None
+
+
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """One process at a time decodes for a target; a killed one frees the lock and leaves a temporary file that the next removes."""
+    with open(target.with_suffix('.lock'), 'w') as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError:                                  # a file system without locks: two may work, the rename still decides
+            yield
+            return
+        for leftover in target.parent.glob(f'.{target.stem}.*.tmp'):
+            leftover.unlink(missing_ok=True)
+        yield
+
+
+def _existing(folder: Path) -> Path:
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+def _check_room(root: Path, needed: int) -> None:
+    if shutil.disk_usage(root).free < needed + (1 << 20):
+        raise OSError(errno.ENOSPC, 'no space left')
+
+
+def _write(target: Path, paths: Sequence[Path], transform: dict[str, Any], progress: Callable[[int, int], None] | None,
+           workers: int | None) -> None:
+    """Decodes into a temporary file and renames it when it is whole."""
+    height, width, crop, resample, side = (transform[k] for k in ('height', 'width', 'crop', 'resample', 'side'))
+    n, stride = len(paths), height * width * 3
+    temporary = target.with_name(f'.{target.stem}.{os.getpid()}.tmp')
+    bad: list[tuple[int, str]] = []
+    try:
+        with open(temporary, 'wb') as file:
+            np.lib.format.write_array_header_1_0(file, {'descr': '|u1', 'fortran_order': False, 'shape': (n, height, width, 3)})
+            file.flush()
+            start = file.tell()
+
+            def part(first: int) -> int:
+                """Decodes one chunk; a write past the end of the disk is an OSError here, where a memory map would kill the process."""
+                stop = min(first + CHUNK, n)
+                for i in range(first, stop):
+                    try:
+                        image = decode(paths[i], height, width, crop, resample, side)
+                    except ValueError as error:
+                        bad.append((i, str(error)))
+                        continue
+                    _write_at(file.fileno(), image.tobytes(), start + i * stride)
+                return stop - first
+
+            pool = ThreadPoolExecutor(workers or cores())
+            try:
+                done = 0
+                for future in as_completed([pool.submit(part, first) for first in range(0, n, CHUNK)]):
+                    done += future.result()
+                    if progress:
+                        progress(done, n)
+            finally:
+                pool.shutdown(cancel_futures=True)       # Ctrl-C and errors do not wait for what has not begun
+            if bad:
+                more = f' (one of {len(bad)} files of {n} that cannot be used)' if len(bad) > 1 else ''
+                raise ValueError(f'{min(bad)[1]}{more}; `retouch data check` lists all of them')
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    described = {**transform, 'n': n, 'first': str(paths[0]), 'last': str(paths[-1])}
+    target.with_suffix('.json').write_text(json.dumps(described, indent=2) + '\n', encoding='utf-8')
+    target.with_suffix('.lock').unlink(missing_ok=True)
+
+
+def _write_at(file: int, data: bytes, offset: int) -> None:
+    """os.pwrite until all of it is written."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(file, view, offset)
+        view, offset = view[written:], offset + written

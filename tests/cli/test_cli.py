@@ -1,0 +1,330 @@
+"""The command line: what it prints, what it writes, and one line with status 2 for every mistake."""
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import retouch
+from retouch.cli import COMMANDS, main
+from retouch.methods import METHODS
+from retouch.methods.aggan_multi import AGGANMulti
+from retouch.methods.classifier import AttributeClassifier
+from retouch.methods.cyclegan import CycleGAN
+from retouch.model import save_model
+
+
+def model_dir(folder: Path, method: type = AGGANMulti) -> Path:
+    torch.manual_seed(0)
+    trainable = method.tiny()
+    weights = {f'{n}.{k}': v for n in trainable.inference_nets for k, v in trainable.nets[n].state_dict().items()}
+    save_model(folder, trainable, weights, {})
+    return folder
+
+
+@pytest.fixture(scope='session')
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained attribute model (Black_Hair, Blond_Hair, Eyeglasses) of 16 px."""
+    return model_dir(tmp_path_factory.mktemp('model'))
+
+
+@pytest.fixture(scope='session')
+def domain_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return model_dir(tmp_path_factory.mktemp('domains'), CycleGAN)
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 256, (37, 61, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / 'face.png')
+    return tmp_path / 'face.png'
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """Runs a command that must fail; returns its one line."""
+    assert main([str(a) for a in arguments]) == 2
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith('retouch: error: '), captured.err
+    assert captured.out == ''
+    return lines[0].removeprefix('retouch: error: ')
+
+
+MISTAKES: list[tuple[str, str]] = [
+    ('trian x', "did you mean 'train'"),
+    ('--versoin', "did you mean '--version'"),
+    ('data chek x', 'retouch data check DIR'),
+    ('data check', 'missing DIR'),
+    ('data check /nowhere/at/all', '/nowhere/at/all'),
+    ('train', 'missing RECIPE'),
+    ('train stargan.toyface', "did you mean 'stargan.toyfaces'"),
+    ('train nowhere/run.json', 'does not exist'),
+    ('train stargan.toyfaces --dry-rnu', "did you mean '--dry-run'"),
+    ('train stargan.toyfaces --resume yes', '--resume yes: expected auto'),
+    ('train stargan.toyfaces --resume', '--resume is missing its value'),
+    ('train stargan.toyfaces --stop-after soon', '--stop-after soon: expected a whole number'),
+    ('train stargan.toyfaces --seed 1.5', '--seed 1.5: expected a whole number'),
+    ('train stargan.toyfaces extra', "unexpected argument 'extra'"),
+    ('train stargan.toyfaces --train.iteration 3', "did you mean '--train.iterations'"),
+    ('train stargan.toyfaces --method.lambda-clss 3', "did you mean '--method.lambda_cls'"),
+    ('train stargan.toyfaces --train.iterations many', 'train.iterations'),
+    ('train stargan.toyfaces --train.iterations', '--train.iterations is missing its value'),
+    ('train stargan.toyfaces --train.iterations --dry-run', '--train.iterations is missing its value'),
+    ('train stargan.toyfaces --method.penalty=sideways', 'method.penalty'),
+    ('edit', 'missing MODEL and --out'),
+    ('edit MODEL PICTURE --set Eyeglasses=1', 'missing --out'),
+    ('edit MODEL --out out --set Eyeglasses=1', 'missing IMAGE'),
+    ('edit MODEL PICTURE --out out', 'name at least one attribute'),
+    ('edit MODEL PICTURE --out out --set', 'name at least one attribute'),
+    ('edit MODEL PICTURE --out out --set Eyeglases=1', "did you mean 'Eyeglasses'"),
+    ('edit MODEL PICTURE --out out --set strength=1', "unknown attribute 'strength'"),
+    ('edit MODEL PICTURE --out out --set Eyeglasses=1 --source Blond=0', "did you mean 'Blond_Hair'"),
+    ('edit MODEL PICTURE --out out --set Eyeglasses=2', 'expected Eyeglasses=0 or Eyeglasses=1'),
+    ('edit MODEL PICTURE --out out --set Eyeglasses', 'expected NAME=0 or NAME=1'),
+    ('edit MODEL PICTURE --out out --set Eyeglasses=1 Eyeglasses=0', 'both 0 and 1'),
+    ('edit MODEL PICTURE --out out --set Black_Hair=1 Blond_Hair=1', 'exclude each other'),
+    ('edit MODEL PICTURE --out out --set Eyeglasses=1 --to B', 'exclude each other'),
+    ('edit MODEL PICTURE --out out --to B', 'edits attributes'),
+    ('edit DOMAINS PICTURE --out out --to C', "unknown domain 'C'"),
+    ('edit DOMAINS PICTURE --out out --set Eyeglasses=1', 'has no attributes'),
+    ('edit MODEL PICTURE --out out --set Eyeglasses=1 --box 1,2,3', '--box 1,2,3: expected X,Y,WIDTH,HEIGHT'),
+    ('edit MODEL PICTURE --out out --set Eyeglasses=1 --box 50,0,30,30', 'does not fit'),
+    ('edit MODEL PICTURE --out out --set Eyeglasses=1 --strength much', '--strength much: expected a number'),
+    ('edit MODEL PICTURE --out out --set Eyeglasses=1 --strength 7', 'strength=7.0'),
+    ('edit MODEL PICTURE --out out --set Eyeglasses=1 --device tpu', "unknown device 'tpu'"),
+    ('edit MODEL PICTURE --out out --set Eyeglasses=1 --mask nowhere.png', 'nowhere.png'),
+    ('edit MODEL PICTURE --out out --set Eyeglasses=1 --no-nte', "did you mean '--no-note'"),
+    ('edit MODEL PICTURE --out out --exemplar other.png', '--exemplar is not available'),
+    ('edit MODEL nowhere.png --out out --set Eyeglasses=1', 'nowhere.png is not there'),
+    ('edit MODEL FOLDER --out out --set Eyeglasses=1', 'is a folder'),
+    ('edit MODEL MODEL/config.json --out out --set Eyeglasses=1', 'config.json'),
+    ('edit MODEL PICTURE --out FOLDER --set Eyeglasses=1', 'never overwritten'),
+    ('edit MODEL PICTURE PICTURE --out out --set Eyeglasses=1', 'would both be written'),
+    ('edit nomodel PICTURE --out out --set Eyeglasses=1', "unknown model 'nomodel'"),
+    ('edit FOLDER PICTURE --out out --set Eyeglasses=1', 'holds no model'),
+    ('evaluate', 'missing MODEL'),
+    ('evaluate nomodel', "unknown model 'nomodel'"),
+    ('evaluate MODEL --n 1', 'at least 2'),
+    ('evaluate MODEL --n some', '--n some: expected a whole number'),
+    ('evaluate MODEL --protocol toyface', "did you mean 'toyfaces'"),
+    ('evaluate MODEL --protocol domains', 'does not fit'),
+    ('evaluate MODEL --study', '--study is not available'),
+    ('evaluate MODEL --figures', 'add --out'),
+    ('compare', 'missing MODEL'),
+    ('compare nomodel', "unknown model 'nomodel'"),
+    ('compare MODEL --suite eyeglasses', '--suite is not available'),
+    ('list --jsn', "did you mean '--json'"),
+]
+
+
+@pytest.mark.parametrize(('command', 'expected'), MISTAKES, ids=[command for command, _ in MISTAKES])
+def test_a_mistake_is_one_line(command: str, expected: str, capsys: pytest.CaptureFixture[str], model: Path, domain_model: Path,
+                               picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(picture.parent)
+    for word, path in {'MODEL': model, 'DOMAINS': domain_model, 'PICTURE': picture, 'FOLDER': picture.parent}.items():
+        command = command.replace(word, str(path))
+    assert expected in refused(capsys, *command.split())
+    assert not (picture.parent / 'out').exists()
+
+
+def test_mistakes_are_one_line_in_every_locale() -> None:
+    for encoding in ('utf-8', 'ascii'):
+        done = subprocess.run([sys.executable, '-m', 'retouch', 'edit'], capture_output=True, text=True, check=False,
+                              env={**os.environ, 'PYTHONIOENCODING': encoding})
+        assert (done.returncode, done.stdout) == (2, '')
+        assert done.stderr == 'retouch: error: missing MODEL and --out: `retouch edit --help` shows what is expected\n'
+
+
+def test_every_command_has_help_and_every_option_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(['--help']) == 0
+    overview = capsys.readouterr().out
+    assert len(COMMANDS) == 6
+    for name, (options, _) in COMMANDS.items():
+        assert name in overview and (options.__doc__ or '').splitlines()[0] in overview
+        assert main([*name.split(), '--help']) == 0
+        captured = capsys.readouterr()
+        assert captured.err == '' and f'usage: retouch {name}' in captured.out
+        for field in options.__dataclass_fields__.values():                            # type: ignore[attr-defined]
+            if 'Positional' not in str(field.type):
+                assert '--' + field.name.replace('_', '-') in captured.out
+    assert '--study' not in captured.out and '--exemplar' not in captured.out
+
+
+def test_help_of_a_recipe_lists_every_field(capsys: pytest.CaptureFixture[str]) -> None:
+    from retouch.run import field_names, load_run
+
+    assert main(['train', 'stargan.toyfaces', '--method.lambda-cls', '3.25', '--help']) == 0
+    shown = capsys.readouterr().out
+    names = [name for name in field_names(load_run('stargan.toyfaces')) if name != 'seed']
+    assert len(names) > 20
+    for name in names:
+        assert f'--{name.replace("_", "-")} ' in shown, name
+    assert '--stop-after' in shown and '3.25' in shown
+
+
+def test_help_and_version_need_no_torch() -> None:
+    code = 'import sys; from retouch.cli import main; status = main(sys.argv[1:]); assert "torch" not in sys.modules; sys.exit(status)'
+    for arguments in (['--help'], ['--version'], ['train', '--help'], ['edit', '--help'], ['trian']):
+        done = subprocess.run([sys.executable, '-c', code, *arguments], capture_output=True, text=True, check=False)
+        assert done.returncode == (2 if arguments == ['trian'] else 0) and 'Traceback' not in done.stderr, done.stderr
+    assert done.stdout == ''
+
+
+def test_the_module_is_the_command() -> None:
+    done = subprocess.run([sys.executable, '-m', 'retouch', '--version'], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f'retouch {retouch.__version__}\n', '')
+
+
+def test_debug_adds_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(['compare', 'nomodel', '--debug']) == 2
+    error = capsys.readouterr().err
+    assert 'Traceback' in error and error.splitlines()[-1].startswith("retouch: error: unknown model 'nomodel'")
+
+
+def test_faults_of_the_machine_are_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(error: BaseException) -> None:
+        def handler(options: object) -> int:
+            raise error
+
+        monkeypatch.setitem(COMMANDS, 'list', (COMMANDS['list'][0], handler))
+
+    for error, words in ((torch.OutOfMemoryError('CUDA out of memory.\nTried'), '--train.batch-size'),
+                         (MemoryError(), '--train.batch-size'),
+                         (FloatingPointError('loss is\nnot finite'), 'loss is not finite'),
+                         (FileNotFoundError(2, 'No such file', 'x.png'), 'x.png: No such file')):
+        fail(error)
+        assert words in refused(capsys, 'list')
+    fail(KeyboardInterrupt())
+    assert main(['list']) == 130 and capsys.readouterr().err == 'retouch: interrupted\n'
+    fail(KeyError('oh'))
+    assert main(['list']) == 1 and 'fault of retouch' in capsys.readouterr().err
+
+
+def test_edit_writes_three_files_a_picture(capsys: pytest.CaptureFixture[str], model: Path, picture: Path, tmp_path: Path) -> None:
+    Image.new('RGBA', (20, 30), (10, 20, 30, 40)).save(tmp_path / 'other.png')
+    arguments = ['edit', model, picture, tmp_path / 'other.png', '--set', 'Eyeglasses=1', '--set', 'Blond_Hair=1',
+                 '--source', 'Black_Hair=1', '--out', tmp_path / 'out']
+    assert main([str(a) for a in arguments]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and all('Eyeglasses=1' in line and 'Blond_Hair=1' in line and 'untouched' in line for line in lines)
+    assert sorted(p.name for p in (tmp_path / 'out').iterdir()) == sorted(
+        f'{name}{suffix}' for name in ('face', 'other') for suffix in ('.png', '.mask.png', '.diff.png'))
+    with Image.open(tmp_path / 'out' / 'other.png') as out, Image.open(tmp_path / 'out' / 'other.mask.png') as mask:
+        assert out.size == mask.size == (20, 30) and out.mode == 'RGBA' and mask.mode == 'L'
+        assert json.loads(out.text['retouch'])['set'] == {'Eyeglasses': 1, 'Blond_Hair': 1}  # type: ignore[attr-defined]
+    assert main([str(a) for a in arguments] + ['--no-note', '--box', '2,2,9,9', '--strength', '0.5']) == 0
+    with Image.open(tmp_path / 'out' / 'other.png') as out:
+        assert out.text == {}                                                          # type: ignore[attr-defined]
+
+
+def test_edit_of_a_domain_model(capsys: pytest.CaptureFixture[str], domain_model: Path, picture: Path, tmp_path: Path) -> None:
+    mask = np.zeros((37, 61), np.uint8)
+    mask[:20] = 255
+    Image.fromarray(mask).save(tmp_path / 'mask.png')
+    arguments = ['edit', domain_model, picture, '--to', 'A', '--mask', tmp_path / 'mask.png', '--out', tmp_path / 'out']
+    assert main([str(a) for a in arguments]) == 0
+    assert 'to A' in capsys.readouterr().out
+    with Image.open(tmp_path / 'out' / 'face.png') as out, Image.open(picture) as before:
+        assert np.array_equal(np.asarray(out)[20:], np.asarray(before)[20:])
+
+
+def test_list_names_every_method_and_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    from retouch.recipes import RECIPES
+
+    assert main(['list', '--json']) == 0
+    listing = json.loads(capsys.readouterr().out)
+    assert set(listing) == {'methods', 'recipes', 'data'} and 'toyfaces' in listing['data']
+    assert set(listing['methods']) == set(METHODS) and set(listing['recipes']) == set(RECIPES) and len(RECIPES) > 5
+    for method in listing['methods'].values():
+        assert method['kind'] in ('attributes', 'domains', 'pairs') and method['summary'] and len(method['paper']) > 40
+    for name, recipe in listing['recipes'].items():
+        assert recipe['method'] == name.partition('.')[0] and recipe['summary']
+        assert recipe['parameters'] is None or all(count > 0 for count in recipe['parameters'].values())
+    assert listing['recipes']['stargan.toyfaces']['parameters'].keys() == {'G', 'D'}
+    assert main(['list']) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in RECIPES)
+
+
+TINY = ['train', 'stargan.toyfaces', '--data.size', '16', '--data.n=8', '--train.batch_size=2', '--method.width-g', '4',
+        '--method.width-d', '4', '--method.blocks', '1']
+
+
+def test_train_edit_and_the_same_run_again(capsys: pytest.CaptureFixture[str], picture: Path, tmp_path: Path) -> None:
+    run = tmp_path / 'run'
+    words = [*TINY, '--train.iterations', '4', '--seed', '3', '--out', str(run)]
+    assert main([*words, '--stop-after', '2']) == 0
+    assert f'stopped: {run}' in (shown := capsys.readouterr().out) and '--resume auto' in shown
+    record = json.loads((run / 'run.json').read_text())['run']
+    assert record['seed'] == 3 and record['data']['size'] == 16 and record['train']['iterations'] == 4 and record['method']['width_g'] == 4
+    assert main(words) == 2
+    assert 'already holds a run' in capsys.readouterr().err
+    assert main(['train', str(run), '--resume', 'auto']) == 0
+    assert f'finished: {run}' in capsys.readouterr().out
+    assert main(['edit', str(run), str(picture), '--set', 'Eyeglasses=1', '--out', str(tmp_path / 'out')]) == 0
+    assert (tmp_path / 'out' / 'face.diff.png').is_file()
+
+
+def test_data_check(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for name in ('smiling', 'sad'):
+        (tmp_path / 'faces' / name).mkdir(parents=True)
+        for k in range(2):
+            Image.new('RGB', (20, 20)).save(tmp_path / 'faces' / name / f'{k}.png')
+    assert main(['data', 'check', str(tmp_path / 'faces'), '--json', '--sheet', str(tmp_path / 'sheet.png')]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report['layout'] == 'classes' and report['ok'] and (tmp_path / 'sheet.png').is_file()
+    (tmp_path / 'faces' / 'sad' / '1.png').write_bytes(b'not a picture')
+    assert main(['data', 'check', str(tmp_path / 'faces')]) == 1
+    assert '1.png' in capsys.readouterr().out
+
+
+def test_dry_run_writes_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*TINY, '--dry-run']) == 0
+    assert 'images_per_s' in capsys.readouterr().out and not list(tmp_path.iterdir())
+
+
+def test_evaluate_writes_card_and_report(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    judge, run = model_dir(tmp_path / 'judge', AttributeClassifier), tmp_path / 'run'
+    model_dir(run / 'model')
+    arguments = ['evaluate', str(run), '--n', '6', '--judge', str(judge)]
+    assert main([*arguments, '--json', '--figures']) == 0
+    written = json.loads(capsys.readouterr().out)
+    assert written == json.loads((run / 'card.json').read_text()) and written['protocol'] == 'toyfaces' and written['n'] == 6
+    assert {'copy', 'truth'} <= set(written['references']) and 'mask_iou' in written['measures'] and '--n 6' in written['command']
+    assert 'Eyeglasses' in (run / 'report.html').read_text() and list((run / 'figures').glob('*Eyeglasses*.png'))
+    assert main(arguments) == 0
+    assert 'edit_accuracy' in (shown := capsys.readouterr().out) and 'report.html' in shown
+    assert main(['compare', str(run), '--json']) == 0
+    assert json.loads(capsys.readouterr().out)['rows'][str(run)] == written['measures']
+    assert main(['evaluate', str(judge), '--n', '6']) == 0
+    assert 'accuracy' in capsys.readouterr().out and not (judge / 'card.json').exists()
+
+
+def card(path: Path, **changes: object) -> None:
+    from retouch.metrics.card import Card
+
+    values = {'protocol': 'toyfaces', 'n': 4, 'seed': 0, 'hardware': 'a machine', 'versions': {}, 'checkpoint': {'rule': 'last'},
+              'data': {'source': 'toyfaces', 'hash': 'ab', 'size': 16, 'attributes': ['Eyeglasses']},
+              'measures': {'edit_accuracy': {'value': 0.5}},
+              'references': {'copy': {'edit_accuracy': {'value': 0.0}}, 'truth': {'edit_accuracy': {'value': 1.0}}}, **changes}
+    Card.model_validate(values).write(path)
+
+
+def test_compare_prints_one_table_and_refuses_other_protocols(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for name, changes in {'one': {}, 'two': {}, 'other': {'n': 5}}.items():
+        model_dir(tmp_path / name / 'model')
+        card(tmp_path / name / 'card.json', **changes)
+    one, two, other = (str(tmp_path / name) for name in ('one', 'two', 'other'))
+    assert main(['compare', one, two, '--json']) == 0
+    assert set(json.loads(capsys.readouterr().out)['rows']) == {one, two, 'copy', 'truth'}
+    assert main(['compare', one, two]) == 0
+    assert 'edit_accuracy' in (shown := capsys.readouterr().out) and 'truth' in shown
+    assert 'cards compare only' in refused(capsys, 'compare', one, other)

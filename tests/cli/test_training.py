@@ -1,0 +1,122 @@
+"""Training from the command line: stop and resume, several processes, and what a run directory holds."""
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from retouch import cli
+from retouch.engine.state import load_state
+
+SMALL = ['--data.n', '70', '--data.size', '16', '--method.width-g', '4', '--method.width-d', '4', '--method.blocks', '1', '--train.batch-size', '2']
+
+
+def state_of(out: Path) -> dict:
+    return load_state(out / 'state')['trainable']
+
+
+def test_stop_resume_and_replay_give_one_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b, c = tmp_path / 'a', tmp_path / 'b', tmp_path / 'c'
+    common = [*SMALL, '--train.iterations', '6', '--seed', '3']
+    assert cli.main(['train', 'aggan_multi.demo', '--out', str(a), *common]) == 0
+    assert cli.main(['train', 'aggan_multi.demo', '--out', str(b), '--stop-after', '4', *common]) == 0
+    assert load_state(b / 'state')['iteration'] == 4
+    assert cli.main(['train', 'aggan_multi.demo', '--out', str(b), '--resume', 'auto', *common]) == 0
+    assert cli.main(['train', str(a / 'run.json'), '--out', str(c)]) == 0
+    for other in (b, c):
+        assert all(torch.equal(v, state_of(other)[k]) for k, v in state_of(a).items())
+    assert (a / 'model' / 'model.safetensors').read_bytes() == (b / 'model' / 'model.safetensors').read_bytes()
+    record = json.loads((a / 'run.json').read_text())
+    assert record['run']['seed'] == 3 and record['run']['train']['iterations'] == 6 and record['versions']['torch'] and record['parameters']['G'] > 0
+    rows = [json.loads(line) for line in (a / 'log.jsonl').read_text().splitlines()]
+    assert rows[-1]['iteration'] == 6 and {'D.gp', 'G.mask_area', 'G.rec'} <= rows[-1].keys()
+    capsys.readouterr()
+    assert cli.main(['train', 'aggan_multi.demo', '--out', str(a), *common]) == 2
+    error = capsys.readouterr().err
+    assert error.count('\n') == 1 and 'already holds a run at iteration 6: continue it with --resume auto, or choose another --out' in error
+    assert cli.main(['train', 'aggan_multi.demo', '--out', str(b), '--resume', 'auto', *common[:-2], '--seed', '4']) == 2
+    assert 'was started with seed=3, this run says 4' in capsys.readouterr().err
+
+
+def test_resume_of_a_truncated_state_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / 'run'
+    assert cli.main(['train', 'stargan.toyfaces', '--out', str(out), '--stop-after', '1', *SMALL]) == 0
+    state = out / 'state' / 'last.pt'
+    state.write_bytes(state.read_bytes()[:1000])
+    capsys.readouterr()
+    assert cli.main(['train', 'stargan.toyfaces', '--out', str(out), '--resume', 'auto', *SMALL]) == 2
+    error = capsys.readouterr().err
+    assert error.count('\n') == 1 and 'last.pt cannot be read' in error
+
+
+TWO = """
+import dataclasses, os, sys, numpy as np, torch
+from lightning_fabric import Fabric
+from retouch.data.loader import AttributeLoader
+from retouch.engine.trainer import Trainer
+from retouch.methods import METHODS
+
+torch.set_num_threads(1)
+world, batch_size = int(os.environ.get('WORLD_SIZE', '1')), int(sys.argv[2])
+fabric = Fabric(accelerator='cpu', devices=world, strategy='ddp' if world > 1 else 'auto')
+fabric.launch()
+torch.manual_seed(0)
+trainer = Trainer(METHODS[sys.argv[3]].tiny().double(), fabric, iterations=10, ema=0.9)
+rng = np.random.default_rng(0)
+images, labels = rng.integers(0, 256, (10, 16, 16, 3), np.uint8), rng.integers(0, 2, (10, 3))
+loader = AttributeLoader(images, labels, trainer.trainable.data.attributes, 'permute', 'attgan_tf', batch_size=batch_size, seed=0, size=16, flip=True,
+                         device=fabric.device, rank=fabric.global_rank, world=world)
+for i in range(4):
+    batch = loader.batch(i, 10)
+    trainer.train_iteration(dataclasses.replace(batch, image=batch.image.double(), labels=batch.labels.double(), target=batch.target.double()))
+if fabric.global_rank == 0:
+    torch.save({**trainer.module.state_dict(), **{f'ema.{k}': v for k, v in trainer.ema.weights.items()}}, sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize('name', ['stargan', 'aggan_multi'])
+def test_two_processes_equal_one_with_the_doubled_batch(name: str, tmp_path: Path) -> None:
+    """Two gloo processes with batch 2 against one with batch 4, in float64: Adam turns float32's last bit of a tiny gradient into a whole step."""
+    script = tmp_path / 'two.py'
+    script.write_text(TWO)
+    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
+    torchrun = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2']
+    for launcher, out, batch_size in (([], 'one.pt', '4'), (torchrun, 'two.pt', '2')):
+        done = subprocess.run([sys.executable, *launcher, str(script), str(tmp_path / out), batch_size, name], capture_output=True, text=True,
+                              timeout=240, env=environment)
+        assert done.returncode == 0, done.stderr[-3000:]
+    one, two = torch.load(tmp_path / 'one.pt'), torch.load(tmp_path / 'two.pt')
+    assert one.keys() == two.keys() and len(one) > 20
+    for k in one:
+        torch.testing.assert_close(one[k], two[k], rtol=1e-6, atol=1e-8, msg=lambda m, k=k: f'{k}: {m}')
+
+
+def test_torchrun_trains_from_the_command_line(tmp_path: Path) -> None:
+    out = tmp_path / 'run'
+    done = subprocess.run([sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2', '-m', 'retouch', 'train', 'stargan.toyfaces',
+                           *SMALL, '--stop-after', '3', '--out', str(out)], capture_output=True, text=True, timeout=240,
+                          env={**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''})
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count('stopped:') == 1                    # one process speaks
+    assert load_state(out / 'state')['iteration'] == 3
+
+
+def test_sigterm_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
+    out = tmp_path / 'run'
+    process = subprocess.Popen([sys.executable, '-m', 'retouch', 'train', 'aggan_multi.demo', '--out', str(out), *SMALL, '--train.log-every', '1',
+                                '--train.save-every', '100000', '--train.iterations', '1000000'], stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (out / 'log.jsonl').exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert 'interrupted' in said and '--resume auto' in said
+    assert load_state(out / 'state')['iteration'] >= 1

@@ -1,0 +1,341 @@
+"""Protocols with fake systems and a fake judge; cards: round trip, refusal."""
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from retouch.data import toyfaces
+from retouch.data.batches import DataSpec
+from retouch.engine.update import AttributeRequest, DomainRequest, Translation
+from retouch.metrics import protocols
+from retouch.metrics.card import Card, Measure, about, compare, measure_to_text
+from retouch.metrics.judge import Judge, load_judge
+from retouch.metrics.protocols import classifier_card, domain_tasks, evaluate, toyfaces_tasks
+from retouch.metrics.scoring import WITH_TRUTH
+
+SIZE, ASKED = 32, ('Blond_Hair', 'Eyeglasses')
+
+
+class Reader(nn.Module):
+    """A fixed linear reading of coarse colours: no accuracy, but it answers to changes."""
+
+    def __init__(self, names: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.head = nn.Linear(48, names)
+        with torch.no_grad():
+            self.head.weight.copy_(torch.randn(names, 48, generator=generator))
+            self.head.bias.zero_()
+
+    def features(self, x: Tensor) -> Tensor:
+        return nn.functional.adaptive_avg_pool2d(x, (4, 4)).flatten(1)
+
+
+@dataclass
+class Fake:
+    """A method whose answer is given."""
+
+    answer: Callable[[Any], Translation]
+    data: DataSpec
+    nets: nn.ModuleDict = field(default_factory=nn.ModuleDict)
+
+    def translate(self, request: Any) -> Translation:
+        return self.answer(request)
+
+
+@dataclass
+class FakeModel:
+    method: Any
+    path: Path = Path('fake')
+    weights_sha256: str = 'ab' * 32
+    info: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def data(self) -> DataSpec:
+        return self.method.data
+
+
+def classifier(net: nn.Module, names: tuple[str, ...], path: Path = Path('fake')) -> FakeModel:
+    return FakeModel(Fake(lambda request: None, DataSpec(size=SIZE, attributes=names), nn.ModuleDict({'C': net})), path)    # type: ignore[arg-type, return-value]
+
+
+@pytest.fixture(scope='module')
+def judge() -> Judge:
+    return Judge(classifier(Reader(15), toyfaces.ATTRIBUTES), toyfaces.ATTRIBUTES)
+
+
+def noisy(strength: float) -> Callable[[AttributeRequest], Translation]:
+    def answer(request: AttributeRequest) -> Translation:
+        noise = torch.randn(request.image.shape, generator=torch.Generator().manual_seed(1))
+        mask = torch.zeros(len(request.image), 1, SIZE, SIZE)
+        mask[:, :, 8:20] = 1
+        return Translation((request.image + strength * noise).clamp(-1, 1), mask)
+    return answer
+
+
+def run(judge: Judge, answer: Callable[[Any], Translation], n: int = 12, **options: Any) -> Card:
+    return evaluate(Fake(answer, DataSpec(size=SIZE, attributes=ASKED)), n=n, judge=judge, **options)
+
+
+@pytest.fixture(scope='module')
+def card(judge: Judge) -> Card:
+    return run(judge, noisy(0.1), command='retouch evaluate runs/x')
+
+
+# ---- the toyfaces protocol
+
+def test_the_card_holds_every_measure_per_attribute_with_intervals_around_the_value(card: Card) -> None:
+    assert set(card.measures) == {*WITH_TRUTH, 'fid[toyfaces_classifier]', 'kid[toyfaces_classifier]'}
+    seen = 0
+    for name in WITH_TRUTH:
+        measure = card.measures[name]
+        assert measure.value is not None and measure.low is not None and measure.high is not None, name
+        assert measure.low <= measure.value <= measure.high, name
+        assert set(measure.per_attribute or {}) == set(ASKED)
+        assert measure.unit == about(name).unit and about(name).text
+        seen += 1
+    assert seen == len(WITH_TRUTH) == 13
+    assert card.data.hash == toyfaces.drawing_hash() and card.n == 12 and card.data.count['Eyeglasses'] == 12      # type: ignore[index]
+    assert set(card.data.region_area or {}) == set(ASKED) and all(0 < v < 0.6 for v in (card.data.region_area or {}).values())
+    assert card.leakage_matrix is not None and np.shape(card.leakage_matrix.values) == (2, 15)
+
+
+def test_reference_rows_are_what_they_promise(card: Card) -> None:
+    copy, truth = card.references['copy'], card.references['truth']
+    assert copy['psnr_outside'].value is None and copy['ssim_outside'].value == pytest.approx(1, abs=1e-5)     # infinite is null
+    assert copy['mask_iou'].value == 0 == copy['mask_area'].value
+    assert truth['psnr_truth'].value is None is truth['psnr_inside'].value and truth['mse_truth'].value == 0
+    assert truth['mask_iou'].value == 1 == truth['pointing_game'].value and truth['leakage'].value == 0
+    area = card.data.region_area or {}
+    assert truth['mask_area'].per_attribute == pytest.approx(area, abs=1e-5)
+    assert abs(copy['fid[toyfaces_classifier]'].value or 0) < 0.5
+
+
+def test_numbers_of_a_known_answer(judge: Judge) -> None:
+    # 10 levels darker everywhere the input is bright enough: every squared error is 100
+    def darker(request: AttributeRequest) -> Translation:
+        return Translation(request.image - 20 / 255)
+
+    inputs, _ = toyfaces_tasks(Fake(darker, DataSpec(size=SIZE, attributes=ASKED)), toyfaces.ATTRIBUTES, 4, 0)
+    found = run(judge, darker, n=4)
+    if inputs.min() >= 10:
+        assert found.measures['psnr_outside'].value == pytest.approx(10 * np.log10(255 ** 2 / 100), abs=1e-9)
+    else:
+        assert found.measures['psnr_outside'].value >= 10 * np.log10(255 ** 2 / 100)      # type: ignore[operator]
+    assert found.measures['mask_iou'].value is None and found.measures['mask_area'].per_attribute == dict.fromkeys(ASKED)   # no mask
+
+
+def test_scores_fall_with_damage(judge: Judge) -> None:
+    cards = [run(judge, noisy(s), n=8) for s in (0.02, 0.1, 0.4)]
+    for name in ('psnr_outside', 'psnr_truth', 'ssim_outside', 'psnr_outside_per_image'):
+        values = [c.measures[name].value for c in cards]
+        assert values == sorted(values, reverse=True), name      # type: ignore[type-var]
+    for name in ('mse_truth', 'leakage', 'fid[toyfaces_classifier]'):
+        values = [c.measures[name].value for c in cards]
+        assert values == sorted(values), name      # type: ignore[type-var]
+
+
+def test_the_model_is_told_its_own_attributes_only(judge: Judge) -> None:
+    asked: list[AttributeRequest] = []
+
+    def answer(request: AttributeRequest) -> Translation:
+        asked.append(request)
+        return Translation(request.image)
+
+    run(judge, answer, n=6)
+    blond, glasses = asked
+    assert blond.source.shape[1] == 2 and (blond.source[:, 0] == 0).all() and (blond.target[:, 0] == 1).all()
+    assert (glasses.target[:, 1] == 1 - glasses.source[:, 1]).all() and (glasses.target[:, 0] == glasses.source[:, 0]).all()
+
+
+def test_the_same_evaluation_gives_the_same_card_at_any_batch_size(judge: Judge, card: Card) -> None:
+    again = run(judge, noisy(0.1), command='retouch evaluate runs/x')
+    assert again == card
+    whole, parts = (run(judge, lambda r: Translation(r.image * 0.9), n=6, batch_size=b) for b in (64, 2))
+    for name, measure in whole.measures.items():
+        if measure.value is None:
+            assert parts.measures[name].value is None, name
+        else:
+            assert parts.measures[name].value == pytest.approx(measure.value, rel=1e-4), name
+
+
+def test_progress_reaches_its_total_and_an_untrained_row_stands_beside(judge: Judge) -> None:
+    told: list[tuple[int, int, str]] = []
+    untrained = Fake(noisy(0.8), DataSpec(size=SIZE, attributes=ASKED))
+    found = run(judge, noisy(0.1), n=5, progress=lambda done, total, what: told.append((done, total, what)), untrained=untrained)
+    assert told[-1][:2] == (told[-1][1],) * 2 and told[-1][2] == 'scoring edits'
+    assert found.references['untrained']['psnr_truth'].value < found.measures['psnr_truth'].value      # type: ignore[operator]
+
+
+@pytest.mark.parametrize(('options', 'message'), [
+    ({'protocol': 'toyface'}, "did you mean 'toyfaces'"), ({'extra': ('inceptoin',)}, "did you mean 'inception'"), ({'n': 1}, 'at least 2'),
+    ({'protocol': 'domains'}, '0 domains'), ({'protocol': 'folder'}, 'images None')])
+def test_what_cannot_be_evaluated_is_refused_with_the_way_out(judge: Judge, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        run(judge, noisy(0.1), **options)
+
+
+def test_folder_needs_a_judge() -> None:
+    with pytest.raises(ValueError, match='has no judge of its own'):
+        evaluate(Fake(noisy(0), DataSpec(size=SIZE, attributes=ASKED)), protocol='folder')
+
+
+# ---- the domains protocol
+
+def test_both_directions_are_asked_and_scored(judge: Judge) -> None:
+    asked: list[str] = []
+
+    def answer(request: DomainRequest) -> Translation:
+        asked.append(request.to)
+        return Translation(request.image * 0.95)
+
+    method = Fake(answer, DataSpec(size=SIZE, domains=('A', 'B')))
+    found = evaluate(method, protocol='domains', n=12, judge=judge)
+    assert set(asked) == {'A', 'B'} and found.data.attributes == ('Eyeglasses=1', 'Eyeglasses=0')
+    assert set(found.measures['edit_accuracy'].per_attribute or {}) == {'Eyeglasses=1', 'Eyeglasses=0'}
+    _, tasks = domain_tasks(method, toyfaces.ATTRIBUTES, 12, 0)
+    assert sum(len(task.rows) for task in tasks) == 12
+    with pytest.raises(ValueError, match='hair colours have no single opposite'):
+        evaluate(method, protocol='domains', n=12, judge=judge, attribute='Blond_Hair')
+
+
+# ---- the folder protocol, on two lamps: attribute = a bright corner
+
+LAMPS = ('Left', 'Right')
+
+
+class LampReader(nn.Module):
+    """Reads the brightness of the two upper corners exactly."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Identity()
+
+    def features(self, x: Tensor) -> Tensor:
+        return torch.stack([x[:, :, :4, :4].mean((1, 2, 3)), x[:, :, :4, -4:].mean((1, 2, 3))], 1)
+
+
+def lamps(labels: np.ndarray) -> np.ndarray:
+    images = np.full((len(labels), SIZE, SIZE, 3), 60, np.uint8)
+    images[:, :8, :8] = np.where(labels[:, 0], 220, 30)[:, None, None, None]
+    images[:, :8, -8:] = np.where(labels[:, 1], 220, 30)[:, None, None, None]
+    return images
+
+
+def test_folder_scores_by_hand() -> None:
+    labels = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], np.float32)
+    images = lamps(labels)
+
+    def sloppy(request: AttributeRequest) -> Translation:
+        # does what is asked, and switches Right on whenever Left is asked for
+        target = request.target.clone()
+        target[(request.target != request.source)[:, 0], 1] = 1
+        image = torch.from_numpy(lamps(target.numpy())).permute(0, 3, 1, 2).float() / 127.5 - 1
+        mask = torch.zeros(len(image), 1, SIZE, SIZE)
+        mask[:, :, :8, :8] = 1
+        return Translation(image, mask)
+
+    found = evaluate(Fake(sloppy, DataSpec(size=SIZE, attributes=LAMPS)), protocol='folder', images=images, labels=labels,
+                     judge=classifier(LampReader(), LAMPS), source='lamps')      # type: ignore[arg-type]
+    assert found.measures['edit_accuracy'].per_attribute == {'Left': 1.0, 'Right': 1.0}
+    assert found.measures['leakage'].per_attribute == {'Left': 0.5, 'Right': 0.0}
+    assert found.leakage_matrix is not None and found.leakage_matrix.values == ((0.0, 0.5), (0.0, 0.0))
+    corner = 64 / SIZE ** 2
+    assert (found.measures['untouched'].per_attribute or {})['Right'] == pytest.approx(1 - corner)
+    assert (found.measures['untouched'].per_attribute or {})['Left'] == pytest.approx(1 - 1.5 * corner)
+    assert (found.measures['psnr_whole'].per_attribute or {})['Right'] == pytest.approx(10 * np.log10(255 ** 2 / (190 ** 2 * corner)))
+    assert set(found.references) == {'copy'} and found.references['copy']['untouched'].value == 1
+    assert found.references['copy']['edit_accuracy'].value == 0 and found.data.source == 'lamps'
+
+
+# ---- judges
+
+def test_a_classifier_proves_itself_by_a_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], np.float32)
+    model = classifier(LampReader(), LAMPS, tmp_path)
+    monkeypatch.setattr('retouch.metrics.judge.load_model', lambda name: model)
+    with pytest.raises(ValueError, match=r'no card\.json'):
+        load_judge('lamps')
+    wrong = labels.copy()
+    wrong[0, 0] = 1
+    card = classifier_card(model, lamps(labels), wrong, source='lamps')      # type: ignore[arg-type]
+    assert card.measures['accuracy'].value == 7 / 8 and card.measures['accuracy'].per_attribute == {'Left': 0.75, 'Right': 1.0}
+    card.write(tmp_path / 'card.json')
+    with pytest.raises(ValueError, match=r'judge lamps reaches 0\.8750 mean accuracy: expected at least 0\.99'):
+        load_judge('lamps')
+    classifier_card(model, lamps(labels), labels, source='lamps').write(tmp_path / 'card.json')      # type: ignore[arg-type]
+    facts = load_judge('lamps').facts
+    assert facts.mean_accuracy == 1 and facts.n == 4 and facts.per_attribute == {'Left': 1.0, 'Right': 1.0}
+    model.weights_sha256 = 'cd' * 32
+    with pytest.raises(ValueError, match='evaluate the judge again'):
+        load_judge('lamps')
+
+
+def test_the_judge_sees_pictures_at_its_own_size(judge: Judge) -> None:
+    x = torch.rand(2, 3, 64, 64) * 2 - 1
+    assert judge.look(x)[1].shape == (2, 48)
+    with pytest.raises(ValueError, match="did you mean 'Smiling'"):
+        judge.column('Smilin')
+
+
+# ---- cards
+
+def test_card_round_trip(card: Card, tmp_path: Path) -> None:
+    card.write(tmp_path / 'sub' / 'card.json')
+    assert Card.read(tmp_path / 'sub' / 'card.json') == card
+    text = (tmp_path / 'sub' / 'card.json').read_text()
+    assert 'NaN' not in text and 'Infinity' not in text and json.loads(text)['references']['copy']['psnr_outside']['value'] is None
+
+
+def test_a_bad_card_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match='retouch evaluate'):
+        Card.read(tmp_path / 'card.json')
+    (tmp_path / 'card.json').write_text('{"protocol": 3}')
+    with pytest.raises(ValueError, match='is no metric card') as caught:
+        Card.read(tmp_path / 'card.json')
+    assert '\n' not in str(caught.value)
+
+
+def test_compare_puts_models_over_the_reference_rows(card: Card) -> None:
+    table = compare({'a': card, 'b': card})
+    assert list(table.rows) == ['a', 'b', 'copy', 'truth'] and 'psnr_truth' in table.measures
+    lines = table.markdown().splitlines()
+    assert len(lines) == 6 and all(line.count('|') == len(table.measures) + 2 for line in lines)
+
+
+@pytest.mark.parametrize(('change', 'what'), [
+    ({'protocol': 'folder'}, 'protocol folder'), ({'n': 7}, 'n 7'), ({'seed': 5}, 'seed 5'),
+    ({'data': {'hash': 'other'}}, 'data hash other'), ({'data': {'size': 64}}, 'picture size 64'),
+    ({'data': {'attributes': ('Bald',)}}, 'attributes .*Bald'), ({'judge': {'sha256': 'zz'}}, 'judge zz')])
+def test_cards_of_different_protocols_refuse_comparison(card: Card, change: dict[str, Any], what: str) -> None:
+    values = {k: getattr(card, k).model_copy(update=v) if isinstance(v, dict) else v for k, v in change.items()}
+    other = card.model_copy(update=values)
+    with pytest.raises(ValueError, match=f'b has {what}.*a has'):
+        compare({'a': card, 'b': other})
+
+
+def test_no_card_no_table() -> None:
+    with pytest.raises(ValueError, match='no card'):
+        compare({})
+
+
+def test_a_measure_as_text() -> None:
+    assert measure_to_text(Measure(value=None)) == '–' == measure_to_text(None)
+    assert measure_to_text(Measure(value=0.98761, low=0.97, high=0.99)) == '0.988 [0.97, 0.99]'
+    assert measure_to_text(Measure(value=31.234)) == '31.23'
+
+
+def test_references_are_remembered_and_a_damaged_memory_is_replaced(judge: Judge, card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in protocols.cache_root().glob('references-*.json'):
+        path.write_text('{"copy": 3')
+    assert run(judge, noisy(0.1)).references == card.references
+    monkeypatch.setattr(protocols, '_copy', None)               # would fail if it were computed again
+    assert run(judge, noisy(0.1)).references == card.references

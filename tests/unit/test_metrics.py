@@ -1,0 +1,305 @@
+"""Measures: hand-computed values, and every score falls when the picture is damaged."""
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch_fidelity
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+
+from retouch.data import toyfaces
+from retouch.metrics import accuracy, fidelity, masks, psnr, ssim
+from retouch.metrics.bootstrap import Tally, mean_over_attributes, pooled, pooled_psnr, tally_to_interval, tally_to_value, tally_to_values
+from retouch.metrics.difference import difference_map
+from retouch.metrics.truth import held_out_faces, true_edits
+
+
+def region_of(n: int, size: int, rows: slice, columns: slice) -> Tensor:
+    region = torch.zeros(n, 1, size, size, dtype=torch.bool)
+    region[:, :, rows, columns] = True
+    return region
+
+
+# ---- squared error and PSNR
+
+def test_to_bytes_clamps_then_rounds() -> None:
+    image = torch.tensor([-2.0, -1.0, 0.0, 0.00393, 1.0, 7.0]).view(1, 1, 1, 6).expand(1, 3, 1, 6)
+    assert psnr.to_bytes(image)[0, 0, 0].tolist() == [0, 0, 128, 128, 255, 255]   # round half to even: 127.5 -> 128
+
+
+def test_squared_error_is_split_by_the_region() -> None:
+    output = torch.zeros(1, 3, 2, 2, dtype=torch.uint8)
+    reference = output.clone()
+    reference[0, 0, 0, 0], reference[0, 2, 1, 1] = 10, 5
+    error = psnr.squared_error_inside_outside(output, reference, region_of(1, 2, slice(0, 1), slice(0, 1)))
+    assert [float(v) for v in error] == [100.0, 3.0, 25.0, 9.0]
+
+
+def test_pooled_psnr_and_mean_of_images_differ_as_computed_by_hand() -> None:
+    total, count = torch.tensor([100.0, 10000.0, 0.0]), torch.tensor([100.0, 100.0, 100.0])
+    assert psnr.squared_error_to_psnr(total, count) == pytest.approx(10 * math.log10(255 ** 2 / (10100 / 300)))
+    each, finite = psnr.squared_error_to_psnr_per_image(total, count)
+    assert finite.tolist() == [True, True, False]
+    assert each[:2].tolist() == pytest.approx([10 * math.log10(255 ** 2), 10 * math.log10(255 ** 2 / 100)])
+
+
+def test_no_error_and_nothing_to_compare_are_none() -> None:
+    assert psnr.squared_error_to_psnr(torch.zeros(2), torch.ones(2)) is None
+    assert psnr.squared_error_to_psnr(torch.zeros(2), torch.zeros(2)) is None
+
+
+def test_an_error_below_half_a_level_does_not_count() -> None:
+    x = torch.full((1, 3, 4, 4), 0.5 / 127.5)                  # exactly level 128
+    error = psnr.squared_error_inside_outside(x, x + 0.4 / 127.5, region_of(1, 4, slice(0, 2), slice(0, 2)))
+    assert float(error.inside + error.outside) == 0
+
+
+def test_shapes_that_do_not_belong_together_are_refused() -> None:
+    with pytest.raises(ValueError, match=r'expected \[N,3,H,W\]'):
+        psnr.squared_error_inside_outside(torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4), torch.zeros(1, 1, 2, 2, dtype=torch.bool))
+
+
+# ---- SSIM
+
+def test_ssim_outside_ignores_damage_far_inside_and_falls_with_damage_outside(ramp) -> None:
+    x = ramp(2, 3, 48, 48)
+    region = region_of(2, 48, slice(0, 24), slice(0, 48))
+    damaged = x.clone()
+    damaged[:, :, :12] = 0                                     # farther from the border than the window reaches
+    value, defined = ssim.images_to_ssim_outside(damaged, x, region)
+    assert value.tolist() == pytest.approx([1.0, 1.0], abs=1e-4) and defined.all()
+    noise = torch.randn(x.shape)
+    levels = [float(ssim.images_to_ssim_outside((x + s * noise).clamp(-1, 1), x, region)[0].mean()) for s in (0.0, 0.05, 0.2, 0.6)]
+    assert levels == sorted(levels, reverse=True) and levels[0] > 0.999 > levels[1]
+
+
+def test_ssim_with_nothing_outside_is_undefined() -> None:
+    x = torch.rand(1, 3, 16, 16)
+    assert not ssim.images_to_ssim_outside(x, x, torch.ones(1, 1, 16, 16, dtype=torch.bool))[1].any()
+
+
+# ---- masks
+
+def test_iou_area_and_pointing_by_hand() -> None:
+    region = region_of(1, 4, slice(0, 2), slice(0, 4))         # 8 pixels
+    mask = torch.zeros(1, 1, 4, 4)
+    mask[:, :, 1:3] = 0.8                                      # 8 pixels, 4 of them inside
+    assert float(masks.mask_to_iou(mask, region)[0]) == pytest.approx(4 / 12)
+    assert float(masks.mask_to_area(mask)) == pytest.approx(0.4)
+    assert float(masks.mask_to_pointing(mask, region)[0]) == pytest.approx(0.5)    # half of the maxima are inside
+    mask[0, 0, 0, 3] = 0.9
+    assert float(masks.mask_to_pointing(mask, region)[0]) == 1
+    mask[0, 0, 3, 3] = 1.0
+    assert float(masks.mask_to_pointing(mask, region)[0]) == 0
+
+
+def test_half_is_not_above_half_and_an_empty_region_is_left_out() -> None:
+    region = region_of(2, 4, slice(0, 2), slice(0, 4))
+    region[1] = False
+    iou, defined = masks.mask_to_iou(torch.full((2, 1, 4, 4), 0.5), region)
+    assert iou[0] == 0 and defined.tolist() == [True, False]
+
+
+def test_iou_falls_as_the_mask_moves_away() -> None:
+    region = region_of(1, 16, slice(4, 12), slice(2, 8))
+    moved = [float(masks.mask_to_iou(region_of(1, 16, slice(4, 12), slice(2 + s, 8 + s)).float(), region)[0]) for s in (0, 1, 3, 6)]
+    assert moved == sorted(moved, reverse=True) and moved[0] == 1 and moved[-1] == 0
+
+
+# ---- readings
+
+def test_accuracy_and_leakage_by_hand() -> None:
+    read = torch.tensor([[1, 0, 1], [0, 0, 1]]).bool()
+    expected = torch.tensor([[1, 1, 1], [1, 0, 0]]).bool()
+    assert accuracy.readings_to_edit_accuracy(read, expected, 0).tolist() == [1, 0]
+    changes = accuracy.readings_to_changes(read, expected)
+    assert accuracy.changes_to_leakage(changes, 0).tolist() == [0.5, 0.5]          # the edited attribute itself does not leak
+    assert accuracy.changes_to_leakage_row(changes).tolist() == [0.5, 0.5, 0.5]
+
+
+def test_a_judge_of_one_attribute_sees_no_leakage() -> None:
+    assert accuracy.changes_to_leakage(torch.ones(3, 1), 0).tolist() == [0, 0, 0]
+
+
+# ---- difference
+
+def test_difference_map_is_black_only_where_equal_and_brighter_with_more() -> None:
+    a = np.full((1, 4, 3), 100, np.uint8)
+    b = a.copy()
+    b[0, 1, 2], b[0, 2], b[0, 3] = 101, 140, 250
+    heat = difference_map(a, b).astype(int).sum(2)[0]
+    assert heat[0] == 0 < heat[1] < heat[2] < heat[3]
+    with pytest.raises(ValueError, match='equal sizes'):
+        difference_map(a, b[:, :2])
+
+
+# ---- bootstrap
+
+def test_reductions_by_hand() -> None:
+    total, count = np.array([[1.0, 1.0], [0.0, 4.0]]), np.array([[1.0, 3.0], [0.0, 4.0]])
+    assert tally_to_value(Tally(total, count, pooled)) == pytest.approx(6 / 8)
+    assert tally_to_value(Tally(total, count, mean_over_attributes)) == pytest.approx((2 / 4 + 1) / 2)
+    assert tally_to_values(Tally(total, count, pooled)) == pytest.approx([0.5, 1.0])
+    assert tally_to_value(Tally(total, count, pooled_psnr)) == pytest.approx(10 * math.log10(255 ** 2 / 0.75))
+
+
+def test_infinite_and_undefined_are_none_without_a_warning() -> None:
+    zero, one = np.zeros((2, 5)), np.ones((2, 5))
+    assert tally_to_value(Tally(zero, one, pooled_psnr)) is None
+    assert tally_to_interval(Tally(zero, one, pooled_psnr)) == (None, None)
+    assert tally_to_interval(Tally(zero, zero, mean_over_attributes)) == (None, None)
+
+
+def test_the_interval_contains_the_value_narrows_with_n_and_repeats() -> None:
+    widths = []
+    for n in (20, 500):
+        total = (np.random.default_rng(0).random((3, n)) < 0.7).astype(float)
+        tally = Tally(total, np.ones_like(total), mean_over_attributes)
+        low, high = tally_to_interval(tally, seed=1)
+        assert low is not None and high is not None and low < tally_to_value(tally) < high      # type: ignore[operator]
+        assert (low, high) == tally_to_interval(tally, seed=1)
+        widths.append(high - low)
+    assert widths[1] < widths[0] / 3
+    normal = 1.96 * math.sqrt(0.7 * 0.3 / 1500)                # three independent attributes of 500
+    assert widths[1] / 2 == pytest.approx(normal, rel=0.2)
+
+
+def test_faces_are_resampled_whole() -> None:
+    # three attributes that always fail together carry the information of one
+    one = (np.random.default_rng(0).random((1, 200)) < 0.7).astype(float)
+    alone, thrice = (tally_to_interval(Tally(t, np.ones_like(t), mean_over_attributes)) for t in (one, one.repeat(3, axis=0)))
+    assert thrice == pytest.approx(alone)
+
+
+# ---- fidelity
+
+class SmallExtractor(FeatureExtractorBase):
+    """Eight fixed numbers of a picture."""
+
+    def __init__(self, name: str, features_list: list[str], **kwargs: Any) -> None:
+        super().__init__(name, features_list)
+
+    @staticmethod
+    def get_provided_features_list() -> tuple[str, ...]:
+        return ('features',)
+
+    @staticmethod
+    def get_default_feature_layer_for_metric(metric: str) -> str:
+        return 'features'
+
+    @staticmethod
+    def can_be_compiled() -> bool:
+        return False
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return (small_features(images),)
+
+
+def small_features(images: Tensor) -> Tensor:
+    return nn.functional.adaptive_avg_pool2d(images.float() / 255, (2, 2)).flatten(1)[:, :8]
+
+
+class Pictures(Dataset):
+    def __init__(self, images: Tensor) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.images[index]
+
+
+@pytest.fixture(scope='module')
+def two_sets() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    real = torch.randint(0, 256, (60, 3, 8, 8), generator=generator, dtype=torch.uint8)
+    return real, (torch.randint(0, 256, (80, 3, 8, 8), generator=generator) // 2).to(torch.uint8)
+
+
+@pytest.fixture(scope='module')
+def extractor() -> str:
+    name = 'retouch-test-small'
+    if name not in fidelity.FEATURE_EXTRACTORS_REGISTRY:
+        torch_fidelity.register_feature_extractor(name, SmallExtractor)
+    return name
+
+
+def test_equals_torch_fidelity_on_the_same_pictures(two_sets: tuple[Tensor, Tensor], extractor: str) -> None:
+    real, fake = two_sets
+    theirs = torch_fidelity.calculate_metrics(
+        input1=Pictures(fake), input2=Pictures(real), feature_extractor=extractor, fid=True, kid=True, isc=True, prc=True,
+        kid_subset_size=60, rng_seed=0, cuda=False, cache=False, verbose=False, save_cpu_ram=True)
+    ours = fidelity.inputs_to_fidelity(real, fake, extractor, ('fid', 'kid', 'inception_score', 'precision', 'recall'))
+    ready = fidelity.features_to_fidelity(small_features(real), small_features(fake))
+    assert ours['fid'] == ready['fid'] == theirs['frechet_inception_distance']
+    assert ours['kid'] == ready['kid'] == theirs['kernel_inception_distance_mean']
+    assert ours['inception_score'] == theirs['inception_score_mean']
+    assert (ours['precision'], ours['recall']) == (theirs['precision'], theirs['recall'])
+
+
+def test_fid_by_hand_on_two_point_clouds() -> None:
+    # unit variance in one dimension, means 0 and 3: the squared distance of the means
+    real = torch.tensor([[-1.0, 0.0], [1.0, 0.0]]).repeat(50, 1)
+    assert fidelity.features_to_fidelity(real, real + torch.tensor([3.0, 0.0]), ('fid',))['fid'] == pytest.approx(9.0, abs=1e-4)
+
+
+def test_a_set_is_at_no_distance_from_itself_and_damage_moves_it_away(two_sets: tuple[Tensor, Tensor]) -> None:
+    real = small_features(two_sets[0])
+    same = fidelity.features_to_fidelity(real, real)
+    assert same['fid'] == pytest.approx(0, abs=1e-4) and abs(same['kid']) < 0.05
+    away = [fidelity.features_to_fidelity(real, real * (1 - s), ('fid',))['fid'] for s in (0.0, 0.1, 0.3, 0.6)]
+    assert away == sorted(away)
+
+
+def test_one_picture_has_no_distribution() -> None:
+    with pytest.raises(ValueError, match='at least 2'):
+        fidelity.features_to_fidelity(torch.rand(1, 4), torch.rand(5, 4))
+
+
+def test_missing_inception_weights_are_named_with_their_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    monkeypatch.delenv(fidelity.INCEPTION_ENV, raising=False)
+    with pytest.raises(ValueError, match=r'weights-inception-2015-12-05-6726825d\.pth') as caught:
+        fidelity.find_inception_weights()
+    assert str(tmp_path) in str(caught.value) and fidelity.INCEPTION_ENV in str(caught.value) and '\n' not in str(caught.value)
+
+
+def test_another_file_is_not_taken_for_inception_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / fidelity.INCEPTION_FILE
+    path.write_bytes(b'something else')
+    monkeypatch.setenv(fidelity.INCEPTION_ENV, str(tmp_path))
+    with pytest.raises(ValueError, match='expected 6726825d'):
+        fidelity.find_inception_weights()
+    monkeypatch.setattr(fidelity, 'INCEPTION_SHA256', hashlib.sha256(b'something else').hexdigest()[:8])
+    assert fidelity.find_inception_weights() == path == fidelity.find_inception_weights(path)
+
+
+# ---- truths
+
+def test_true_edits_are_the_counterfactuals_of_the_drawing_code() -> None:
+    images, labels = held_out_faces(4, 32)
+    truths = true_edits(('Blond_Hair', 'Eyeglasses'), images, labels)
+    blond = labels[:, toyfaces.ATTRIBUTES.index('Blond_Hair')] == 1
+    assert truths['Blond_Hair'].rows.tolist() == np.flatnonzero(~blond).tolist()       # always on; a face that is blond is skipped
+    assert len(truths['Eyeglasses'].rows) == 4                                         # flips
+    for truth in truths.values():
+        for m, row in enumerate(truth.rows):
+            identity, attributes = toyfaces.face(1_000_000 + int(row))
+            image, region = toyfaces.counterfactual(identity, attributes, truth.targets[m], 32)
+            assert np.array_equal(image, truth.images[m]) and np.array_equal(region, truth.regions[m])
+    again = true_edits(('Eyeglasses',), images, labels)['Eyeglasses']                  # from the cache
+    assert np.array_equal(again.images, truths['Eyeglasses'].images) and np.array_equal(again.regions, truths['Eyeglasses'].regions)
+
+
+def test_true_edits_name_the_nearest_attribute() -> None:
+    images, labels = held_out_faces(2, 16)
+    with pytest.raises(ValueError, match="did you mean 'Eyeglasses'"):
+        true_edits(('eyeglass',), images, labels)

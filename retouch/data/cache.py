@@ -173,7 +173,8 @@ def _check_room(root: Path, needed: int) -> None:
 def _write(target: Path, paths: Sequence[Path], transform: dict[str, Any], progress: Callable[[int, int], None] | None,
            workers: int | None) -> None:
     """Decodes into a temporary file and renames it when it is whole."""
-    height, width, crop, resample, side = (transform[k] for k in ('height', 'width', 'crop', 'resample', 'side'))
+    arguments = {k: v for k, v in transform.items() if k != 'version'}
+    height, width = arguments['height'], arguments['width']
     n, stride = len(paths), height * width * 3
     temporary = target.with_name(f'.{target.stem}.{os.getpid()}.tmp')
     bad: list[tuple[int, str]] = []
@@ -188,7 +189,7 @@ def _write(target: Path, paths: Sequence[Path], transform: dict[str, Any], progr
                 stop = min(first + CHUNK, n)
                 for i in range(first, stop):
                     try:
-                        image = decode(paths[i], height, width, crop, resample, side)
+                        image = decode(paths[i], **arguments)
                     except ValueError as error:
                         bad.append((i, str(error)))
                         continue

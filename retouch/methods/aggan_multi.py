@@ -8,7 +8,7 @@ Differs:    [D1] instance norm keeps no running statistics (as StarGAN's [D1]);
             [D3] D has fewer strided convolutions below 128 px;
             [D4] real and fake share one D call, no generator graph in the D step;
             [D5] `lambda_area` (7) and `lambda_binary` (9) are 0 as in the code; small recipes use them and `mask_bias`, the mask's start;
-            [D6] `condition` 'difference' and `penalty` 'closed_form' are options beside the code's;
+            [D6] `condition` 'difference', `penalty` 'closed_form' and `lambda_adv` (1 in paper and code) are options beside the code's;
             [D7] the authors' code rates decay every 1000 iterations, ours every iteration;
             [D8] content has no final tanh as in the code (`content_activation`), pictures are clamped when they are saved or scored;
             [D9] training labels are multi-label BCE by default, softmax CE with labels='single' (RaFD).
@@ -96,7 +96,7 @@ class AGGANMulti(nn.Module):
     @classmethod
     def tiny(cls) -> AGGANMulti:
         """The smallest legal form."""
-        return cls(Config(width_g=4, width_d=4, blocks=1, n_critic=2, lambda_area=0.05),
+        return cls(Config(width_g=4, width_d=4, blocks=1, n_critic=2, lambda_area=0.05, lambda_binary=0.05),
                    DataSpec(size=16, attributes=('Black_Hair', 'Blond_Hair', 'Eyeglasses')))
 
     def updates(self) -> tuple[Update, ...]:

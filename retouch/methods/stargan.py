@@ -8,7 +8,7 @@ Differs:    [D1] instance norm keeps no running statistics: identical to the aut
             [D3] learning rate: `schedule` 'linear' is the paper's, 'stargan_code' what the released code does (it hardly decays);
             [D4] D has fewer strided convolutions below 128 px (its map keeps a side of 2 or 3);
             [D5] real and fake share one D call (no norm in D, so equal) and no generator graph is built in the D step;
-            [D6] `condition` 'difference' (target - source) and `penalty` 'closed_form' are options beside the paper's.
+            [D6] `condition` 'difference' (target - source), `penalty` 'closed_form' and `lambda_adv` (1 in the paper) are options.
 Shapes:     N batch, K attributes, H W image. x, y images in [-1,1]; a, b labels [N,K] in {0,1}; src [N,1,h,w]:
             summed in (3), averaged in (1) and (4).
 

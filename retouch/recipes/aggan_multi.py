@@ -23,4 +23,18 @@ def demo() -> Run:
                train=TrainConfig(iterations=3000, batch_size=16, ema=0.999, log_every=50, sample_every=500, save_every=1000))
 
 
-ROWS = {'paper': paper, 'demo': demo}
+def toyfaces() -> Run:
+    """Small: as `demo`, wider and longer; about an hour on two CPU cores. The shipped editor."""
+    run = demo()
+    return run.model_copy(update={'method': run.method.model_copy(update={'width_g': 24}),
+                                  'data': run.data.model_copy(update={'n': 8000}),
+                                  'train': run.train.model_copy(update={'iterations': 24_000, 'sample_every': 1000})})
+
+
+def folder64() -> Run:
+    """Small: pictures of your own at 64 px, all their attributes, one edited at a time; tens of minutes on two CPU cores."""
+    run = toyfaces()
+    return run.model_copy(update={'data': AttributeData(source='pictures', size=64, targets='single')})
+
+
+ROWS = {'paper': paper, 'demo': demo, 'toyfaces': toyfaces, 'folder64': folder64}

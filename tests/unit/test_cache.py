@@ -268,3 +268,11 @@ def test_wrong_arguments_are_named(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=words) as caught:
             call()
         one_line(caught)
+
+
+def test_stretch_keeps_the_whole_picture(tmp_path: Path) -> None:
+    wide = np.zeros((20, 40, 3), np.uint8)
+    wide[:, :5] = 255                                            # a strip that the central square would lose
+    Image.fromarray(wide).save(tmp_path / 'wide.png')
+    assert cached_images([tmp_path / 'wide.png'], 16, root=tmp_path / 'c')[0].max() == 0
+    assert cached_images([tmp_path / 'wide.png'], 16, stretch=True, root=tmp_path / 'c')[0][:, 0].min() == 255

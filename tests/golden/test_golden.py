@@ -1,0 +1,107 @@
+"""Numbers that must not change unnoticed: our own of two iterations, and the authors' of outputs and one whole iteration."""
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from retouch.data.batches import DataSpec
+from retouch.methods import METHODS
+from tests.batches import random_batch
+from tests.golden.cases import ITERATIONS, fill_all, summary, tiny, train
+from tests.golden.regenerate import COMMAND
+
+FOLDER = Path(__file__).parent
+REFERENCE: dict[str, Any] = json.loads((FOLDER / 'reference.json').read_text(encoding='utf-8'))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """As the values were made; threads only wait for each other on networks this small."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def assert_same(values: dict[str, float], golden: dict[str, float], hint: str) -> None:
+    """Losses and terms to 1e-4. Gradients and weights to 1e-2: a ReLU or Adam's sign that flips on rounding moves them by 1e-3."""
+    assert values.keys() == golden.keys()
+    wrong = {}
+    for name, value in values.items():
+        rough = name.endswith('.gradient') or name.startswith('moved.')
+        if value != pytest.approx(golden[name], rel=1e-2 if rough else 1e-4, abs=1e-4):
+            wrong[name] = f'{value} instead of {golden[name]}'
+    assert not wrong, f'{wrong}: {hint}'
+
+
+def test_every_method_has_golden_values() -> None:
+    assert {p.stem for p in FOLDER.glob('*.json')} == {*METHODS, 'reference'}
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_two_iterations(name: str) -> None:
+    golden = json.loads((FOLDER / f'{name}.json').read_text(encoding='utf-8'))
+    assert set(golden['origin']) == {'command', 'date', 'torch', 'what'}
+    method = METHODS[name].tiny()
+    due = {f'{i}.{u.name}.loss' for u in method.updates() for i in range(ITERATIONS) if u.runs_at(i)}
+    assert due <= set(golden['values']) and {key.split('.')[1] for key in due} == {u.name for u in method.updates()}, 'every Update ran'
+    assert_same(tiny(name), golden['values'], f'if that is meant, run `{COMMAND} {name}` and give the reason in CHANGELOG.md')
+
+
+def reference_case(name: str) -> tuple[Any, Any]:
+    """The method of one row of reference.json with its weights, and the batch that the authors' code was given."""
+    row, cls = REFERENCE[name], METHODS[name]
+    method = fill_all(cls(cls.Config.model_validate(row['config']), DataSpec.model_validate(row['data'])))
+    return method, random_batch(method.kind, method.data, n=row['n'])
+
+
+def outputs(method: Any, batch: Any) -> dict[str, torch.Tensor]:
+    """What the generator and the discriminator make of the first iteration's batch, before any step."""
+    nets = method.nets
+    if method.kind == 'domains':
+        return {'image': nets['G'](batch.image_a), 'src': nets['D_B'](batch.image_b)}
+    src, cls = nets['D'](batch.image)
+    made = method.generate(batch.image, batch.labels, batch.target)
+    return {'src': src, 'cls': cls, **(dict(zip(('image', 'mask'), made, strict=True)) if isinstance(made, tuple) else {'image': made})}
+
+
+def test_the_reference_covers_every_translator() -> None:
+    rows = {name: row for name, row in REFERENCE.items() if name != 'what'}
+    assert set(rows) == {'stargan', 'aggan_multi', 'cyclegan'}
+    for row in rows.values():
+        assert {'repository', 'commit', 'licence', 'torch', 'date'} <= set(row['origin'])
+
+
+@pytest.mark.parametrize('name', [n for n in REFERENCE if n != 'what'])
+def test_networks_give_the_authors_outputs(name: str) -> None:
+    method, batch = reference_case(name)
+    golden = REFERENCE[name]['outputs']
+    with torch.no_grad():
+        made = outputs(method, batch)
+    assert made.keys() == golden.keys()
+    for key, tensor in made.items():
+        found = summary(tensor)
+        assert found['shape'] == golden[key]['shape']
+        for statistic in ('mean', 'std', 'pixels'):
+            assert found[statistic] == pytest.approx(golden[key][statistic], rel=1e-5, abs=1e-5), f'{key}: {statistic}'
+
+
+@pytest.mark.parametrize('name', [n for n in REFERENCE if n != 'what'])
+def test_one_iteration_gives_the_authors_losses(name: str) -> None:
+    method, _ = reference_case(name)
+    golden = REFERENCE[name]['values']
+    values = train(method, 1, n=REFERENCE[name]['n'])
+    missing = set(golden) - set(values)
+    assert len(golden) >= 9 and not missing
+    assert_same({k: values[k] for k in golden}, golden, 'these values come from the published code: the method changed, or was wrong')
+
+
+@pytest.mark.parametrize('name', [n for n in REFERENCE if n != 'what'])
+def test_parameters_are_as_many_as_the_authors(name: str) -> None:
+    method, _ = reference_case(name)
+    assert {n: sum(p.numel() for p in net.parameters()) for n, net in method.nets.items()} == REFERENCE[name]['parameters']

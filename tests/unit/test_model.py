@@ -1,0 +1,119 @@
+"""Model directories: what is saved comes back without flags; anything that does not fit is refused in one line."""
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from retouch.methods import METHODS
+from retouch.model import CONFIG, SHIPPED, WEIGHTS, load_model, save_model, write_atomically
+from tests.batches import random_request
+
+
+def saved(folder: Path, name: str = 'aggan_multi', dtype: torch.dtype | None = None) -> object:
+    torch.manual_seed(0)
+    method = METHODS[name].tiny()
+    weights = {f'{n}.{k}': v for n in method.inference_nets for k, v in method.nets[n].state_dict().items()}
+    save_model(folder, method, weights, {'seed': 0}, dtype)
+    return method
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_round_trip(name: str, tmp_path: Path) -> None:
+    method = saved(tmp_path / 'model', name)
+    model = load_model(tmp_path)                                 # a run directory: model/ below it
+    assert type(model.method) is type(method) and model.data == method.data and model.method.config == method.config
+    assert set(model.method.nets) == set(method.inference_nets)
+    assert not any(p.requires_grad for p in model.method.nets.parameters())
+    for net in method.inference_nets:
+        for k, v in method.nets[net].state_dict().items():
+            assert torch.equal(v, model.method.nets[net].state_dict()[k])
+    assert json.loads((tmp_path / 'model' / CONFIG).read_text())['sha256'] == model.weights_sha256
+
+
+def test_half_precision_storage(tmp_path: Path) -> None:
+    method = saved(tmp_path, dtype=torch.float16)
+    model = load_model(tmp_path)
+    assert all(p.dtype == torch.float32 for p in model.method.nets.parameters())
+    request = random_request('attributes', method.data)
+    torch.testing.assert_close(model.method.translate(request).image, method.translate(request).image, rtol=0, atol=0.02)
+
+
+def test_truncated_weights(tmp_path: Path) -> None:
+    saved(tmp_path)
+    path = tmp_path / WEIGHTS
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r'model\.safetensors cannot be read .*: expected a whole safetensors file'):
+        load_model(tmp_path)
+
+
+def test_wrong_shape_names_the_tensor_and_both_shapes(tmp_path: Path) -> None:
+    saved(tmp_path)
+    weights = safetensors.torch.load_file(tmp_path / WEIGHTS)
+    weights['G.main.0.weight'] = torch.zeros(4, 5, 7, 7)
+    safetensors.torch.save_file(weights, tmp_path / WEIGHTS)
+    with pytest.raises(ValueError, match=r'tensor G\.main\.0\.weight is \(4, 5, 7, 7\), expected \(4, 6, 7, 7\)'):
+        load_model(tmp_path)
+    del weights['G.main.0.weight']
+    safetensors.torch.save_file(weights, tmp_path / WEIGHTS)
+    with pytest.raises(ValueError, match=r'tensor G\.main\.0\.weight is nothing, expected'):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize(('change', 'message'), [
+    ({'method': 'aggan_multy'}, "unknown method 'aggan_multy': did you mean 'aggan_multi'"),
+    ({'config': {'id': 'aggan_multi', 'lamda_cls': 1}}, "did you mean 'lambda_cls'"),
+    ({'data': {'size': 'big'}}, 'size'),
+])
+def test_altered_config(change: dict, message: str, tmp_path: Path) -> None:
+    saved(tmp_path)
+    config = json.loads((tmp_path / CONFIG).read_text())
+    (tmp_path / CONFIG).write_text(json.dumps(config | change))
+    with pytest.raises(ValueError, match=message):
+        load_model(tmp_path)
+    (tmp_path / CONFIG).write_text('{"method": ')
+    with pytest.raises(ValueError, match=r'config\.json cannot be read'):
+        load_model(tmp_path)
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match='holds no model'):
+        load_model(tmp_path)
+    with pytest.raises(ValueError, match="unknown model 'toyface': did you mean 'toyfaces'"):
+        load_model('toyface')
+
+
+def test_full_disk_keeps_the_previous_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / 'x'
+    write_atomically(path, b'old')
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr('os.fsync', full)
+    with pytest.raises(OSError, match='No space left on device.*the previous file is untouched'):
+        write_atomically(path, b'new')
+    assert path.read_bytes() == b'old' and [p.name for p in tmp_path.iterdir()] == ['x']
+
+
+def test_shipped_models_are_small_and_documented() -> None:
+    limits = {'toyfaces': 4 * 2 ** 20, 'judge': 2 ** 20}
+    assert set(SHIPPED) == set(limits)
+    for name, folder in SHIPPED.items():
+        assert {p.name for p in folder.iterdir()} >= {CONFIG, WEIGHTS, 'card.json', 'README.md'}
+        assert (folder / WEIGHTS).stat().st_size <= limits[name]
+        assert load_model(name).data.size in (48, 64)
+    card = json.loads((SHIPPED['judge'] / 'card.json').read_text())
+    assert card['measures']['accuracy']['value'] >= 0.99
+
+
+def test_shipped_editor_reaches_its_promise() -> None:
+    """The committed card of the shipped editor, measured on held-out drawn faces."""
+    card = json.loads((SHIPPED['toyfaces'] / 'card.json').read_text())
+    m = card['measures']
+    assert card['checkpoint']['sha256'] == load_model('toyfaces').weights_sha256
+    assert m['edit_accuracy']['value'] >= 0.90 and min(m['edit_accuracy']['per_attribute'].values()) >= 0.75
+    assert m['psnr_outside']['value'] >= 33 and m['mask_iou']['value'] >= 0.45

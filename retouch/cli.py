@@ -44,7 +44,7 @@ class TrainOptions:
     seed: Annotated[int | None, arg(metavar='S', help_behavior_hint='')] = None
     """Seed of initialisation, sampling and noise."""
     dry_run: Annotated[bool, arg(help_behavior_hint='')] = False
-    """Measure a few iterations (memory, images/s, ETA) and write nothing."""
+    """Measure a few iterations (memory, images/s, ETA) without writing a run directory."""
     stop_after: Annotated[int | None, arg(metavar='N', help_behavior_hint='')] = None
     """Save and stop after iteration N, as Ctrl-C would."""
 
@@ -97,6 +97,10 @@ class EvaluateOptions:
     """Folder for card.json and report.html; default: the run directory."""
     figures: Annotated[bool, arg(help_behavior_hint='')] = False
     """Also write a grid of edits."""
+    inception: Annotated[str | None, arg(metavar='FILE', help_behavior_hint='')] = None
+    """Add FID, KID and Inception score with this file of Inception weights; auto: RETOUCH_INCEPTION_WEIGHTS or torch's cache."""
+    download: Annotated[bool, arg(help_behavior_hint='')] = False
+    """With --inception auto: fetch the file (91 MB) if it is missing."""
     json: Annotated[bool, arg(help_behavior_hint='')] = False
     """Print the card as JSON."""
     device: Annotated[str, arg(metavar='DEVICE')] = 'auto'
@@ -146,6 +150,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if arguments is None else arguments)
     debug = '--debug' in args
     args = [a for a in args if a != '--debug']
+    for stream in (sys.stdout, sys.stderr):                      # a terminal without UTF-8 shows ? for what it lacks
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors='replace')
     try:
         return _dispatch(args)
     except SystemExit as stop:                                   # tyro's --help
@@ -290,11 +297,39 @@ def _overview() -> str:
 def _train(args: list[str]) -> int:
     """`retouch train`: dotted options are fields of the run, all others are TrainOptions."""
     plain, changes = _split_dotted(args)
-    names = [a for a in plain if not a.startswith('-')]
+    names = _positionals(plain)
     if names and any(a in ('-h', '--help') for a in plain):
-        return _train_help(plain, names, changes)
+        return _train_help(names[0], changes)
+    _check_dotted(plain, names)
     options: TrainOptions = _parse('train', TrainOptions, plain)
     return commands.train(options, changes)
+
+
+def _positionals(plain: list[str]) -> list[str]:
+    """The arguments of `retouch train` that are neither options nor their values."""
+    takes_value = {'--' + f.name.replace('_', '-') for f in dataclasses.fields(TrainOptions) if 'bool' not in str(f.type)}
+    return [token for before, token in zip(['', *plain], plain, strict=False)
+            if not token.startswith('-') and before.replace('_', '-') not in takes_value]
+
+
+def _check_dotted(plain: list[str], names: list[str]) -> None:
+    """An option that is a field of the run without its section is refused with its full name."""
+    flags = {'--help', *('--' + f.name.replace('_', '-') for f in dataclasses.fields(TrainOptions))}
+    for token in plain if names else ():
+        option = token.partition('=')[0]
+        if not option.startswith('--') or option.replace('_', '-') in flags:
+            continue
+        from retouch.run import field_names, load_run
+
+        for name in names:                                       # among them may be the value of that very option
+            try:
+                fields = field_names(load_run(name))
+            except (ValueError, OSError):
+                continue
+            for field in fields:
+                if '.' in field and field.rpartition('.')[2] == option[2:].replace('-', '_'):
+                    raise ValueError(f"unknown option {option!r}: did you mean '--{field.replace('_', '-')}'? "
+                                     f'`retouch train {name} --help` lists every field')
 
 
 def _split_dotted(args: list[str]) -> tuple[list[str], dict[str, str]]:
@@ -315,18 +350,18 @@ def _split_dotted(args: list[str]) -> tuple[list[str], dict[str, str]]:
     return plain, changes
 
 
-def _train_help(plain: list[str], names: list[str], changes: dict[str, str]) -> int:
+def _train_help(recipe: str, changes: dict[str, str]) -> int:
     """Help of `retouch train RECIPE`: the command's own options, then every field of the run with its value."""
     from retouch.run import load_run, override
 
     with contextlib.suppress(SystemExit):
         tyro.cli(TrainOptions, prog='retouch train', args=['--help'], config=(tyro.conf.FlagCreatePairsOff,))
-    run = override(load_run(names[0]), changes)
+    run = override(load_run(recipe), changes)
     fields = dataclasses.make_dataclass('Fields', [(name, _section(getattr(run, name))) for name in ('method', 'data', 'train')])
-    fields.__doc__ = f'Every field of {names[0]}, each with its value there.'
+    fields.__doc__ = f'Every field of {recipe}, each with its value there.'
     print()
     with contextlib.suppress(SystemExit):
-        tyro.cli(fields, prog=f'retouch train {names[0]}', args=['--help'], config=(tyro.conf.FlagConversionOff,))
+        tyro.cli(fields, prog=f'retouch train {recipe}', args=['--help'], config=(tyro.conf.FlagConversionOff,))
     return 0
 
 

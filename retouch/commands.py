@@ -83,17 +83,21 @@ def edit(options: EditOptions) -> int:
 
     from retouch.editor import Editor, output_paths
 
-    inputs, written = {p.resolve() for p in pictures}, dict[Path, Path]()
+    inputs, written = {p.resolve() for p in pictures}, dict[str, Path]()
     for picture in pictures:
         for path in output_paths(options.out, picture.stem):
             if path.resolve() in inputs:
                 raise ValueError(f'{path} is an input picture and is never overwritten: choose another --out folder')
-            if path in written:
-                raise ValueError(f'{written[path]} and {picture} would both be written to {path}: edit them into different --out folders')
-            written[path] = picture
+            key = str(path).casefold()                           # many file systems do not tell A.png from a.png
+            if key in written:
+                raise ValueError(f'{written[key]} and {picture} would both be written to {path}: edit them into different --out folders')
+            written[key] = picture
     editor = Editor.load(options.model, options.device)
+    if (edits or source) and editor.method.kind != 'attributes':
+        raise ValueError(f'{"--set" if edits else "--source"} does not apply to {options.model}: {editor.method.id} has no attributes, it '
+                         f'translates between {" and ".join(editor.data.domains)}; use --to {editor.data.domains[-1]}')
     for name in (*edits, *source):
-        if editor.data.attributes and name not in editor.data.attributes:
+        if name not in editor.data.attributes:
             raise unknown('attribute', name, editor.data.attributes)
     shared: dict[str, Any] = {'box': _box(options.box), 'mask': options.mask, 'strength': options.strength}
     for picture in pictures:
@@ -144,7 +148,7 @@ def evaluate(options: EvaluateOptions) -> int:
     from rich.table import Table
 
     from retouch.metrics.card import about, measure_to_text
-    from retouch.model import CONFIG
+    from retouch.model import CONFIG, find_model_dir
 
     run = Path(options.model)
     out = options.out or (run if (run / 'model' / CONFIG).is_file() else None)
@@ -157,7 +161,9 @@ def evaluate(options: EvaluateOptions) -> int:
 
         files = [out / 'card.json', out / 'report.html']
         card.write(files[0])
-        write_report(files[1], card, gallery, run / 'log.jsonl', title=run.resolve().name if run.is_dir() else options.model)
+        folder = find_model_dir(options.model)
+        log = (folder.parent if folder.name == 'model' else folder) / 'log.jsonl'
+        write_report(files[1], card, gallery, log, title=run.resolve().name if run.is_dir() else options.model)
         files += _figures(gallery, out / 'figures') if options.figures else []
     if options.json:
         print(json.dumps(card.model_dump(mode='json'), indent=2))
@@ -170,6 +176,8 @@ def evaluate(options: EvaluateOptions) -> int:
     _console().print(f'{options.model}: protocol {card.protocol}, n={card.n}, seed={card.seed}', table, sep='\n', markup=False)
     if files:
         print('written:', *files[:2], *([f'{len(files) - 2} figures in {out}/figures'] if files[2:] else []))
+    else:
+        print('not written: add --out DIR')
     return 0
 
 
@@ -198,12 +206,15 @@ def _card_of(name: str) -> Card:
     """The card beside a model; a model that has none is evaluated with the defaults."""
     from retouch.cli import EvaluateOptions
     from retouch.metrics.card import Card
-    from retouch.model import find_model_dir
+    from retouch.model import CONFIG, find_model_dir
 
     folder = find_model_dir(name)
     for place in (folder, folder.parent) if folder.name == 'model' else (folder,):
         if (place / 'card.json').is_file():
-            return Card.read(place / 'card.json')
+            card = Card.read(place / 'card.json')
+            if card.checkpoint.sha256 != json.loads((folder / CONFIG).read_bytes()).get('sha256'):
+                raise ValueError(f'{place / "card.json"} is the card of other weights than {folder}: run `retouch evaluate {name}` again')
+            return card
     print(f'{name} has no card.json: evaluating it', file=sys.stderr)
     return _score(EvaluateOptions(name))[0]
 
@@ -212,7 +223,7 @@ def _score(options: EvaluateOptions, with_gallery: bool = False) -> tuple[Card, 
     """The card of a model by the protocol that fits its data, and pictures for its report."""
     from retouch.editor import find_device
     from retouch.metrics import protocols
-    from retouch.metrics.judge import model_to_judge
+    from retouch.metrics.judge import model_to_judge, proved
     from retouch.model import load_model
     from retouch.report import gallery_rows, tasks_to_rows
 
@@ -230,20 +241,34 @@ def _score(options: EvaluateOptions, with_gallery: bool = False) -> tuple[Card, 
             raise unknown('protocol', options.protocol, names)
         if options.protocol != protocol:
             raise ValueError(f'--protocol {options.protocol} does not fit a {model.method.id} on {source}: expected {protocol}')
-    given = {'--data': options.data, '--protocol': protocol, '--judge': options.judge, '--n': str(n), '--seed': str(options.seed)}
+    if protocol == 'classifier':
+        for flag, value in {'--judge': options.judge, '--inception': options.inception, '--download': options.download}.items():
+            if value:
+                raise ValueError(f'{flag} does not apply to a classifier: its readings are scored against the labels')
+    given = {'--data': options.data, '--protocol': protocol, '--judge': options.judge, '--n': str(n), '--seed': str(options.seed),
+             '--inception': options.inception or ('auto' if options.download else None)}
     command = shlex.join(['retouch', 'evaluate', options.model])
     command += ''.join(f' {flag} {shlex.quote(value)}' for flag, value in given.items() if value)
     shared: dict[str, Any] = {'seed': options.seed, 'device': device, 'command': command}
-    judge = model_to_judge(load_model(options.judge, device), device) if options.judge else None
+    inception: dict[str, Any] = {}
+    if options.inception or options.download:
+        path = None if options.inception in (None, 'auto') else options.inception
+        inception = {'extra': ('inception',), 'inception': path, 'download': options.download}
+    judge = None
+    if options.judge:                                            # one of photographs rarely reaches 0.99: its accuracy stands in the card
+        drawn = protocol != 'folder'
+        judge = model_to_judge(load_model(options.judge, device), device)
+        judge = proved(judge, options.judge, drawn=True) if drawn else proved(judge, options.judge, minimum=0, drawn=False)
     with _progress() as progress:
         if protocol in ('toyfaces', 'domains'):
-            card = protocols.evaluate(model, protocol=protocol, n=n, judge=judge, progress=progress, untrained=_untrained(model), **shared)
+            card = protocols.evaluate(model, protocol=protocol, n=n, judge=judge, progress=progress,
+                                      untrained=_untrained(model), **inception, **shared)
             return card, gallery_rows(model, seed=options.seed) if with_gallery else []
         images, labels = _held_out(model, source, trained, n, options.seed, progress)
         if protocol == 'classifier':
             return protocols.classifier_card(model, images, labels, source=source, **shared), []
         card = protocols.evaluate(model, protocol='folder', judge=judge, images=images, labels=labels, source=source,
-                                  progress=progress, **shared)
+                                  progress=progress, **inception, **shared)
         if not with_gallery or judge is None:
             return card, []
         return card, tasks_to_rows(model.method, *protocols.folder_tasks(model.method, images[:4], labels[:4], judge))
@@ -283,6 +308,8 @@ def _held_out(model: Model, source: str, trained: dict[str, Any], n: int, seed: 
     known = {k: v for k, v in trained.items() if k in ('crop', 'holdout')}
     config = AttributeData(source=source, attributes=names, size=model.data.size, **known)
     opened = open_attributes(config, 'test', lambda done, total: progress(done, total, 'reading pictures'))
+    if not len(opened.images):
+        raise ValueError(f'{source} has no held-out pictures: expected at least 2; use a larger set')
     return opened.images[:n], opened.labels[:n]
 
 
@@ -295,7 +322,8 @@ def _figures(gallery: Sequence[GalleryRow], folder: Path) -> list[Path]:
     paths = []
     for row in gallery:
         panels = [p if p.ndim == 3 else np.repeat(p[..., None], 3, 2) for p in row.panels.values()]
-        paths.append(folder / f'{re.sub(r"[^0-9A-Za-z=_]+", "-", row.title)}.png')
+        name = re.sub(r'[^\w=]+', '-', row.title)
+        paths.append(folder / f'{name}.png')
         Image.fromarray(np.hstack(panels)).save(paths[-1])
     return paths
 

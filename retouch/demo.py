@@ -13,7 +13,7 @@ from retouch import cli
 from retouch.data.sets import HELD_OUT
 from retouch.data.toyfaces import face, render
 
-RECIPE, FACES, SCORED = 'aggan_multi.demo', (2, 5, 8, 13), 300
+RECIPE, FACES = 'aggan_multi.demo', (2, 5, 8, 13)
 
 
 def main() -> int:
@@ -26,12 +26,13 @@ def main() -> int:
         Image.fromarray(render(*face(HELD_OUT + index), 256)[0]).save(pictures[-1])
     for arguments in (['train', RECIPE, '--out', str(out), '--resume', 'auto'],
                       ['edit', str(out), *map(str, pictures), '--set', 'Blond_Hair=1', 'Eyeglasses=1', '--out', str(out / 'edits')],
-                      ['evaluate', str(out), '--n', str(SCORED), '--figures']):
+                      ['evaluate', str(out), '--figures']):
         print(f'$ retouch {shlex.join(arguments)}', flush=True)
         status = cli.main(arguments)
         if status:
             return status
     print(f'\ndone in {time.monotonic() - began:.0f} s; look at {out / "report.html"}, {out / "edits"} and {out / "card.json"}, then try\n'
+          '  source .venv/bin/activate\n'
           f'  retouch edit {out} YOUR_PICTURE.png --set Bangs=1 --out edited\n'
           f'  retouch edit toyfaces {pictures[0]} --set Brown_Hair=1 Mouth_Slightly_Open=1 --out edited   # the shipped model\n'
           f'  retouch compare {out} toyfaces\n'

@@ -107,7 +107,8 @@ class Editor:
             image: PIL image, uint8 array [H,W], [H,W,3] or [H,W,4], or a file. Its EXIF orientation is applied.
             exemplar: a picture to take the look from, for the systems that use one.
             box: (x, y, width, height) in pixels around which the model's square frame is laid; None: the largest centred square.
-            mask: where changes are allowed, [H,W] in [0,1] or 0..255 or a picture of it; confines whatever the model does.
+            mask: where changes are allowed: an array [H,W] in [0,1] or 0..255, or a picture, always 0..255; confines whatever the model
+                does.
             source: attribute -> 0 or 1 where the reading of the picture should be overruled.
             strength: factor on the change, 0 to 2; 1 is what the model was trained for.
             mask_floor: mask values under it become 0.
@@ -254,8 +255,9 @@ class _Canvas:
     def model_input(self, size: int) -> Tensor:
         """The frame at the model's size: [1,3,size,size] in [-1,1]."""
         left, top, side = self.frame
-        crop = self.rgb[top:top + side, left:left + side].transpose(2, 0, 1).copy()
-        return _resize(torch.from_numpy(crop)[None].float(), size, 'bicubic').clamp(0, 255) / 127.5 - 1
+        crop = self.rgb[top:top + side, left:left + side]
+        channels = [_resize(torch.from_numpy(crop[..., c].astype(np.float32))[None, None], size, 'bicubic') for c in range(3)]
+        return torch.cat(channels, 1).clamp(0, 255) / 127.5 - 1                        # one at a time, for the memory of large pictures
 
     def compose(self, x: Tensor, translation: Translation, strength: float, mask_floor: float) -> tuple[np.ndarray, np.ndarray]:
         """Brings mask and change back to the original: pixels uint8 [H,W,3] and mask uint8 [H,W].
@@ -322,11 +324,15 @@ def find_device(device: str | torch.device) -> torch.device:
         'cuda': torch.cuda.is_available, 'mps': torch.backends.mps.is_available, 'cpu': lambda: True}
     if device == 'auto':
         return torch.device(next(kind for kind, there in available.items() if there()))
-    kind = str(device).partition(':')[0]
+    kind, _, number = str(device).partition(':')
     if kind not in available:
         raise unknown('device', str(device), ['auto', *available])
     if not available[kind]():
         raise ValueError(f'device {str(device)!r} is not available here: expected auto or cpu')
+    count = torch.cuda.device_count() if kind == 'cuda' else 1
+    if ':' in str(device) and not (number.isdecimal() and int(number) < count):
+        raise ValueError(f'device {str(device)!r} is not available here: expected {kind} or {kind}:0 to {kind}:{count - 1}' if count > 1
+                         else f'device {str(device)!r} is not available here: expected {kind} or {kind}:0')
     return torch.device(device)
 
 
@@ -377,7 +383,9 @@ def _eight_bits(picture: Image.Image) -> tuple[np.ndarray, np.ndarray | None, by
     has_alpha = picture.mode in ('RGBA', 'LA', 'PA', 'La', 'RGBa') or 'transparency' in picture.info
     if mode not in ('RGB', 'RGBA', 'RGBX'):
         notes.append(f'the {mode} picture was brought to {"RGBA" if has_alpha else "RGB"}')
-        icc = icc if mode in ('P', 'PA', 'RGBa') else None                             # a grey or CMYK profile is wrong for RGB
+        if icc and mode not in ('P', 'PA', 'RGBa'):                                    # a grey or CMYK profile is wrong for RGB
+            icc = None
+            notes.append(f'the ICC profile of the {mode} picture was left out: it does not fit RGB')
     pixels = np.asarray(picture.convert('RGBA' if has_alpha else 'RGB'))
     return np.ascontiguousarray(pixels[..., :3]), pixels[..., 3].copy() if has_alpha else None, icc, notes
 
@@ -393,13 +401,13 @@ def _sixteen_to_eight(values: np.ndarray, mode: str) -> np.ndarray:
 def _painted(mask: Picture, width: int, height: int, notes: list[str]) -> np.ndarray:
     """A user's mask, array or picture, -> float32 [height,width] in [0,1]."""
     if isinstance(mask, np.ndarray):
-        values = mask[..., 0] if mask.shape[2:] == (1,) else mask
+        values, painted = mask[..., 0] if mask.shape[2:] == (1,) else mask, False
     else:
-        picture = _open(mask)
+        picture, painted = _open(mask), True
         if picture.mode.startswith('I'):
             values = _sixteen_to_eight(np.asarray(picture), picture.mode)
-        elif 'A' in picture.mode:                                                      # painted on a transparent layer
-            layers = np.asarray(picture.convert('LA')).astype(np.float32)
+        elif picture.mode in ('RGBA', 'LA', 'PA', 'La', 'RGBa') or 'transparency' in picture.info:     # painted on a transparent layer
+            layers = np.asarray((picture if picture.mode in ('LA', 'La') else picture.convert('RGBA')).convert('LA')).astype(np.float32)
             values = layers[..., 0] * layers[..., 1] / 255
         else:
             values = np.asarray(picture.convert('L'))
@@ -408,7 +416,7 @@ def _painted(mask: Picture, width: int, height: int, notes: list[str]) -> np.nda
     values = values.astype(np.float32)
     if not np.isfinite(values).all() or values.min() < 0 or values.max() > 255:
         raise ValueError(f'mask has values from {values.min():.4g} to {values.max():.4g}: expected 0 to 1, or 0 to 255')
-    if values.max() > 1:
+    if painted or values.max() > 1:                                                    # a picture is 0..255, however dark
         values = values / 255
     h, w = values.shape
     if (h, w) != (height, width):

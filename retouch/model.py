@@ -110,6 +110,9 @@ def load_model(name: str | Path, device: torch.device | str = 'cpu') -> Model:
         config = json.loads((folder / CONFIG).read_text())
         cls = find_method(config['method'])
         method = cls(cls.Config.model_validate(config['config']), DataSpec.model_validate(config['data']))
+        if not set(config['nets']) <= set(method.nets):
+            raise KeyError(f'nets {config["nets"]}')
+        config['sha256'], config['info']
     except (json.JSONDecodeError, KeyError) as error:
         raise ValueError(f'{folder / CONFIG} cannot be read ({type(error).__name__}: {error}): expected the file that training wrote; '
                          'copy the model directory again') from error
@@ -119,15 +122,19 @@ def load_model(name: str | Path, device: torch.device | str = 'cpu') -> Model:
     except (OSError, safetensors.SafetensorError) as error:
         raise ValueError(f'{folder / WEIGHTS} cannot be read ({error}): expected a whole safetensors file; '
                          'copy the model directory again') from error
+    digest = hashlib.sha256(payload).hexdigest()
     expected = {f'{n}.{k}': v for n in config['nets'] for k, v in method.nets[n].state_dict().items()}
     for key in sorted(expected.keys() | weights.keys()):
         if key not in weights or key not in expected or weights[key].shape != expected[key].shape:
             found, want = (tuple(d[key].shape) if key in d else 'nothing' for d in (weights, expected))
             raise ValueError(f'{folder / WEIGHTS} does not fit {config["method"]}: tensor {key} is {found}, expected {want}; '
                              f'{CONFIG} and {WEIGHTS} must come from one training')
+    if digest != config['sha256']:
+        raise ValueError(f'{folder / WEIGHTS} has sha256 {digest[:12]}…, {CONFIG} says {config["sha256"][:12]}…: expected the two files '
+                         'of one training; copy the model directory again')
     for net in config['nets']:
         method.nets[net].load_state_dict({k.removeprefix(f'{net}.'): v for k, v in weights.items() if k.startswith(f'{net}.')})
     for net in set(method.nets) - set(config['nets']):
         del method.nets[net]
-    method.nets.requires_grad_(False).to(device)
-    return Model(method, folder, hashlib.sha256(payload).hexdigest(), config.get('info', {}))
+    method.nets.requires_grad_(False).eval().to(device)
+    return Model(method, folder, digest, config.get('info', {}))

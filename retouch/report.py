@@ -28,6 +28,7 @@ PANELS = ('input', 'mask', 'edit', 'truth', 'difference')
 RESPONSIBLE_USE = ('Edit pictures of people only with their consent, and say that a published picture was edited. Attributes such as Male, '
                    'Young or Pale_Skin are labels of a data set, not facts about a person; do not use this model to judge, identify or '
                    'impersonate anyone.')
+INFINITE = '– (infinite)'
 POINTS = 240     # of a loss curve; more cannot be seen
 
 
@@ -139,8 +140,11 @@ def _summary(card: Card) -> str:
                        ('psnr_truth', 'against the truth'), ('mask_iou', 'mask on the true region'), ('psnr_whole', 'against the input'),
                        ('accuracy', 'labels read right')):
         measure = card.measures.get(name)
-        if measure is not None and measure.value is not None:
-            value = f'{100 * measure.value:.1f} %' if measure.unit == 'share' else f'{number(measure.value)} {measure.unit}'
+        if measure is not None and (measure.value is not None or _infinite(name, measure)):
+            if measure.value is None:
+                value = INFINITE
+            else:
+                value = f'{100 * measure.value:.1f} %' if measure.unit == 'share' else f'{number(measure.value)} {measure.unit}'
             shown.append(f'<div class="tile"><b>{_e(value)}</b><span>{_e(text)}</span></div>')
     return f'<div class="tiles">{"".join(shown)}</div>'
 
@@ -166,15 +170,22 @@ def _table(card: Card) -> str:
     for name in names:
         found = about(name)
         arrow = {'higher': ' ↑', 'lower': ' ↓', 'neither': ''}[found.better]
-        cells = ''.join(f'<td>{_value(measures.get(name))}</td>' for measures in columns.values())
+        cells = ''.join(f'<td>{_value(name, measures.get(name))}</td>' for measures in columns.values())
         body.append(f'<tr><th scope="row"><span>{_breakable(name)}{arrow}</span><small>{_e(found.text)}'
                     f'{f" ({_e(found.unit)})" if found.unit else ""}</small></th>{cells}</tr>')
     return ('<h2>Metric card</h2><p>Value and 95 % bootstrap interval. <i>copy</i> returns its input, <i>truth</i> the true result: '
-            'no score means much that does not lie between them. A dash is infinite, undefined or not measured.</p>'
+            'Read every score beside these two rows; a model that does nothing scores as copy. A dash is undefined or not measured.</p>'
             f'<div class="wide"><table><thead><tr><th></th>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>')
 
 
-def _value(measure: Measure | None) -> str:
+def _infinite(name: str, measure: Measure | None) -> bool:
+    """Whether null stands for a pooled PSNR without any error."""
+    return measure is not None and measure.value is None and measure.unit == 'dB' and not name.endswith('_per_image')
+
+
+def _value(name: str, measure: Measure | None) -> str:
+    if _infinite(name, measure):
+        return INFINITE
     value, _, interval = measure_to_text(measure).partition(' ')
     return f'{_e(value)}<small>{_e(interval)}</small>' if interval else _e(value)
 
@@ -248,7 +259,12 @@ def _curve(points: list[tuple[float, float]], width: int = 320, height: int = 11
 def _footnote(card: Card) -> str:
     data, point = card.data, card.checkpoint
     weights = (point.name, point.rule, point.iteration is not None and f'iteration {point.iteration}', point.sha256 and point.sha256[:12])
-    judge = card.judge and f'{card.judge.sha256[:12]}, mean accuracy {number(card.judge.mean_accuracy)} on {card.judge.n} pictures'
+    judge = ''
+    if card.judge is not None:
+        proof = 'no card with its own accuracy: its readings are not proved'
+        if card.judge.mean_accuracy is not None:
+            proof = f'mean accuracy {number(card.judge.mean_accuracy)} on {card.judge.n} pictures'
+        judge = f'{card.judge.sha256[:12]}, {proof}'
     facts = {'Protocol': card.protocol, 'Data': f'{data.source} {data.hash}, {data.size} px', 'Pictures': f'n={card.n}, seed={card.seed}',
              'Label rule': data.rule, 'Weights': ', '.join(str(fact) for fact in weights if fact), 'Judge': judge,
              'True region': data.region_area and ', '.join(f'{k} {100 * v:.1f} %' for k, v in data.region_area.items()),

@@ -27,20 +27,24 @@ from retouch.model import save_model, write_atomically
 from retouch.run import Run
 
 Outcome = Literal['finished', 'stopped', 'interrupted']
+FREE = {'train': ('log_every', 'sample_every', 'save_every', 'threads'), 'method': ('lr',)}      # what a resumed run may change
 
 
 def default_out(run: Run) -> Path:
     """runs/<recipe> below the current directory or RETOUCH_RUNS."""
-    return Path(os.environ.get('RETOUCH_RUNS', 'runs')) / (run.recipe or run.method_id)
+    return Path(os.environ.get('RETOUCH_RUNS') or 'runs') / (run.recipe or run.method_id)
 
 
 def build(run: Run, opened: AttributeSet | Any) -> Any:
     """The method of a run, initialised from its seed, on the CPU."""
     labels = getattr(run.method, 'labels', None)
     if labels == 'multi' and getattr(opened, 'exclusive', False):
-        raise ValueError("method.labels='multi' on a set with one class a picture (class folders): set --method.labels single")
+        raise ValueError("method.labels='multi' on a set with one class a picture (class folders): set --method.labels single "
+                         '--data.targets permute')
     if labels == 'single' and isinstance(opened, AttributeSet) and not bool((opened.labels.sum(1) == 1).all()):
         raise ValueError("method.labels='single' on a set whose pictures have none or several attributes: set --method.labels multi")
+    if labels == 'single' and getattr(run.data, 'targets', '') == 'single' and run.method_id != 'classifier':
+        raise ValueError("data.targets='single' with method.labels='single': one flipped class is no class; set --data.targets permute")
     torch.manual_seed(run.seed)
     return find_method(run.method_id)(run.method, opened.spec)
 
@@ -92,6 +96,8 @@ def train(run: Run, out: Path | None = None, resume: str | None = None, stop_aft
     fabric = make_fabric(run)
     main = fabric.global_rank == 0
     state = load_state(out / 'state')
+    if state is None and (out / 'model').exists():
+        raise ValueError(f'{out} holds a model without the state it was trained from: choose another --out, so that it is not overwritten')
     if state is not None and resume != 'auto':
         raise ValueError(f'{out} already holds a run at iteration {state["iteration"]}: continue it with --resume auto, '
                          'or choose another --out')
@@ -100,7 +106,7 @@ def train(run: Run, out: Path | None = None, resume: str | None = None, stop_aft
         _check_same(run, out / 'run.json')
         try:
             trainer.load_state_dict(state)
-        except (KeyError, RuntimeError, ValueError) as error:
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(f'{out / "state"} does not fit this run ({str(error).splitlines()[0]}): the configuration must be the one '
                              'it was started with; choose another --out to start anew') from error
         if show and main:
@@ -125,7 +131,8 @@ def train(run: Run, out: Path | None = None, resume: str | None = None, stop_aft
 
 def dry_run(run: Run, show: bool = True) -> dict[str, float]:
     """Two rounds of iterations, nothing written: memory, images/s, ETA (see `engine.fit.measure`)."""
-    trainer, loader = make_trainer(run, make_fabric(run), show)
+    fabric = make_fabric(run)
+    trainer, loader = make_trainer(run, fabric, show and fabric.global_rank == 0)
     return measure(trainer, loader, run.train)
 
 
@@ -159,11 +166,13 @@ def _check_same(run: Run, path: Path) -> None:
     """A resumed run must be the run that was started: method and data sections, seed, and everything that schedules depend on."""
     if not path.exists():
         return
-    before, now = json.loads(path.read_text())['run'], run.model_dump(mode='json')
+    try:
+        before, now = json.loads(path.read_text())['run'], run.model_dump(mode='json')
+    except (json.JSONDecodeError, KeyError) as error:
+        raise ValueError(f'{path} cannot be read ({type(error).__name__}): expected the run.json that this training wrote') from error
     for section in ('method', 'data', 'seed', 'train'):
         if isinstance(now[section], dict):
-            free = {'log_every', 'sample_every', 'save_every', 'threads'} if section == 'train' else set()
-            changed = [k for k in now[section] if k not in free and before[section].get(k) != now[section][k]]
+            changed = [k for k in now[section] if k not in FREE.get(section, ()) and before[section].get(k) != now[section][k]]
         else:
             changed = [''] if before[section] != now[section] else []
         if changed:

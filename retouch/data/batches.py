@@ -27,6 +27,11 @@ def keyed_generator(*key: object) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest, 'little') >> 1)
 
 
+def to_device(x: Tensor, device: torch.device | str) -> Tensor:
+    """A CPU tensor on the device without a host wait: a copy to a GPU goes through pinned memory."""
+    return (x.pin_memory() if torch.device(device).type == 'cuda' else x).to(device, non_blocking=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
     """Where a batch stands in its run. Draws are keyed by (seed, iteration, sample), so P processes with batch N equal one with P*N."""
@@ -41,17 +46,7 @@ class Moment:
     def uniform(self, name: str, *shape: int, device: torch.device | str = 'cpu') -> Tensor:
         """U(0,1) of shape [count, *shape]: this process's rows of the global draw called `name`."""
         rows = torch.rand(self.total, *shape, generator=keyed_generator(self.seed, self.iteration, name))
-        return rows[self.start:self.start + self.count].to(device, non_blocking=True)
-
-    def normal(self, name: str, *shape: int, device: torch.device | str = 'cpu') -> Tensor:
-        """N(0,1) of shape [count, *shape]: this process's rows of the global draw called `name`."""
-        rows = torch.randn(self.total, *shape, generator=keyed_generator(self.seed, self.iteration, name))
-        return rows[self.start:self.start + self.count].to(device, non_blocking=True)
-
-    @property
-    def progress(self) -> float:
-        """Finished fraction of the run in [0,1)."""
-        return self.iteration / self.iterations
+        return to_device(rows[self.start:self.start + self.count], device)
 
 
 @dataclass(frozen=True, slots=True)

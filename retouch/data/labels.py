@@ -1,14 +1,14 @@
 """Which labels go together: the three published rules for turning an edit into a target row.
 
 Sources: yunjey/stargan @ 94dd002 (MIT), elvisyjlin/AttGAN-PyTorch @ be2d6c6 (MIT), LynnHo/AttGAN-Tensorflow v1 @ c385855 (MIT).
-Rules decide at test time only; in training, target rows are other rows of the batch and therefore plausible by themselves.
+Rules decide at test time, and in training where one attribute a row is edited; the papers' training targets are other rows of the
+batch and therefore plausible by themselves.
 """
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from retouch.errors import unknown
@@ -114,11 +114,3 @@ def flip_targets(labels: Tensor, name: str, names: Sequence[str], rule: LabelRul
         target[row] = apply_edits(labels[row:row + 1], {name: edit_of(name, labels[row], names)}, names, rule)[0][0]
     return target, (target != labels).any(1)
 
-
-def check_label_matrix(labels: Tensor) -> Tensor:
-    """Returns labels [N,K] if every value is 0 or 1, else raises ValueError with the first bad one."""
-    bad = (labels != 0) & (labels != 1)
-    if bool(bad.any()):
-        row, column = torch.nonzero(bad)[0].tolist()
-        raise ValueError(f'label value {labels[row, column].item()} in row {row}, column {column}: expected 0 or 1')
-    return labels

@@ -5,11 +5,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from retouch.data.batches import AttributeBatch, DomainBatch, Moment, PairBatch, keyed_generator
+from retouch.data.batches import AttributeBatch, DomainBatch, Moment, PairBatch, keyed_generator, to_device
 from retouch.data.labels import LabelRule, single_edits
 from retouch.data.transforms import crop_at, flip_where, to_float
 
-RESIDENT_BYTES = 2 * 2 ** 30
+
+def resident_bytes(device: torch.device) -> int:
+    """How large a set may be to live on the device: a third of what a GPU has free, 2 GiB elsewhere."""
+    return torch.cuda.mem_get_info(device)[0] // 3 if device.type == 'cuda' else 2 * 2 ** 30
 
 
 class Pictures:
@@ -17,13 +20,13 @@ class Pictures:
 
     def __init__(self, images: np.ndarray, device: torch.device) -> None:
         self.device, self.n, self.images = device, len(images), images
-        self.tensor = torch.from_numpy(np.array(images)).to(device) if images.nbytes <= RESIDENT_BYTES else None
+        self.tensor = torch.from_numpy(np.array(images)).to(device) if images.nbytes <= resident_bytes(device) else None
 
     def gather(self, index: Tensor) -> Tensor:
         """index [N] on the CPU -> float32 [N,3,H,W] in [-1,1] on the device."""
         if self.tensor is not None:
-            return to_float(self.tensor.index_select(0, index.to(self.device, non_blocking=True)))
-        return to_float(torch.from_numpy(self.images[index.numpy()]).to(self.device, non_blocking=True))
+            return to_float(self.tensor.index_select(0, to_device(index, self.device)))
+        return to_float(to_device(torch.from_numpy(self.images[index.numpy()]), self.device))
 
 
 class Loader:
@@ -69,7 +72,8 @@ class Loader:
         spare = images.shape[-1] - self.size
         if spare:
             corner = (moment.uniform(f'crop_{name}', 2) * (spare + 1)).long()
-            images = crop_at(images, corner[:, 0].to(self.device), corner[:, 1].to(self.device), self.size)
+            corner = to_device(corner, self.device)
+            images = crop_at(images, corner[:, 0], corner[:, 1], self.size)
         if self.flip:
             images = flip_where(images, moment.uniform(f'flip_{name}', device=self.device) < 0.5)
         return images
@@ -96,7 +100,7 @@ class AttributeLoader(Loader):
         else:
             target = single_edits(labels, self.names, moment.uniform('targets'), self.rule)
         image = self.augment(self.pictures.gather(index), moment, 'A')
-        return AttributeBatch(image, labels.to(self.device, non_blocking=True), target.to(self.device, non_blocking=True), index, moment)
+        return AttributeBatch(image, to_device(labels, self.device), to_device(target, self.device), index, moment)
 
 
 class DomainLoader(Loader):

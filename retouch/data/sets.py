@@ -1,16 +1,17 @@
 """From a data configuration to pictures in memory: the drawn faces, or a folder through the cache; training or held-out part."""
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from retouch.config import Config
 from retouch.data import toyfaces
@@ -26,6 +27,13 @@ Split = Literal['train', 'test']
 Progress = Callable[[int, int], None]     # (done, total)
 
 
+def check_load_size(config: Any) -> Any:
+    """Returns a DomainData or PairData whose random crop fits; ValueError otherwise."""
+    if config.load_size is not None and config.load_size < config.size:
+        raise ValueError(f'load_size={config.load_size} is below size={config.size}: raise --data.load-size, or set it to none')
+    return config
+
+
 class AttributeData(Config):
     """Pictures with binary attributes."""
 
@@ -34,16 +42,16 @@ class AttributeData(Config):
     """'toyfaces', or a folder in a layout that `retouch data check` knows."""
     attributes: tuple[str, ...] = ()
     """Columns to use, in order; empty: all there are."""
-    size: int = 128
+    size: int = Field(default=128, gt=0)
     """Side of the pictures in pixels."""
-    crop: int | None = None
+    crop: int | None = Field(default=None, gt=0)
     """Central square cut from every picture before it is resized, in pixels; None: the largest."""
     flip: bool = True
     targets: Literal['permute', 'single'] = 'permute'
     """Training targets: other rows of the batch (the papers), or one edited attribute a row."""
-    n: int = 4000
+    n: int = Field(default=4000, gt=0, le=HELD_OUT)
     """Drawn faces in the training set (toyfaces only)."""
-    holdout: int = 2000
+    holdout: int = Field(default=2000, ge=0)
     """Last pictures of a folder that training never sees (at most a fifth of it)."""
     seed: int = 0
     """Which drawn set (toyfaces only)."""
@@ -57,12 +65,16 @@ class DomainData(Config):
     """'toyfaces', a folder with trainA, trainB, testA, testB, or two folders as 'A,B'."""
     attribute: str = 'Eyeglasses'
     """Toyfaces: domain A lacks it, domain B has it."""
-    size: int = 256
+    size: int = Field(default=256, gt=0)
     load_size: int | None = 286
     """Side to which pictures are resized before a random crop of `size`; None: no crop."""
     flip: bool = True
-    n: int = 4000
+    n: int = Field(default=4000, gt=0, le=HELD_OUT)
     seed: int = 0
+
+    @model_validator(mode='after')
+    def _crop_fits(self) -> Self:
+        return check_load_size(self)
 
 
 class PairData(Config):
@@ -71,11 +83,15 @@ class PairData(Config):
     kind: Literal['pairs'] = 'pairs'
     source: str = 'toyfaces'
     """'toyfaces' (parse and picture), a folder of side-by-side files, or two folders as 'A,B'."""
-    size: int = 256
+    size: int = Field(default=256, gt=0)
     load_size: int | None = 286
     flip: bool = True
-    n: int = 4000
+    n: int = Field(default=4000, gt=0, le=HELD_OUT)
     seed: int = 0
+
+    @model_validator(mode='after')
+    def _crop_fits(self) -> Self:
+        return check_load_size(self)
 
 
 DataConfig = Annotated[AttributeData | DomainData | PairData, Field(discriminator='kind')]
@@ -112,13 +128,14 @@ def drawn(indices: range, size: int, seed: int, progress: Progress | None = None
             path.unlink(missing_ok=True)
     n = len(indices)
     images, segmentations, labels = toyfaces.draw_set(indices, size, seed, progress=(lambda done: progress(done, n)) if progress else None)
+    temporary = path.with_name(f'.{path.stem}.{os.getpid()}.npz')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f'.{path.stem}.{os.getpid()}.npz')
         np.savez(temporary, images=images, segmentations=segmentations, labels=labels)
         os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)                        # no room for a cache: draw again next time
+    except OSError:                                              # no room for a cache: draw again next time
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return images, segmentations, labels
 
 
@@ -152,11 +169,16 @@ def open_domains(config: DomainData, split: Split = 'train', progress: Progress 
         images, _, labels = drawn(range(start, start + n), side, config.seed, progress)
         has = labels[:, toyfaces.ATTRIBUTES.index(config.attribute)] == 1
         return TwoSets(images[~has], images[has], spec)
-    a, _, b = config.source.partition(',')
-    folder = read_domain_folder(Path(a), Path(b) if b else None)
+    folder = read_domain_folder(*_one_or_two(config.source))
     paths = (folder.train_a, folder.train_b) if split == 'train' else (folder.test_a, folder.test_b)
     images_a, images_b = (cached_images(p, side, resample='bicubic', stretch=True, progress=progress) for p in paths)
     return TwoSets(images_a, images_b, spec)
+
+
+def _one_or_two(source: str) -> tuple[Path, Path | None]:
+    """'DIR' or 'A,B'; a folder whose name holds a comma is a folder."""
+    a, _, b = source.partition(',')
+    return (Path(source), None) if not b or Path(source).is_dir() else (Path(a.strip()), Path(b.strip()))
 
 
 def open_pairs(config: PairData, split: Split = 'train', progress: Progress | None = None) -> TwoSets:
@@ -167,14 +189,13 @@ def open_pairs(config: PairData, split: Split = 'train', progress: Progress | No
         start, n = (0, config.n) if split == 'train' else (HELD_OUT, 1000)
         images, segmentations, _ = drawn(range(start, start + n), side, config.seed, progress)
         return TwoSets(np.array(toyfaces.PALETTE, np.uint8)[segmentations], images, spec)
-    a, _, b = config.source.partition(',')
-    folder = read_pair_folder(Path(a), Path(b) if b else None)
+    folder = read_pair_folder(*_one_or_two(config.source))
     items = folder.train if split == 'train' else folder.test
     if not items:
         raise ValueError(f'{config.source} has no {split} pairs: expected a {split}/ folder of side-by-side pictures')
     left, right = ('whole', 'whole') if items[0].b else ('left', 'right')
-    images_a = cached_images([i.a for i in items], side, resample='bicubic', side=left, progress=progress)
-    images_b = cached_images([i.b or i.a for i in items], side, resample='bicubic', side=right, progress=progress)
+    images_a = cached_images([i.a for i in items], side, resample='bicubic', side=left, stretch=True, progress=progress)
+    images_b = cached_images([i.b or i.a for i in items], side, resample='bicubic', side=right, stretch=True, progress=progress)
     return TwoSets(images_a, images_b, spec)
 
 
@@ -190,6 +211,9 @@ def make_loader(opened: AttributeSet | TwoSets, config: DataConfig, batch_size: 
     """The loader for an opened set."""
     shared: dict[str, Any] = {'batch_size': batch_size, 'seed': seed, 'size': config.size, 'flip': config.flip, 'device': device,
                               'rank': rank, 'world': world}
+    for images in (opened.images,) if isinstance(opened, AttributeSet) else (opened.a, opened.b):
+        if not len(images):
+            raise ValueError('a part of the set holds no picture: expected at least one; raise --data.n or choose another --data.attribute')
     if isinstance(opened, AttributeSet):
         assert isinstance(config, AttributeData)
         return AttributeLoader(opened.images, opened.labels, opened.spec.attributes, config.targets, rule, **shared)

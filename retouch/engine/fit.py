@@ -1,16 +1,18 @@
 """The loop: batches in, iterations, logs, samples, whole states, and a way out that loses nothing."""
 from __future__ import annotations
 
+import contextlib
 import resource
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal, Protocol
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from retouch.config import Config
@@ -22,18 +24,18 @@ from retouch.engine.trainer import Trainer
 class TrainConfig(Config):
     """How long, how much at once, how often to look."""
 
-    iterations: int
+    iterations: int = Field(gt=0)
     """Length of the run; schedules are fractions of it."""
-    batch_size: int = 16
+    batch_size: int = Field(default=16, gt=0)
     """Pictures per process and iteration."""
-    ema: float | None = None
+    ema: float | None = Field(default=None, gt=0, lt=1)
     """Decay of the weight average that is saved as the model; None saves the live weights, as the papers do."""
     precision: Literal['32-true', 'bf16-mixed'] = '32-true'
-    threads: int | None = None
+    threads: int | None = Field(default=None, gt=0)
     """CPU threads; None leaves torch's choice."""
-    log_every: int = 50
-    sample_every: int = 500
-    save_every: int = 1000
+    log_every: int = Field(default=50, gt=0)
+    sample_every: int = Field(default=500, gt=0)
+    save_every: int = Field(default=1000, gt=0)
 
 
 class BatchSource(Protocol):
@@ -43,7 +45,7 @@ class BatchSource(Protocol):
 
 
 class Interrupt:
-    """Turns SIGINT and SIGTERM into a request to save and stop; a second signal acts as usual."""
+    """Turns SIGINT and SIGTERM into a request to save and stop; a second Ctrl-C stops at once, a second SIGTERM says nothing new."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -58,9 +60,9 @@ class Interrupt:
         return self
 
     def note(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
         self.signal = number
-        for n, handler in self.before.items():
-            signal.signal(n, handler)
 
     def __exit__(self, *exception: object) -> None:
         for number, handler in self.before.items():
@@ -91,15 +93,18 @@ def fit(trainer: Trainer, source: BatchSource, config: TrainConfig, out: Path, e
         cut_jsonl(out / 'log.jsonl', trainer.iteration)
     meter = Meter(config.iterations, trainer.iteration, config.batch_size * trainer.fabric.world_size, show and main)
     monitor, saved_at = MaskMonitor(), -1
+    columns: dict[str, Tensor] = {}
 
     def log() -> None:
+        trainer.ledger.share(trainer.fabric)
         trainer.ledger.check_finite()
         row = trainer.ledger.means()
         if main and row:
-            append_jsonl(out / 'log.jsonl', {'iteration': trainer.iteration, 'time': round(time.time(), 1), **row})
+            with _advice(out / 'log.jsonl'):
+                append_jsonl(out / 'log.jsonl', {'iteration': trainer.iteration, 'time': round(time.time(), 1), **row})
             for warning in monitor.look(row):
                 meter.say(warning)
-                with open(out / 'warnings.txt', 'a') as file:
+                with _advice(out / 'warnings.txt'), open(out / 'warnings.txt', 'a') as file:
                     file.write(f'iteration {trainer.iteration}: {warning}\n')
             meter.advance(trainer.iteration, '  '.join(f'{k} {v:.3g}' for k, v in row.items() if k.endswith('.loss')))
 
@@ -107,27 +112,33 @@ def fit(trainer: Trainer, source: BatchSource, config: TrainConfig, out: Path, e
         nonlocal saved_at
         if saved_at == trainer.iteration:
             return
+        trainer.ledger.share(trainer.fabric)
         trainer.ledger.check_finite()
-        if not trainer.is_finite():
+        if _any_process(not trainer.is_finite(), trainer):
             raise FloatingPointError(f'a weight is not finite after iteration {trainer.iteration - 1}: the last good state is kept; '
                                      'lower the learning rate, then continue with --resume auto')
+        failed: OSError | None = None
         if main:
-            save_state(out / 'state', trainer.state_dict())
-            export(out / 'model', trainer.inference_weights(), trainer.iteration)
-        trainer.fabric.barrier()
+            try:
+                save_state(out / 'state', trainer.state_dict())
+                export(out / 'model', trainer.inference_weights(), trainer.iteration)
+            except OSError as error:
+                failed = error
+        if _any_process(failed is not None, trainer):             # nobody waits for a process that gave up
+            raise failed or OSError('the first process could not save; its message says why')
         saved_at = trainer.iteration
 
     with Interrupt() as interrupt:
         try:
-            while trainer.iteration < end and not _anyone(interrupt.signal is not None, trainer):
+            while trainer.iteration < end and not _asked_to_stop(interrupt, trainer):
                 steps = trainer.train_iteration(source.batch(trainer.iteration, config.iterations))
                 i = trainer.iteration
                 meter.advance(i)
                 if i % config.log_every == 0 or i == config.iterations:
                     log()
-                if main and i % config.sample_every == 0:
-                    columns = {k: v for s in steps.values() for k, v in s.images.items()}
-                    if columns:
+                columns = {k: v for s in steps.values() for k, v in s.images.items()} or columns      # the latest there were
+                if main and columns and i % config.sample_every == 0:
+                    with _advice(out / 'samples'):
                         save_grid(out / 'samples' / f'{i:07d}.png', columns)
                 if i % config.save_every == 0:
                     save()
@@ -139,14 +150,27 @@ def fit(trainer: Trainer, source: BatchSource, config: TrainConfig, out: Path, e
     return 'interrupted' if interrupt.signal is not None else 'stopped'
 
 
-def _anyone(flag: bool, trainer: Trainer) -> bool:
-    """Whether any process was asked to stop; with several processes they agree every tenth iteration, so that none waits alone."""
+def _asked_to_stop(interrupt: Interrupt, trainer: Trainer) -> bool:
+    """Whether any process was asked to stop; several processes agree every tenth iteration, so that none waits alone."""
+    if trainer.fabric.world_size > 1 and trainer.iteration % 10:
+        return False
+    return _any_process(interrupt.signal is not None, trainer)
+
+
+def _any_process(flag: bool, trainer: Trainer) -> bool:
     if trainer.fabric.world_size == 1:
         return flag
-    if trainer.iteration % 10:
-        return False
-    asked = trainer.fabric.all_reduce(torch.tensor(float(flag), device=trainer.fabric.device), reduce_op='sum')
-    return bool(asked > 0)                                       # type: ignore[operator]
+    raised = trainer.fabric.all_reduce(torch.tensor(float(flag), device=trainer.fabric.device), reduce_op='sum')
+    return bool(raised > 0)                                      # type: ignore[operator]
+
+
+@contextlib.contextmanager
+def _advice(path: Path) -> Iterator[None]:
+    """A full disk in the middle of a log line says what to do, as a full disk in a save does."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f'could not write {path} ({error.strerror or error}): free some space, then continue with --resume auto') from error
 
 
 def measure(trainer: Trainer, source: BatchSource, config: TrainConfig) -> dict[str, float]:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch import Tensor
 def append_jsonl(path: Path, row: dict[str, float]) -> None:
     """Appends one row."""
     with open(path, 'a') as file:
-        file.write(json.dumps({k: round(v, 6) if isinstance(v, float) else v for k, v in row.items()}) + '\n')
+        file.write(json.dumps({k: float(f'{v:.6g}') if isinstance(v, float) and k != 'time' else v for k, v in row.items()}) + '\n')
 
 
 def cut_jsonl(path: Path, iteration: int) -> None:
@@ -31,7 +32,9 @@ def cut_jsonl(path: Path, iteration: int) -> None:
                 rows.append(line)
         except (json.JSONDecodeError, KeyError):
             continue
-    path.write_text(''.join(f'{row}\n' for row in rows))
+    temporary = path.with_suffix('.tmp')
+    temporary.write_text(''.join(f'{row}\n' for row in rows))
+    os.replace(temporary, path)
 
 
 def save_grid(path: Path, columns: dict[str, Tensor], rows: int = 8) -> None:

@@ -2,11 +2,6 @@
 from __future__ import annotations
 
 
-def constant(iteration: int, iterations: int) -> float:
-    """1 throughout."""
-    return 1.0
-
-
 def linear_second_half(iteration: int, iterations: int) -> float:
     """1 for the first half, then linearly to 0 (StarGAN's paper; AGGAN's multi-domain code)."""
     return _linear_after(iteration, iterations, 0.5)

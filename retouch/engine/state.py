@@ -32,7 +32,7 @@ def set_rng_state(state: dict[str, Any]) -> None:
     version, words, extra = state['python']
     random.setstate((version, tuple(words), extra))
     if 'cuda' in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state['cuda'])
+        torch.cuda.set_rng_state_all(state['cuda'][:torch.cuda.device_count()])
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:

@@ -11,6 +11,8 @@ from retouch.engine.ema import EMA
 from retouch.engine.state import rng_state, set_rng_state
 from retouch.engine.update import Keep, Step, Trainable, Update
 
+NEVER = 2 ** 62                  # as an iteration: has not happened
+
 
 class Ledger:
     """Sums of logged scalars, kept on the device; the first non-finite iteration of each is remembered without a host sync."""
@@ -28,22 +30,36 @@ class Ledger:
             self.terms[update] = ('loss', *step.logs)
             self.sums[update] = torch.zeros_like(values)
             self.counts[update] = 0
-            self.first_bad[update] = torch.full_like(values, -1.0, dtype=torch.float64)
+            self.first_bad[update] = torch.full_like(values, NEVER, dtype=torch.int64)
         self.sums[update] += values
         self.counts[update] += 1
         bad, first = ~torch.isfinite(values), self.first_bad[update]
-        self.first_bad[update] = torch.where(bad & (first < 0), float(iteration), first)
+        self.first_bad[update] = torch.where(bad, first.clamp(max=iteration), first)
 
     def check_finite(self) -> None:
         """Raises FloatingPointError naming update, term and iteration of the first value that was not finite (one host sync)."""
         found = [(first, name, term) for name, firsts in self.first_bad.items()
-                 for first, term in zip(firsts.tolist(), self.terms[name], strict=True) if first >= 0]
+                 for first, term in zip(firsts.tolist(), self.terms[name], strict=True) if first < NEVER]
         if found:
             # a term explains more than the total that contains it
             iteration, name, term = min(found, key=lambda f: (f[0], f[2] == 'loss'))
-            raise FloatingPointError(f'{name}.{term} is not finite at iteration {int(iteration)}: training stopped before it '
+            raise FloatingPointError(f'{name}.{term} is not finite at iteration {iteration}: training stopped before it '
                                      'could spoil the saved state; lower the learning rate or check the pictures, then continue '
                                      'with --resume auto')
+
+    def share(self, fabric: Fabric) -> None:
+        """Makes every process's first non-finite iteration the earliest of all, so that all of them stop for it together."""
+        for name, first in self.first_bad.items() if fabric.world_size > 1 else ():
+            self.first_bad[name] = torch.stack(list(fabric.all_gather(first))).amin(0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything, so that a resumed run logs the same rows."""
+        return {'terms': {k: list(v) for k, v in self.terms.items()}, 'sums': self.sums, 'counts': self.counts, 'first_bad': self.first_bad}
+
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        """Restores what `state_dict` returned."""
+        self.terms, self.counts = {k: tuple(v) for k, v in state['terms'].items()}, dict(state['counts'])
+        self.sums, self.first_bad = ({k: v.to(device) for k, v in state[part].items()} for part in ('sums', 'first_bad'))
 
     def means(self) -> dict[str, float]:
         """'<update>.<term>' -> mean since the last call; resets the sums."""
@@ -116,16 +132,20 @@ class Trainer:
 
     def is_finite(self) -> bool:
         """Whether every weight and buffer is finite (one host sync)."""
-        return all(bool(torch.isfinite(v).all()) for v in self.module.state_dict().values() if v.is_floating_point())
+        return bool(torch.stack([torch.isfinite(v).all() for v in self.module.state_dict().values() if v.is_floating_point()]).all())
 
     def state_dict(self) -> dict[str, Any]:
         """ALL of the state. A resumed run equals an uninterrupted one, bit for bit on CPU."""
-        return {'iteration': self.iteration, 'trainable': self.module.state_dict(), 'ema': self.ema.state_dict() if self.ema else None,
+        return {'iteration': self.iteration, 'world_size': self.fabric.world_size, 'trainable': self.module.state_dict(),
+                'ema': self.ema.state_dict() if self.ema else None, 'ledger': self.ledger.state_dict(),
                 'optimisers': {k: o.state_dict() for k, o in self.optimisers.items()}, 'rng': rng_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores what `state_dict` returned."""
+        if state['world_size'] != self.fabric.world_size:
+            raise ValueError(f'saved by {state["world_size"]} processes, resumed by {self.fabric.world_size}')
         self.iteration = state['iteration']
+        self.ledger.load_state_dict(state['ledger'], self.fabric.device)
         self.module.load_state_dict(state['trainable'])
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state['optimisers'][name])

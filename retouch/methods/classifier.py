@@ -2,7 +2,7 @@
 
 Paper:      Liu et al. STGAN, CVPR 2019, arXiv:1904.09709 (the network their tables, MatchGAN's and probably SeCGAN's are judged by).
 Reference:  csmliu/STGAN @ 8a206ad (MIT): read for layers and settings; no code taken.
-Differs:    [D1] weight decay acts on every weight matrix through Adam's L2 (the original adds L2 1e-4 on conv and FC weights);
+Differs:    [D1] L2 1e-4 on convolution and FC weights is Adam's weight decay, half the gradient of an added L2 term;
             [D2] `resample` shows some pictures at a lower resolution, so that one judge reads pictures of several sizes;
             [D3] the exponent schedule counts in 1/25ths of the run instead of epochs.
 Shapes:     N batch, K attributes. x images in [-1,1]; a labels [N,K] in {0,1}.
@@ -11,7 +11,7 @@ Shapes:     N batch, K attributes. x images in [-1,1]; a labels [N,K] in {0,1}.
 """
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Iterable
 from typing import ClassVar, Literal
 
 import torch.nn.functional as F
@@ -69,7 +69,13 @@ class AttributeClassifier(nn.Module):
 
     def updates(self) -> tuple[Update, ...]:
         c = self.config
-        adam = partial(Adam, lr=c.lr, betas=(c.beta1, c.beta2), weight_decay=c.weight_decay)
+
+        def adam(parameters: Iterable[nn.Parameter]) -> Adam:
+            weights, others = [], []
+            for p in parameters:
+                (weights if p.ndim > 1 else others).append(p)
+            return Adam([{'params': weights, 'weight_decay': c.weight_decay}, {'params': others}], lr=c.lr, betas=(c.beta1, c.beta2))
+
         return (Update('C', ('C',), self.classifier_step, adam, polynomial_decay),)
 
     def classifier_step(self, batch: AttributeBatch, kept: Keep) -> Step:

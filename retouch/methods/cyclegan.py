@@ -7,7 +7,8 @@ Differs:    [D1] calls of one network on several inputs are batched where the in
             for 6; instance norm is per sample, so equal);
             [D2] the image pool's draws are keyed by (seed, iteration, sample), its contents are part of the state;
             [D3] the epoch schedule counts in 1/200ths of the run;
-            [D4] 6 blocks at 128 px and below, 9 above (the authors' rule); D has fewer layers below 64 px.
+            [D4] 6 blocks at 128 px and below, 9 above (the authors' rule); D has fewer layers below 64 px;
+            [D5] lambda_idt is 0 as in the paper's main setting; the released code's default is 0.5.
 Shapes:     N batch, H W image. x of domain A, y of domain B in [-1,1]; G: A -> B, F: B -> A; D_A, D_B patch scores [N,1,h,w].
 
 Generator step                                                   Discriminator step (fakes from the generator step, through a pool of 50)
@@ -22,6 +23,7 @@ from functools import partial
 from typing import ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Adam
 
@@ -40,16 +42,16 @@ class Config(BaseConfig):
     """Defaults are the authors' (256 px)."""
 
     id: Literal['cyclegan'] = 'cyclegan'
-    width_g: int = 64
+    width_g: int = Field(default=64, gt=0)
     blocks: int | None = None
     """Residual blocks; None: 9 above 128 px, 6 up to 128 px."""
-    width_d: int = 64
+    width_d: int = Field(default=64, gt=0)
     layers_d: int | None = None
     """Strided layers of D; None: 3 from 64 px, 2 below."""
     lambda_cyc: float = 10.0
     lambda_idt: float = 0.0
     """Weight of (3) relative to lambda_cyc; the authors use 0.5 for photo enhancement and paintings, 0 elsewhere in the paper."""
-    pool: int = 50
+    pool: int = Field(default=50, ge=0)
     lr: float = 2e-4
     beta1: float = 0.5
     beta2: float = 0.999
@@ -100,6 +102,9 @@ class CycleGAN(nn.Module):
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__()
+        if data.size % 4:
+            raise ValueError(f'size={data.size}: the generator halves the picture twice, expected a multiple of 4; '
+                             f'set --data.size {data.size // 4 * 4}')
         self.config, self.data = config, data
         blocks = config.blocks if config.blocks is not None else (9 if data.size > 128 else 6)
         layers = config.layers_d if config.layers_d is not None else (3 if data.size >= 64 else 2)

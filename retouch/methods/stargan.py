@@ -24,6 +24,7 @@ from functools import partial
 from typing import ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Adam
 
@@ -46,15 +47,15 @@ class Config(BaseConfig):
     """'multi': binary attributes, BCE; 'single': one-hot classes (RaFD), softmax CE."""
     condition: Literal['target', 'difference'] = 'target'
     """What the generator is told: the target labels, or target - source in {-1,0,1}."""
-    width_g: int = 64
-    blocks: int = 6
-    width_d: int = 64
+    width_g: int = Field(default=64, gt=0)
+    blocks: int = Field(default=6, ge=0)
+    width_d: int = Field(default=64, gt=0)
     lambda_adv: float = 1.0
     """Weight of (4). The gradient of a mean over h x w patches is 1/(h w) of the one (3) bounds: small pictures need more."""
     lambda_cls: float = 1.0
     lambda_rec: float = 10.0
     lambda_gp: float = 10.0
-    n_critic: int = 5
+    n_critic: int = Field(default=5, gt=0)
     lr: float = 1e-4
     beta1: float = 0.5
     beta2: float = 0.999
@@ -62,7 +63,7 @@ class Config(BaseConfig):
     penalty: Literal['autograd', 'closed_form'] = 'autograd'
     """How (3) is differentiated: double backward, or the closed form of a piecewise-linear critic (equal to 2e-6, faster)."""
     label_rule: LabelRule = 'stargan'
-    """Which conflicts an edit resolves at test time."""
+    """Which conflicts an edit resolves: at test time, and in training with data.targets='single'."""
 
 
 class StarGAN(nn.Module):

@@ -71,6 +71,8 @@ class CardData(Config):
 
     source: str
     """'toyfaces' or a folder."""
+    split: str = 'held-out'
+    """Pictures that training never saw."""
     hash: str
     """Of the drawing code, or of a folder's pictures and labels."""
     size: int
@@ -131,6 +133,8 @@ class Card(Config):
     """The same measures of 'copy' (output = input), 'truth' (output = true result) and, if given, 'untrained'."""
     leakage_matrix: LeakageMatrix | None = None
     judge: JudgeFacts | None = None
+    extractors: dict[str, str] = {}
+    """Feature extractor -> sha256 of its weights."""
 
     def write(self, path: str | Path) -> None:
         """Writes card.json atomically."""
@@ -194,24 +198,35 @@ def compare(cards: Mapping[str, Card]) -> Comparison:
         cards: name -> card, in the order of the rows.
 
     Raises:
-        ValueError: no card, or cards that differ in protocol, data, n, seed, judge or attributes, with both values.
+        ValueError: no card, or cards that differ in protocol, data, split, n, seed, judge, attributes or a shared extractor, with both.
     """
     if not cards:
         raise ValueError('no card to compare: expected at least one evaluated model; run `retouch evaluate` first')
-    (first_name, first), *others = cards.items()
+    first_name, first = next(iter(cards.items()))
 
     def facts(card: Card) -> dict[str, object]:
-        return {'protocol': card.protocol, 'data source': card.data.source, 'data hash': card.data.hash, 'picture size': card.data.size,
+        # a folder may be spelt in many ways: the hash of its pictures decides
+        source = card.data.source if card.data.source == 'toyfaces' else 'a folder'
+        return {'protocol': card.protocol, 'data source': source, 'split': card.data.split, 'data hash': card.data.hash,
+                'picture size': card.data.size,
                 'label rule': card.data.rule, 'attributes': list(card.data.attributes), 'n': card.n, 'seed': card.seed,
                 'judge': card.judge.sha256 if card.judge else None}
 
     expected = facts(first)
-    for name, card in others:
+    extractors: dict[str, tuple[str, str]] = {}                  # extractor -> its hash and the first card that used it
+    for name, card in cards.items():
         for what, value in facts(card).items():
             if value != expected[what]:
                 raise ValueError(f'{name} has {what} {value}, {first_name} has {expected[what]}: cards compare only under one protocol; '
                                  'evaluate both the same way')
+        for extractor, digest in card.extractors.items():
+            known, user = extractors.setdefault(extractor, (digest, name))
+            if digest != known:
+                raise ValueError(f'{name} has extractor {extractor} {digest[:12]}, {user} has {known[:12]}: cards compare only under one '
+                                 'protocol; evaluate both the same way')
     rows = {name: card.measures for name, card in cards.items()}
-    rows |= {name: row for name, row in first.references.items() if name in ('copy', 'truth')}
+    for name in ('copy', 'truth'):
+        if name in first.references:
+            rows[f'{name} (reference)' if name in cards else name] = first.references[name]
     names = dict.fromkeys(measure for row in rows.values() for measure in row)
     return Comparison(measures=tuple(names), rows=rows)

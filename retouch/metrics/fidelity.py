@@ -119,7 +119,10 @@ def find_inception_weights(path: str | Path | None = None, download: bool = Fals
         chosen = chosen / INCEPTION_FILE
     if not chosen.is_file() and chosen == cached and download:
         cached.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(INCEPTION_URL, str(cached), progress=False)
+        try:
+            torch.hub.download_url_to_file(INCEPTION_URL, str(cached), hash_prefix=INCEPTION_SHA256, progress=False)
+        except RuntimeError as error:                            # it removes what it fetched
+            raise ValueError(f'{INCEPTION_URL}: another file came ({" ".join(str(error).split())}): download it again') from error
     if not chosen.is_file():
         raise ValueError(f'{chosen} is missing: FID, KID and the Inception score need {INCEPTION_FILE} from {INCEPTION_URL}; put it there, '
                          f'or name it in {INCEPTION_ENV}, or pass --download')

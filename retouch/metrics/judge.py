@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from retouch.data import toyfaces
 from retouch.errors import unknown
 from retouch.metrics.card import Card, JudgeFacts
 from retouch.model import Model, load_model
@@ -77,6 +78,32 @@ def model_to_judge(model: Model, device: torch.device | str = 'cpu') -> Judge:
     return Judge(model, tuple(model.data.attributes), card)
 
 
+def proved(judge: Judge, name: str, minimum: float = MINIMUM, drawn: bool = True) -> Judge:
+    """The same judge, if its card lets it judge.
+
+    Args:
+        judge: with the card that stands beside its weights.
+        name: what the user calls it, for the error.
+        minimum: mean accuracy on held-out true pictures that the card must show.
+        drawn: whether it is to judge drawn faces; its card must then be of today's drawing code.
+
+    Raises:
+        ValueError: no card, one of another protocol, of other weights or of other pictures, or an accuracy below `minimum`.
+    """
+    card, accuracy = judge.card, judge.facts.mean_accuracy
+    if card is None or card.protocol != 'classifier' or accuracy is None:
+        raise ValueError(f'judge {name} has no card.json with its accuracy on held-out pictures: run `retouch evaluate {name}` first')
+    if card.checkpoint.sha256 != judge.sha256:
+        raise ValueError(f'judge {name} has the card of other weights than {judge.sha256[:12]}…: evaluate the judge again')
+    if drawn and (card.data.source, card.data.hash) != ('toyfaces', toyfaces.drawing_hash()):
+        raise ValueError(f'judge {name} was evaluated on {card.data.source} {card.data.hash}: expected toyfaces {toyfaces.drawing_hash()}; '
+                         f'run `retouch evaluate {name} --data toyfaces` first')
+    if accuracy < minimum:
+        raise ValueError(f'judge {name} reaches {accuracy:.4f} mean accuracy: expected at least {minimum} before it may judge; '
+                         'train it longer')
+    return judge
+
+
 def load_judge(name: str = 'judge', device: torch.device | str = 'cpu', minimum: float = MINIMUM) -> Judge:
     """The shipped judge, or another classifier that has proved itself on held-out faces.
 
@@ -86,13 +113,6 @@ def load_judge(name: str = 'judge', device: torch.device | str = 'cpu', minimum:
         minimum: mean accuracy on held-out true pictures that its card must show.
 
     Raises:
-        ValueError: it has no card with an `accuracy`, or reaches less than `minimum`.
+        ValueError: it has not proved itself, see `proved`.
     """
-    judge = model_to_judge(load_model(name), device)
-    accuracy = judge.facts.mean_accuracy
-    if accuracy is None:
-        raise ValueError(f'judge {name} has no card.json with its accuracy on held-out pictures: run `retouch evaluate {name}` first')
-    if accuracy < minimum:
-        raise ValueError(f'judge {name} reaches {accuracy:.4f} mean accuracy: expected at least {minimum} before it may judge; '
-                         'train it longer')
-    return judge
+    return proved(model_to_judge(load_model(name), device), name, minimum)

@@ -25,7 +25,7 @@ from retouch.data.sets import HELD_OUT, cache_root
 from retouch.engine.update import AttributeRequest, DomainRequest, Translation
 from retouch.errors import unknown
 from retouch.metrics import fidelity
-from retouch.metrics.bootstrap import Tally, mean_over_attributes
+from retouch.metrics.bootstrap import Tally, finite_or_none, mean_over_attributes
 from retouch.metrics.card import Card, CardData, Checkpoint, LeakageMatrix, Measure, about, tally_to_measure
 from retouch.metrics.judge import Judge, load_judge, model_to_judge
 from retouch.metrics.scoring import Answer, Scores, Task, pictures_to_tensor, score
@@ -88,6 +88,7 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
     if protocol == 'folder':
         inputs, tasks = folder_tasks(method, images, labels, judge)
         assert images is not None and labels is not None
+        _check_tasks(tasks, len(inputs))
         n, names = len(inputs), tuple(task.name for task in tasks)
         stored = getattr(model, 'info', {}).get('data', {}).get('source', 'pictures')
         data = CardData(source=source or stored, hash=pictures_to_hash(images, labels), size=inputs.shape[1], attributes=names, rule=RULE,
@@ -101,6 +102,7 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
         else:
             attribute = attribute or getattr(model, 'info', {}).get('data', {}).get('attribute')
             inputs, tasks = domain_tasks(method, judge.names, n, seed, attribute=attribute, progress=progress)
+        _check_tasks(tasks, n)
         names = tuple(task.name for task in tasks)
         data = CardData(source='toyfaces', hash=toyfaces.drawing_hash(), size=inputs.shape[1], attributes=names, rule=RULE,
                         first_index=HELD_OUT,
@@ -110,6 +112,9 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
 
     real = read_all(judge, inputs, batch_size)[1]
     proxy = 'classifier' if protocol == 'folder' else 'toyfaces_classifier'
+    extractors = {proxy: judge.sha256}
+    if weights is not None:
+        extractors['inception'] = hashlib.sha256(weights.read_bytes()).hexdigest()
     total, done = sum(len(task.rows) for task in tasks), 0
 
     def advance(count: int) -> None:
@@ -124,10 +129,10 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
         measures = {name: tally_to_measure(name, tally, names, seed) for name, tally in scores.tallies.items()}
         measures |= _proxies(real, scores.features, names, proxy, seed)
         if weights is not None:
-            pictures = torch.from_numpy(inputs).permute(0, 3, 1, 2).contiguous()
+            pictures = torch.from_numpy(inputs.transpose(0, 3, 1, 2).copy())
             found = fidelity.images_to_inception(pictures, torch.cat(scores.images), weights, seed=seed, batch_size=batch_size,
                                                  device=device)
-            measures |= {name: Measure(value=value, unit=about(name).unit) for name, value in found.items()}
+            measures |= {name: Measure(value=finite_or_none(value), unit=about(name).unit) for name, value in found.items()}
         return measures, scores
 
     measures, scores = row(lambda task, x, part: method.translate(task.request(x, part)), advance)
@@ -138,7 +143,7 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
         untrained.nets.to(device)
         references['untrained'] = row(lambda task, x, part: untrained.translate(task.request(x, part)))[0]
     return Card(protocol=protocol, data=data, n=n, seed=seed, checkpoint=_checkpoint(model), hardware=hardware(device), versions=versions(),
-                command=command, measures=measures, references=references, judge=judge.facts,
+                command=command, measures=measures, references=references, judge=judge.facts, extractors=extractors,
                 leakage_matrix=LeakageMatrix(edited=names, judged=judge.names, values=tuple(map(tuple, scores.leakage))))
 
 
@@ -185,8 +190,6 @@ def domain_tasks(method: Any, judged: Sequence[str], n: int, seed: int, size: in
     tasks = []
     for value, to in ((1, domains[1]), (0, domains[0])):
         some = np.flatnonzero(arrives == value)
-        if not len(some):
-            continue
 
         def request(x: Tensor, part: slice, to: str = to) -> DomainRequest:
             return DomainRequest(x, to)
@@ -213,8 +216,6 @@ def folder_tasks(method: Any, images: np.ndarray | None, labels: np.ndarray | No
         else:
             target, applies = flip_targets(table, name, known, RULE)
         rows = torch.nonzero(applies).flatten()
-        if not len(rows):
-            continue
 
         def request(x: Tensor, part: slice, before: Tensor = table[rows], after: Tensor = target[rows]) -> AttributeRequest:
             return AttributeRequest(x, before[part].to(x.device), after[part].to(x.device))
@@ -242,6 +243,8 @@ def classifier_card(model: Model, images: np.ndarray, labels: np.ndarray, *, sou
     """
     judge = _without_card(model, device)
     names = judge.names
+    if not len(images):
+        raise ValueError(f'{source} has no held-out pictures: expected at least 2; use a larger set')
     if labels.shape != (len(images), len(names)):
         raise ValueError(f'labels {labels.shape} do not fit {len(images)} pictures and {len(names)} attributes: expected one row a picture')
     read, _ = read_all(judge, images, batch_size)
@@ -287,9 +290,10 @@ def _truth(task: Task, x: Tensor, part: slice) -> Translation:
 def _proxies(real: Tensor, features: list[Tensor], names: tuple[str, ...], extractor: str, seed: int) -> dict[str, Measure]:
     # per attribute only KID: a Frechet distance of fewer pictures than feature dimensions is mostly bias
     found = fidelity.features_to_fidelity(real, torch.cat(features), seed=seed)
-    each = {name: fidelity.features_to_fidelity(real, some, ('kid',), seed=seed)['kid'] if len(some) > 1 else None
+    each = {name: finite_or_none(fidelity.features_to_fidelity(real, some, ('kid',), seed=seed)['kid']) if len(some) > 1 else None
             for name, some in zip(names, features, strict=True)}
-    return {f'fid[{extractor}]': Measure(value=found['fid']), f'kid[{extractor}]': Measure(value=found['kid'], per_attribute=each)}
+    return {f'fid[{extractor}]': Measure(value=finite_or_none(found['fid'])),
+            f'kid[{extractor}]': Measure(value=finite_or_none(found['kid']), per_attribute=each)}
 
 
 def _expected_without_truth(tasks: list[Task], inputs: np.ndarray, labels: np.ndarray, known: Sequence[str], judge: Judge,
@@ -330,6 +334,12 @@ def _checkpoint(model: Any) -> Checkpoint:
     info = getattr(model, 'info', {})
     rule = f'last EMA (decay {info["ema"]})' if info.get('ema') else 'last'
     return Checkpoint(rule=rule, name=info.get('recipe'), sha256=getattr(model, 'weights_sha256', None), iteration=info.get('iteration'))
+
+
+def _check_tasks(tasks: Sequence[Task], n: int) -> None:
+    empty = [task.name for task in tasks if not len(task.rows)]
+    if empty or not tasks:
+        raise ValueError(f'no picture to edit{f" for {empty[0]}" if empty else ""} among {n}: raise --n or use a larger set')
 
 
 def _without_card(model: Model, device: torch.device | str) -> Judge:

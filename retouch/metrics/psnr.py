@@ -11,7 +11,7 @@ PEAK = 255.0
 
 
 class SquaredError(NamedTuple):
-    """Per-image sums over RGB values in squared 8-bit levels, and how many values each sum has; float64 [N]."""
+    """Per-image sums over RGB values in squared 8-bit levels, and how many values each sum has; float64 [N] on the CPU."""
 
     inside: Tensor
     inside_count: Tensor
@@ -44,10 +44,10 @@ def squared_error_inside_outside(output: Tensor, reference: Tensor, region: Tens
                          'expected [N,3,H,W], [N,3,H,W] and [N,1,H,W]')
     a, b = (x if x.dtype == torch.uint8 else to_bytes(x) for x in (output, reference))
     squared = (a.int() - b.int()).square().sum(1, keepdim=True)                        # [N,1,H,W], exact
-    inside = (squared * region).flatten(1).sum(1).double()
-    count = 3.0 * region.flatten(1).sum(1).double()
+    inside = (squared * region).flatten(1).sum(1).cpu().double()           # MPS has no float64
+    count = 3.0 * region.flatten(1).sum(1).cpu().double()
     values = float(output[0].numel()) if len(output) else 0.0
-    return SquaredError(inside, count, squared.flatten(1).sum(1).double() - inside, values - count)
+    return SquaredError(inside, count, squared.flatten(1).sum(1).cpu().double() - inside, values - count)
 
 
 def mse_to_psnr(mse: np.ndarray) -> np.ndarray:

@@ -51,7 +51,7 @@ Found = dict[str, tuple[Tensor, Tensor | None]]      # measure -> (numerators [b
 
 def pictures_to_tensor(images: np.ndarray, device: torch.device | str = 'cpu') -> Tensor:
     """uint8 [N,S,S,3] -> float32 [N,3,S,S] in [-1,1]."""
-    return torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.from_numpy(np.array(images, order='C')).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def score(tasks: list[Task], inputs: np.ndarray, answer: Answer, judge: Judge, expected: list[Tensor], *,
@@ -69,6 +69,9 @@ def score(tasks: list[Task], inputs: np.ndarray, answer: Answer, judge: Judge, e
         batch_size: pictures at once.
         keep_images: keep the answers as bytes, for extractors that look at pictures.
         advance: called with the number of pictures scored since the last call.
+
+    Raises:
+        FloatingPointError: an answer that is not finite.
     """
     n, names = len(inputs), WITHOUT_TRUTH if any(task.truth is None for task in tasks) else WITH_TRUTH
     total = {name: np.zeros((len(tasks), n)) for name in names}
@@ -82,9 +85,12 @@ def score(tasks: list[Task], inputs: np.ndarray, answer: Answer, judge: Judge, e
             x = pictures_to_tensor(inputs[rows], device)
             with torch.no_grad():
                 out = answer(task, x, part)
-                image = out.image.float().clamp(-1, 1)
+                for values in (out.image, out.mask):
+                    if values is not None and not bool(values.isfinite().all()):
+                        raise FloatingPointError(f'the answer to {task.name} is not finite: the model is damaged or its training diverged')
+                image = psnr.to_bytes(out.image).float() / 127.5 - 1      # what a saved picture holds is what every measure sees
                 mask = None if out.mask is None else check_mask(out.mask, x)
-                read, seen = judge.look(psnr.to_bytes(image).float() / 127.5 - 1)
+                read, seen = judge.look(image)
                 changes = accuracy.readings_to_changes(read, expected[k][part])
                 found: Found = {'edit_accuracy': (accuracy.readings_to_edit_accuracy(read, task.wanted[part], task.column), None),
                                 'leakage': (accuracy.changes_to_leakage(changes, task.column), None)}
@@ -94,8 +100,8 @@ def score(tasks: list[Task], inputs: np.ndarray, answer: Answer, judge: Judge, e
                     region = torch.from_numpy(task.region[part]).unsqueeze(1).to(device)
                     found |= _against_truth(image, x, pictures_to_tensor(task.truth[part], device), region, mask)
             for name, (value, weight) in found.items():
-                total[name][k, rows] = value.double().cpu().numpy()
-                count[name][k, rows] = 1.0 if weight is None else weight.double().cpu().numpy()
+                total[name][k, rows] = value.cpu().double().numpy()
+                count[name][k, rows] = 1.0 if weight is None else weight.cpu().double().numpy()
             changed.append(changes)
             features.append(seen)
             if keep_images:
@@ -134,7 +140,8 @@ def _against_input(image: Tensor, x: Tensor, mask: Tensor | None) -> Found:
     nowhere = torch.zeros(len(x), 1, *x.shape[2:], dtype=torch.bool, device=x.device)
     error = psnr.squared_error_inside_outside(image, x, nowhere)
     same = (psnr.to_bytes(image) == psnr.to_bytes(x)).all(1, keepdim=True)             # [b,1,S,S]
-    found: Found = {'psnr_whole': (error.outside, error.outside_count), 'untouched': (same.flatten(1).double().mean(1), None)}
+    found: Found = {'psnr_whole': (error.outside, error.outside_count),
+                    'untouched': (same.flatten(1).sum(1).cpu().double() / same[0].numel(), None)}
     if mask is not None:
         outside = mask <= masks.THRESHOLD
         found |= {'mask_area': (masks.mask_to_area(mask), None),

@@ -36,10 +36,17 @@ class Generator(nn.Module):
 
 
 def depth_for(size: int) -> int:
-    """Strided convolutions for a picture size: 6 from 128 px on as published, fewer below, so that the last map keeps a side of 2 or 3."""
-    depth = 0
-    while depth < 6 and size % 2 == 0 and size // 2 >= 2:
-        size, depth = size // 2, depth + 1
+    """Strided convolutions for a picture size: 6 from 128 px on as published, fewer below, so that the last map keeps a side of 2 or 3.
+
+    Raises:
+        ValueError: the size is no multiple of 64 from 128 px on, nor 2 or 3 times a power of two below.
+    """
+    depth, side = 0, size
+    while depth < 6 and side % 2 == 0 and side >= 4:
+        depth, side = depth + 1, side // 2
+    if depth < 2 or (depth < 6 and side > 3):
+        raise ValueError(f'size={size}: the discriminator would stop at a map of {side} px; expected 16, 32, 48, 64, 96 or a multiple '
+                         'of 64; set --data.size')
     return depth
 
 

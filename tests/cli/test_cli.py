@@ -40,6 +40,12 @@ def domain_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return model_dir(tmp_path_factory.mktemp('domains'), CycleGAN)
 
 
+@pytest.fixture(scope='session')
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained classifier, which has proved nothing."""
+    return model_dir(tmp_path_factory.mktemp('classifier'), AttributeClassifier)
+
+
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
     pixels = np.random.default_rng(0).integers(0, 256, (37, 61, 3), dtype=np.uint8)
@@ -77,6 +83,9 @@ MISTAKES: list[tuple[str, str]] = [
     ('train stargan.toyfaces --train.iterations many', 'train.iterations'),
     ('train stargan.toyfaces --train.iterations', '--train.iterations is missing its value'),
     ('train stargan.toyfaces --train.iterations --dry-run', '--train.iterations is missing its value'),
+    ('train stargan.toyfaces --iterations 5', "did you mean '--train.iterations'"),
+    ('train --batch-size=4 stargan.toyfaces', "did you mean '--train.batch-size'"),
+    ('train --lambda-cls 4 stargan.toyfaces', "did you mean '--method.lambda-cls'"),
     ('train stargan.toyfaces --method.penalty=sideways', 'method.penalty'),
     ('edit', 'missing MODEL and --out'),
     ('edit MODEL PICTURE --set Eyeglasses=1', 'missing --out'),
@@ -94,6 +103,9 @@ MISTAKES: list[tuple[str, str]] = [
     ('edit MODEL PICTURE --out out --to B', 'edits attributes'),
     ('edit DOMAINS PICTURE --out out --to C', "unknown domain 'C'"),
     ('edit DOMAINS PICTURE --out out --set Eyeglasses=1', 'has no attributes'),
+    ('edit DOMAINS PICTURE --out out --set strength=1', 'has no attributes'),
+    ('edit DOMAINS PICTURE --out out --source Eyeglasses=1', '--source does not apply'),
+    ('edit MODEL PICTURE --out out --set Eyeglasses=1 --device cpu:9', 'not available here'),
     ('edit MODEL PICTURE --out out --set Eyeglasses=1 --box 1,2,3', '--box 1,2,3: expected X,Y,WIDTH,HEIGHT'),
     ('edit MODEL PICTURE --out out --set Eyeglasses=1 --box 50,0,30,30', 'does not fit'),
     ('edit MODEL PICTURE --out out --set Eyeglasses=1 --strength much', '--strength much: expected a number'),
@@ -115,6 +127,10 @@ MISTAKES: list[tuple[str, str]] = [
     ('evaluate MODEL --n some', '--n some: expected a whole number'),
     ('evaluate MODEL --protocol toyface', "did you mean 'toyfaces'"),
     ('evaluate MODEL --protocol domains', 'does not fit'),
+    ('evaluate MODEL --judge JUDGE', 'has no card.json with its accuracy'),
+    ('evaluate JUDGE --judge JUDGE', '--judge does not apply to a classifier'),
+    ('evaluate JUDGE --inception auto', '--inception does not apply to a classifier'),
+    ('evaluate JUDGE --download', '--download does not apply to a classifier'),
     ('evaluate MODEL --study', '--study is not available'),
     ('evaluate MODEL --figures', 'add --out'),
     ('compare', 'missing MODEL'),
@@ -126,9 +142,9 @@ MISTAKES: list[tuple[str, str]] = [
 
 @pytest.mark.parametrize(('command', 'expected'), MISTAKES, ids=[command for command, _ in MISTAKES])
 def test_a_mistake_is_one_line(command: str, expected: str, capsys: pytest.CaptureFixture[str], model: Path, domain_model: Path,
-                               picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+                               classifier: Path, picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(picture.parent)
-    for word, path in {'MODEL': model, 'DOMAINS': domain_model, 'PICTURE': picture, 'FOLDER': picture.parent}.items():
+    for word, path in {'MODEL': model, 'DOMAINS': domain_model, 'JUDGE': classifier, 'PICTURE': picture, 'FOLDER': picture.parent}.items():
         command = command.replace(word, str(path))
     assert expected in refused(capsys, *command.split())
     assert not (picture.parent / 'out').exists()
@@ -140,6 +156,13 @@ def test_mistakes_are_one_line_in_every_locale() -> None:
                               env={**os.environ, 'PYTHONIOENCODING': encoding})
         assert (done.returncode, done.stdout) == (2, '')
         assert done.stderr == 'retouch: error: missing MODEL and --out: `retouch edit --help` shows what is expected\n'
+
+
+def test_help_is_shown_in_every_locale() -> None:
+    for arguments in (['--help'], ['edit', '--help']):
+        done = subprocess.run([sys.executable, '-m', 'retouch', *arguments], capture_output=True, text=True, check=False,
+                              env={**os.environ, 'PYTHONIOENCODING': 'ascii'})
+        assert (done.returncode, done.stderr) == (0, '') and 'usage: retouch' in done.stdout and '?' in done.stdout
 
 
 def test_every_command_has_help_and_every_option_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:
@@ -167,6 +190,8 @@ def test_help_of_a_recipe_lists_every_field(capsys: pytest.CaptureFixture[str]) 
     for name in names:
         assert f'--{name.replace("_", "-")} ' in shown, name
     assert '--stop-after' in shown and '3.25' in shown
+    assert main(['train', '--seed', '3', '--data=faces', 'stargan.toyfaces', '--help']) == 0
+    assert 'Every field of stargan.toyfaces' in capsys.readouterr().out
 
 
 def test_help_and_version_need_no_torch() -> None:
@@ -293,7 +318,9 @@ def test_dry_run_writes_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Pa
 
 def test_evaluate_writes_card_and_report(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     judge, run = model_dir(tmp_path / 'judge', AttributeClassifier), tmp_path / 'run'
+    judge_card(judge, accuracy=0.995)
     model_dir(run / 'model')
+    (run / 'log.jsonl').write_text(''.join(json.dumps({'iteration': i, 'D.adv': 1.0}) + '\n' for i in range(3)))
     arguments = ['evaluate', str(run), '--n', '6', '--judge', str(judge)]
     assert main([*arguments, '--json', '--figures']) == 0
     written = json.loads(capsys.readouterr().out)
@@ -304,8 +331,87 @@ def test_evaluate_writes_card_and_report(capsys: pytest.CaptureFixture[str], tmp
     assert 'edit_accuracy' in (shown := capsys.readouterr().out) and 'report.html' in shown
     assert main(['compare', str(run), '--json']) == 0
     assert json.loads(capsys.readouterr().out)['rows'][str(run)] == written['measures']
+    before = (judge / 'card.json').read_bytes()
     assert main(['evaluate', str(judge), '--n', '6']) == 0
-    assert 'accuracy' in capsys.readouterr().out and not (judge / 'card.json').exists()
+    shown = capsys.readouterr().out
+    assert 'accuracy' in shown and shown.splitlines()[-1] == 'not written: add --out DIR' and (judge / 'card.json').read_bytes() == before
+    assert main(['evaluate', str(run / 'model'), '--n', '6', '--judge', str(judge), '--out', str(tmp_path / 'elsewhere')]) == 0
+    assert 'D.adv' in (tmp_path / 'elsewhere' / 'report.html').read_text()             # the log beside the model directory
+    assert 'not written' not in capsys.readouterr().out
+
+    for changes, words in (({'accuracy': 0.9}, 'reaches 0.9000 mean accuracy'), ({'sha256': 'cd'}, 'evaluate the judge again'),
+                           ({'hash': 'old'}, 'was evaluated on toyfaces old'), ({'source': 'faces'}, 'was evaluated on faces'),
+                           ({'protocol': 'toyfaces'}, 'has no card.json with its accuracy')):
+        judge_card(judge, **{'accuracy': 0.995, **changes})
+        assert words in refused(capsys, *arguments)
+
+
+def test_a_judge_of_a_folder_needs_its_card_but_not_the_minimum(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    from retouch.data import toyfaces
+
+    images, _, labels = toyfaces.draw_set(range(30), 16, workers=1)
+    names = ('Black_Hair', 'Blond_Hair', 'Eyeglasses')
+    (tmp_path / 'faces').mkdir()
+    rows = ['file,' + ','.join(names)]
+    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        Image.fromarray(image).save(tmp_path / 'faces' / f'{i:02d}.png')
+        rows.append(f'{i:02d}.png,' + ','.join(str(label[toyfaces.ATTRIBUTES.index(name)]) for name in names))
+    (tmp_path / 'faces' / 'labels.csv').write_text('\n'.join(rows) + '\n')
+    judge, model = model_dir(tmp_path / 'judge', AttributeClassifier), model_dir(tmp_path / 'model')
+    arguments = ['evaluate', str(model), '--data', str(tmp_path / 'faces'), '--judge', str(judge), '--json']
+    assert 'has no card.json with its accuracy' in refused(capsys, *arguments)
+    judge_card(judge, accuracy=0.8, source='faces', hash='ab')
+    assert main(arguments) == 0
+    card = json.loads(capsys.readouterr().out)
+    assert card['protocol'] == 'folder' and card['judge']['mean_accuracy'] == 0.8 and list(card['extractors']) == ['classifier']
+
+
+def test_the_command_in_the_card_repeats_the_evaluation(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from retouch import commands
+    from retouch.cli import EvaluateOptions
+    from retouch.metrics import protocols
+
+    commanded: list[str] = []
+    monkeypatch.setattr(protocols, 'evaluate', lambda model, **options: commanded.append(options['command']))
+    for options in ({}, {'inception': 'w.pth'}, {'inception': 'auto'}, {'download': True}):
+        commands._score(EvaluateOptions(str(model), **options))                        # type: ignore[arg-type]
+    assert ['--inception' in command for command in commanded] == [False, True, True, True]
+    assert commanded[1].endswith('--inception w.pth') and commanded[2].endswith('--inception auto')
+
+
+def test_a_set_without_held_out_pictures_is_refused(classifier: Path, monkeypatch: pytest.MonkeyPatch,
+                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    from types import SimpleNamespace
+
+    from retouch.data import sets
+
+    empty = SimpleNamespace(images=np.zeros((0, 16, 16, 3), np.uint8), labels=np.zeros((0, 3)))
+    monkeypatch.setattr(sets, 'open_attributes', lambda *arguments: empty)
+    assert 'faces has no held-out pictures' in refused(capsys, 'evaluate', classifier, '--data', 'faces')
+
+
+def test_names_of_pictures_and_figures(capsys: pytest.CaptureFixture[str], model: Path, tmp_path: Path) -> None:
+    from retouch.commands import _figures
+    from retouch.report import GalleryRow
+
+    panel = {'input': np.zeros((4, 4, 3), np.uint8)}
+    paths = _figures([GalleryRow('face 1: Glücklich=1', panel), GalleryRow('face 1: 笑顔=1', panel)], tmp_path / 'figures')
+    assert [p.name for p in paths] == ['face-1-Glücklich=1.png', 'face-1-笑顔=1.png'] and all(p.is_file() for p in paths)
+    for name in ('one/Face.png', 'two/face.png'):
+        (tmp_path / name).parent.mkdir()
+        Image.new('RGB', (8, 8)).save(tmp_path / name)
+    arguments = ['edit', model, tmp_path / 'one/Face.png', tmp_path / 'two/face.png', '--out', tmp_path / 'out', '--set', 'Eyeglasses=1']
+    assert 'would both be written' in refused(capsys, *arguments)
+
+
+def judge_card(judge: Path, accuracy: float, **changes: str) -> None:
+    from retouch.data import toyfaces
+
+    sha256 = json.loads((judge / 'config.json').read_text())['sha256']
+    data = {'source': 'toyfaces', 'hash': toyfaces.drawing_hash(), 'size': 16, 'attributes': ['Eyeglasses']}
+    card(judge / 'card.json', protocol=changes.get('protocol', 'classifier'), references={},
+         data={**data, **{k: v for k, v in changes.items() if k in data}},
+         checkpoint={'rule': 'last', 'sha256': changes.get('sha256', sha256)}, measures={'accuracy': {'value': accuracy}})
 
 
 def card(path: Path, **changes: object) -> None:
@@ -320,11 +426,14 @@ def card(path: Path, **changes: object) -> None:
 
 def test_compare_prints_one_table_and_refuses_other_protocols(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     for name, changes in {'one': {}, 'two': {}, 'other': {'n': 5}}.items():
-        model_dir(tmp_path / name / 'model')
-        card(tmp_path / name / 'card.json', **changes)
+        sha256 = json.loads((model_dir(tmp_path / name / 'model') / 'config.json').read_text())['sha256']
+        card(tmp_path / name / 'card.json', checkpoint={'rule': 'last', 'sha256': sha256}, **changes)
     one, two, other = (str(tmp_path / name) for name in ('one', 'two', 'other'))
     assert main(['compare', one, two, '--json']) == 0
     assert set(json.loads(capsys.readouterr().out)['rows']) == {one, two, 'copy', 'truth'}
     assert main(['compare', one, two]) == 0
     assert 'edit_accuracy' in (shown := capsys.readouterr().out) and 'truth' in shown
     assert 'cards compare only' in refused(capsys, 'compare', one, other)
+    card(tmp_path / 'two' / 'card.json', checkpoint={'rule': 'last', 'sha256': 'cd'})
+    assert 'is the card of other weights than' in (line := refused(capsys, 'compare', one, two))
+    assert f'`retouch evaluate {two}` again' in line

@@ -131,6 +131,23 @@ def test_alpha_and_icc_are_kept(tmp_path: Path) -> None:
         assert saved.info['icc_profile'] == b'a profile' and saved.mode == 'RGBA'
 
 
+def test_a_profile_that_does_not_fit_is_left_out_and_said() -> None:
+    for mode, kept in (('RGB', True), ('P', True), ('L', False), ('CMYK', False)):
+        image = Image.fromarray(noise(20, 20)).convert(mode)
+        image.info['icc_profile'] = b'a profile'
+        edit = editor().edit(image, Eyeglasses=1)
+        assert ('icc_profile' in edit.image.info) == kept
+        assert any('ICC profile' in note and 'left out' in note for note in edit.notes) != kept
+
+
+def test_the_model_sees_what_all_channels_together_would_give() -> None:
+    method, pixels = Brighten(), noise(61, 61)
+    editor(method).edit(pixels, Eyeglasses=1)
+    whole = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None].float()
+    whole = nn.functional.interpolate(whole, size=(SIZE, SIZE), mode='bicubic', align_corners=False, antialias=True)
+    assert torch.equal(method.requests[-1].image, whole.clamp(0, 255) / 127.5 - 1)
+
+
 def test_exif_orientation_is_applied(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6                                                                   # shown turned by 90 degrees
@@ -151,7 +168,9 @@ def test_every_mode_comes_out_as_rgb_or_rgba(mode: str) -> None:
         image = Image.fromarray(noise(20, 30)).convert(mode)
     edit = editor().edit(image, Eyeglasses=1)
     assert edit.image.size == (30, 20) and edit.image.mode == ('RGBA' if 'A' in mode else 'RGB')
-    assert any(mode in note or '16-bit' in note for note in edit.notes) or mode == 'RGBA'
+    expected = {'RGBA': [], 'I;16': ['the 16-bit picture was brought to 8 bits', 'the I;16 picture was brought to RGB']}
+    brought = [note for note in edit.notes if 'brought to' in note]
+    assert brought == expected.get(mode, [f'the {mode} picture was brought to {edit.image.mode}'])
 
 
 def test_sixteen_bits_are_scaled_not_clipped() -> None:
@@ -172,6 +191,24 @@ def test_a_painted_mask_confines_every_system() -> None:
             assert np.array_equal(np.asarray(editor(method).edit(pixels, mask=same, Eyeglasses=1).image), np.asarray(edit.image))
     half = np.asarray(editor(Brighten(masked=False)).edit(np.full((8, 8, 3), 100, np.uint8), mask=np.full((8, 8), 0.5), Eyeglasses=1).image)
     assert (half == 100 + 32).all()                                                    # 0.5 * 0.5 * 127.5
+
+
+def test_a_painted_picture_is_always_of_bytes() -> None:
+    pixels = noise(20, 20)
+    dark = np.ones((20, 20), np.uint8)                         # 1 of 255, under the floor; as an array it is 1 of 1
+    assert not editor(Brighten(masked=False)).edit(pixels, mask=Image.fromarray(dark), Eyeglasses=1).mask.any()
+    assert (editor(Brighten(masked=False)).edit(pixels, mask=dark, Eyeglasses=1).mask == 255).all()
+
+
+def test_transparent_colours_of_a_painted_palette_stay_closed() -> None:
+    indices = np.zeros((20, 20), np.uint8)
+    indices[:, 10:] = 1
+    painted = Image.fromarray(indices).convert('P')
+    painted.putpalette([255, 255, 255, 255, 255, 255])
+    painted.putdata(indices.flatten().tolist())
+    painted.info['transparency'] = 0
+    mask = editor(Brighten(masked=False)).edit(noise(20, 20), mask=painted, Eyeglasses=1).mask
+    assert not mask[:, :10].any() and (mask[:, 10:] == 255).all()
 
 
 def test_a_mask_of_another_size_fits_only_by_aspect() -> None:
@@ -299,6 +336,11 @@ def test_the_input_file_is_never_overwritten(tmp_path: Path) -> None:
 
 
 def test_find_device() -> None:
+    for bad in ('cpu:7', 'cpu:x', 'cpu:', 'cuda:999', 'mps:3'):
+        with pytest.raises(ValueError, match='not available') as caught:
+            find_device(bad)
+        assert '\n' not in str(caught.value)
+    assert find_device('cpu:0') == torch.device('cpu:0')
     assert find_device('cpu') == torch.device('cpu') and find_device('auto').type in ('cpu', 'cuda', 'mps')
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match='not available'):

@@ -67,7 +67,10 @@ def test_instance_norm_is_instance_norm() -> None:
 
 
 def test_depth_follows_the_size() -> None:
-    assert {s: depth_for(s) for s in (16, 32, 48, 64, 128, 256)} == {16: 3, 32: 4, 48: 4, 64: 5, 128: 6, 256: 6}
+    assert {s: depth_for(s) for s in (16, 32, 48, 64, 96, 128, 192, 256)} == {16: 3, 32: 4, 48: 4, 64: 5, 96: 5, 128: 6, 192: 6, 256: 6}
+    for size in (18, 100, 160, 178):
+        with pytest.raises(ValueError, match=f'size={size}: .* set --data.size'):
+            depth_for(size)
 
 
 def test_mask_contract() -> None:

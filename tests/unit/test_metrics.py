@@ -17,8 +17,9 @@ from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from retouch.data import toyfaces
 from retouch.metrics import accuracy, fidelity, masks, psnr, ssim
 from retouch.metrics.bootstrap import Tally, mean_over_attributes, pooled, pooled_psnr, tally_to_interval, tally_to_value, tally_to_values
-from retouch.metrics.difference import difference_map
-from retouch.metrics.truth import held_out_faces, true_edits
+from retouch.metrics.difference import _STOPS, COLOURS, FULL, difference_map
+from retouch.metrics.scoring import _against_input
+from retouch.metrics.truth import _regions, held_out_faces, true_edits
 
 
 def region_of(n: int, size: int, rows: slice, columns: slice) -> Tensor:
@@ -64,6 +65,26 @@ def test_an_error_below_half_a_level_does_not_count() -> None:
 def test_shapes_that_do_not_belong_together_are_refused() -> None:
     with pytest.raises(ValueError, match=r'expected \[N,3,H,W\]'):
         psnr.squared_error_inside_outside(torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4), torch.zeros(1, 1, 2, 2, dtype=torch.bool))
+
+
+def test_sums_are_on_the_cpu_before_they_become_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    # MPS has no float64, and no test machine has MPS: every tensor that becomes float64 must come straight from `cpu()`
+    cpu, double, seen = Tensor.cpu, Tensor.double, list[bool]()
+
+    def marked(self: Tensor) -> Tensor:
+        moved = cpu(self).clone()
+        moved.was_moved = True                                 # type: ignore[attr-defined]
+        return moved
+
+    def checked(self: Tensor) -> Tensor:
+        seen.append(getattr(self, 'was_moved', False))
+        return double(self)
+
+    monkeypatch.setattr(Tensor, 'cpu', marked)
+    monkeypatch.setattr(Tensor, 'double', checked)
+    x = torch.zeros(1, 3, 4, 4)
+    _against_input(x, x, torch.zeros(1, 1, 4, 4))
+    assert len(seen) == 4 and all(seen)
 
 
 # ---- SSIM
@@ -138,6 +159,18 @@ def test_difference_map_is_black_only_where_equal_and_brighter_with_more() -> No
     assert heat[0] == 0 < heat[1] < heat[2] < heat[3]
     with pytest.raises(ValueError, match='equal sizes'):
         difference_map(a, b[:, :2])
+
+
+def test_the_colours_are_the_formula_and_rows_come_in_blocks() -> None:
+    assert COLOURS[[0, 1, 48, 96, 255]].tolist() == [[0, 0, 0], [23, 3, 36], [227, 112, 35], [255, 255, 255], [255, 255, 255]]
+    a = np.random.default_rng(0).integers(0, 256, (600, 7, 3), dtype=np.uint8)
+    b = a.copy()
+    b[::2] = np.random.default_rng(1).integers(0, 256, (300, 7, 3), dtype=np.uint8)
+    difference = np.abs(a.astype(int) - b).max(axis=2)
+    level = np.where(difference > 0, 0.06 + 0.94 * np.minimum(difference / FULL, 1.0), 0.0)
+    where = np.linspace(0, 1, len(_STOPS))
+    expected = np.stack([np.interp(level, where, _STOPS[:, c]) for c in range(3)], axis=2).round().astype(np.uint8)
+    assert np.array_equal(difference_map(a, b), expected)
 
 
 # ---- bootstrap
@@ -282,7 +315,27 @@ def test_another_file_is_not_taken_for_inception_weights(tmp_path: Path, monkeyp
     assert fidelity.find_inception_weights() == path == fidelity.find_inception_weights(path)
 
 
+def test_a_truncated_download_does_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'hub'))
+    monkeypatch.delenv(fidelity.INCEPTION_ENV, raising=False)
+    (tmp_path / 'remote').write_bytes(b'half of it')
+    monkeypatch.setattr(fidelity, 'INCEPTION_URL', (tmp_path / 'remote').as_uri())
+    with pytest.raises(ValueError, match='another file came') as caught:
+        fidelity.find_inception_weights(download=True)
+    assert '\n' not in str(caught.value) and not [p for p in (tmp_path / 'hub').rglob('*') if p.is_file()]
+    monkeypatch.setattr(fidelity, 'INCEPTION_SHA256', hashlib.sha256(b'half of it').hexdigest()[:8])
+    assert fidelity.find_inception_weights(download=True).read_bytes() == b'half of it'
+
+
 # ---- truths
+
+def test_regions_of_many_pictures_are_found_in_chunks() -> None:
+    x, y = np.random.default_rng(0).integers(0, 256, (2, 130, 4, 4, 3), dtype=np.uint8)
+    x[:, 0, 0], y[:, 0, 0], x[:, 0, 1], y[:, 0, 1] = 100, 112, 113, 100                # 12 and 13 levels, both directions
+    found = _regions(x, y)
+    assert found.shape == (130, 4, 4) and np.array_equal(found, np.abs(x.astype(int) - y).max(3) > 12.75)
+    assert not found[:, 0, 0].any() and found[:, 0, 1].all()
+
 
 def test_true_edits_are_the_counterfactuals_of_the_drawing_code() -> None:
     images, labels = held_out_faces(4, 32)

@@ -63,12 +63,13 @@ def card() -> Card:
     measures = {'edit_accuracy': Measure(value=0.91, low=0.88, high=0.94, unit='share', per_attribute={'Bald': 0.9, 'Young': None}),
                 'psnr_outside': Measure(value=31.4, low=31.0, high=31.9, unit='dB', per_attribute={'Bald': 31.4, 'Young': 30.1}),
                 'fid[toyfaces_classifier]': Measure(value=4.2)}
-    reference = {'edit_accuracy': Measure(value=0.03, unit='share')}
+    copy, truth, untrained = ({'edit_accuracy': Measure(value=value, unit='share')} for value in (0.031, 0.978, 0.054))
+    copy['psnr_outside'] = Measure(value=None, unit='dB')
     return Card(protocol='toyfaces', n=10, seed=0, checkpoint=Checkpoint(rule='last EMA', name=NASTY, sha256='ab' * 32, iteration=7),
                 data=CardData(source='toyfaces', hash='0123456789ab', size=16, attributes=('Bald', 'Young'),
                               region_area={'Bald': 0.1, 'Young': 0.2}),
                 hardware='a computer', versions={'retouch': '0'}, command=f'retouch evaluate {NASTY}', measures=measures,
-                references={'copy': reference, 'truth': reference, 'untrained': reference},
+                references={'copy': copy, 'truth': truth, 'untrained': untrained},
                 leakage_matrix=LeakageMatrix(edited=('Bald', 'Young'), judged=('Bald', 'Young', 'Male'),
                                               values=((0.1, 0.2, 0.0), (0.0, 0.05, None))),
                 judge=JudgeFacts(sha256='cd' * 32, mean_accuracy=0.995, n=1000))
@@ -107,6 +108,32 @@ def test_the_card_is_told_in_full(page: str) -> None:
                  'cdcdcdcdcdcd', 'Young 20.0 %', 'Young changes Male', 'D.adv', 'G.rec', RESPONSIBLE_USE[:40]):
         assert text in page.replace('<wbr>', ''), text
     assert '>seconds<' not in page                             # only losses are drawn
+
+
+def test_values_stand_under_their_columns(page: str) -> None:
+    table = page[page.index('Metric card'):]
+    head = re.findall(r'<th>(.*?)</th>', table[:table.index('</thead>')])
+    rows = {re.sub('<.*?>', '', row).split()[0]: [re.sub('<.*?>', ' ', cell).split() for cell in re.findall('<td>(.*?)</td>', row)]
+            for row in re.findall('<tr>(<th scope="row">.*?)</tr>', table[:table.index('</table>')])}
+    assert head == ['', 'this model', 'copy', 'truth', 'untrained'] and len(rows) == 3
+    assert rows['edit_accuracy'] == [['0.91', '[0.88,', '0.94]'], ['0.031'], ['0.978'], ['0.054']]
+    assert rows['psnr_outside'] == [['31.40', '[31.00,', '31.90]'], ['–', '(infinite)'], ['–'], ['–']]
+
+
+def test_an_infinite_score_of_the_model_does_not_vanish(card: Card, tmp_path: Path) -> None:
+    measures = {'psnr_outside': Measure(value=None, unit='dB'), 'psnr_outside_per_image': Measure(value=None, unit='dB'),
+                'mask_iou': Measure(value=None)}
+    write_report(tmp_path / 'report.html', card.model_copy(update={'measures': measures, 'references': {}}))
+    text = (tmp_path / 'report.html').read_text(encoding='utf-8')
+    assert text.count('– (infinite)') == 2 and '<b>– (infinite)</b><span>outside the region</span>' in text
+    assert text.count('<td>–</td>') == 2
+
+
+def test_a_judge_without_accuracy_is_said(card: Card, page: str, tmp_path: Path) -> None:
+    assert card.judge is not None and 'mean accuracy 0.995 on 1000 pictures' in page and 'a model that does nothing scores as copy' in page
+    write_report(tmp_path / 'bare.html', card.model_copy(update={'judge': JudgeFacts(sha256='cd' * 32)}))
+    text = (tmp_path / 'bare.html').read_text(encoding='utf-8')
+    assert 'no card with its own accuracy' in text and 'None' not in text
 
 
 def test_a_report_without_log_gallery_or_matrix(card: Card, tmp_path: Path) -> None:

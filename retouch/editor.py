@@ -142,10 +142,11 @@ class Editor:
         for name, value in attributes.items():
             if labels[0, names.index(name)] == value:
                 notes.append(f'{name} reads as {value} already ({shown[name]:.2f}): state --source {name}={1 - value} if that is wrong')
-        request = AttributeRequest(x, labels, target)
+        with torch.inference_mode():
+            translation = self._in_turn(x, labels, attributes)
         values = {name: int(v) for name, v in zip(names, target[0].tolist(), strict=True)}
         record = {'set': {name: int(v) for name, v in attributes.items()}}
-        return self._finish(canvas, x, request, strength, mask_floor, shown, values, notes, record)
+        return self._finish(canvas, x, translation, strength, mask_floor, shown, values, notes, record)
 
     def translate(self, image: Picture, to: str | None = None, *, box: Box | None = None, mask: Picture | None = None,
                   strength: float = 1.0, mask_floor: float = 0.02) -> Edit:
@@ -170,7 +171,9 @@ class Editor:
             raise unknown('domain', to, domains)
         canvas = _Canvas.open(image, box, mask)
         x = canvas.model_input(self.data.size).to(self.model.device)
-        return self._finish(canvas, x, DomainRequest(x, to), strength, mask_floor, {}, {}, [], {'to': to})
+        with torch.inference_mode():
+            translation = self.method.translate(DomainRequest(x, to))
+        return self._finish(canvas, x, translation, strength, mask_floor, {}, {}, [], {'to': to})
 
     def _labels(self, read: Tensor, source: Mapping[str, int]) -> tuple[Tensor, dict[str, float]]:
         """Probabilities [1,K] and what the user knows better -> source labels [1,K] in {0,1} and the numbers to show."""
@@ -201,14 +204,23 @@ class Editor:
     def _one_hot(self) -> bool:
         return getattr(self.method.config, 'labels', 'multi') == 'single'
 
-    def _finish(self, canvas: _Canvas, x: Tensor, request: Any, strength: float, mask_floor: float, source: dict[str, float],
+    def _in_turn(self, x: Tensor, labels: Tensor, edits: Mapping[str, int]) -> Translation:
+        """All edits at once; for a model that was trained on one edit at a time, one after another, their masks united."""
+        alone = self.model.info.get('data', {}).get('targets') == 'single'
+        image, mask, before = x, None, labels
+        for part in ([{name: value} for name, value in edits.items()] if alone else [dict(edits)]):
+            target, _ = self._target(before, part)
+            step = self.method.translate(AttributeRequest(image, before, target))
+            united = step.mask if mask is None or step.mask is None else 1 - (1 - mask) * (1 - step.mask)
+            image, mask, before = step.image, united, target
+        return Translation(image, mask)
+
+    def _finish(self, canvas: _Canvas, x: Tensor, translation: Translation, strength: float, mask_floor: float, source: dict[str, float],
                 target: dict[str, int], notes: list[str], record: dict[str, Any]) -> Edit:
         if not (math.isfinite(strength) and 0 <= strength <= 2):
             raise ValueError(f'strength={strength}: expected a number from 0 to 2; 1 is the model as trained')
         if not 0 <= mask_floor < 1:
             raise ValueError(f'mask_floor={mask_floor}: expected a number from 0 to below 1; 0.02 is the default')
-        with torch.inference_mode():
-            translation = self.method.translate(request)
         for part in (translation.image, translation.mask):
             if part is not None and not bool(part.isfinite().all()):
                 raise FloatingPointError(f'{self.model.path}: the output is not finite; the model is damaged or its training diverged')

@@ -352,3 +352,25 @@ def test_the_request_is_the_picture_in_the_contract_range() -> None:
     editor(method).edit(noise(37, 61), Eyeglasses=1)
     request = method.requests[-1]
     assert isinstance(request, AttributeRequest) and request.image.shape == (1, 3, SIZE, SIZE) and request.image.abs().max() <= 1
+
+
+def test_a_model_trained_on_single_edits_is_asked_one_after_another() -> None:
+    class Recording:
+        id, kind, asked = 'recording', 'attributes', []
+        data = DataSpec(size=16, attributes=('A', 'B', 'C'))
+        config = None
+        nets = torch.nn.ModuleDict({'G': torch.nn.Conv2d(1, 1, 1)})
+
+        def read(self, image: torch.Tensor) -> torch.Tensor:
+            return torch.zeros(len(image), 3)
+
+        def translate(self, request: AttributeRequest) -> Translation:
+            self.asked.append((request.source[0].tolist(), request.target[0].tolist()))
+            return Translation(request.image, torch.full_like(request.image[:, :1], 0.5))
+
+    for targets, expected in (('single', [([0, 0, 0], [1, 0, 0]), ([1, 0, 0], [1, 1, 0])]), ('permute', [([0, 0, 0], [1, 1, 0])])):
+        method = Recording()
+        method.asked = []
+        edit = Editor(Model(method, Path('m'), '0' * 64, {'data': {'targets': targets}})).edit(np.zeros((16, 16, 3), np.uint8), A=1, B=1)
+        assert method.asked == expected and edit.target == {'A': 1, 'B': 1, 'C': 0}
+        assert abs(int(edit.mask[8, 8]) - 255 * (0.75 if targets == 'single' else 0.5)) <= 1      # masks unite

@@ -26,7 +26,8 @@ def demo() -> Run:
 def toyfaces() -> Run:
     """Small: as `demo`, with larger batches, a heavier reconstruction and longer; the shipped editor, 35 minutes on two CPU cores."""
     run = demo()
-    return run.model_copy(update={'method': run.method.model_copy(update={'lambda_cls': 2.0, 'lambda_rec': 5.0, 'lambda_area': 0.003, 'lr': 6e-4}),
+    method = run.method.model_copy(update={'lambda_cls': 2.0, 'lambda_rec': 5.0, 'lambda_area': 0.003, 'lr': 6e-4})
+    return run.model_copy(update={'method': method,
                                   'data': run.data.model_copy(update={'n': 6000}),
                                   'train': run.train.model_copy(update={'iterations': 16_000, 'batch_size': 16, 'sample_every': 1000})})
 

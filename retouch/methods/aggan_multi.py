@@ -112,7 +112,7 @@ class AGGANMulti(nn.Module):
         mask = (out[:, :1] + self.config.mask_bias).sigmoid()
         return composite(self.content_activation(out[:, 1:]), x, mask), mask           # (8)
 
-    # deliberate copy: the discriminator step and penalty are StarGAN's, fed by a composed fake
+    # deliberate copies of StarGAN, held equal by a test: updates, discriminator_step (fed by a composed fake), penalty, read
     def discriminator_step(self, batch: AttributeBatch, kept: Keep) -> Step:
         c, D, x, a, b = self.config, self.nets['D'], batch.image, batch.labels, batch.target
         with torch.no_grad():

@@ -72,7 +72,7 @@ class Config(BaseConfig):
     beta2: float = 0.999
     schedule: Literal['linear', 'linear_last_40'] = 'linear'
     penalty: Literal['autograd', 'closed_form'] = 'autograd'
-    """How (3) is differentiated: double backward, or the closed form of a piecewise-linear critic (equal to 2e-6, faster)."""
+    """How (3) is differentiated: double backward, or the closed form of a piecewise-linear critic (equal in float64, faster)."""
     label_rule: LabelRule = 'attgan_tf'
     """Which conflicts an edit resolves: at test time, and in training with data.targets='single'."""
 

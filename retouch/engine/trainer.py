@@ -108,7 +108,7 @@ class Trainer:
                 self.trainable.nets[net].requires_grad_(False)
             self.ledger.add(update.name, step, self.iteration)
             kept |= step.keep
-            done[update.name] = step
+            done[update.name] = Step(step.loss.detach(), step.logs, step.images)      # what was kept lives no longer than its iteration
         self.iteration += 1
         if self.ema:
             self.ema.update(self.iteration)

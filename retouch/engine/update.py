@@ -32,11 +32,12 @@ class Update:
     step: Callable[[Any, Keep], Step]                        # a bound method: (batch, kept) -> Step
     optimiser: Callable[[Iterable[nn.Parameter]], Optimizer]
     schedule: Callable[[int, int], float]                    # (iteration, iterations) -> factor on the learning rate
-    every: int = 1                                           # runs in iterations every-1, 2*every-1, ...
+    every: int = 1                                           # length of the cycle in iterations
+    at: tuple[int, ...] = (-1,)                              # which iterations of every cycle; (-1,): its last
 
     def runs_at(self, iteration: int) -> bool:
         """Whether this Update runs in the given 0-based iteration."""
-        return (iteration + 1) % self.every == 0
+        return iteration % self.every in {a % self.every for a in self.at}
 
 
 @dataclass(frozen=True, slots=True)

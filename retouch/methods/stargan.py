@@ -101,13 +101,15 @@ class StarGAN(nn.Module):
         c, D, x, a, b = self.config, self.nets['D'], batch.image, batch.labels, batch.target
         with torch.no_grad():
             y = self.generate(x, a, b)
-        src, logits = D(torch.cat([x, y]))                                             # [2N,1,h,w], [2N,K]
+        maps = D.features(torch.cat([x, y]))
+        src, logits = D.heads(maps[-1])                                                # [2N,1,h,w], [2N,K]
         src_real, src_fake = full(src).chunk(2)
         loss_adv = -src_real.mean() + src_fake.mean()                                  # (1)
         loss_cls = self.classification(logits[:len(x)], a)                             # (2)
         loss_gp = self.penalty(x, y, batch.moment.uniform('alpha', 1, 1, 1, device=x.device))         # (3)
         return Step(loss_adv + c.lambda_cls * loss_cls + c.lambda_gp * loss_gp,
-                    {'adv': loss_adv.detach(), 'cls': loss_cls.detach(), 'gp': loss_gp.detach()})
+                    {'adv': loss_adv.detach(), 'cls': loss_cls.detach(), 'gp': loss_gp.detach()},
+                    keep={'edit': y, 'maps': maps, 'logits': logits})
 
     def penalty(self, x: Tensor, y: Tensor, alpha: Tensor) -> Tensor:
         """Equation (3) on x^ = alpha x + (1 - alpha) y; x, y [N,3,H,W], alpha [N,1,1,1]."""
@@ -120,13 +122,15 @@ class StarGAN(nn.Module):
     def generator_step(self, batch: AttributeBatch, kept: Keep) -> Step:
         c, D, x, a, b = self.config, self.nets['D'], batch.image, batch.labels, batch.target
         y = self.generate(x, a, b)
-        src, logits = D(y)
+        maps = D.features(y)
+        src, logits = D.heads(maps[-1])
         loss_adv = -full(src).mean()                                                 # (4)
         loss_cls = self.classification(logits, b)                                      # (5)
-        loss_rec = l1_mean(x, self.generate(y, b, a))                                  # (6)
+        x_rec = self.generate(y, b, a)
+        loss_rec = l1_mean(x, x_rec)                                                   # (6)
         return Step(c.lambda_adv * loss_adv + c.lambda_cls * loss_cls + c.lambda_rec * loss_rec,
                     {'adv': loss_adv.detach(), 'cls': loss_cls.detach(), 'rec': loss_rec.detach()},
-                    {'input': x, 'edit': y.detach()})
+                    {'input': x, 'edit': y.detach()}, {'edit': y, 'cycle': x_rec, 'maps': maps})
 
     def translate(self, request: AttributeRequest) -> Translation:
         """Edits [N,3,H,W] from source to target labels; no edit mask."""

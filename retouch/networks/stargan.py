@@ -66,17 +66,19 @@ class Discriminator(nn.Module):
         self.src = nn.Conv2d(channels[-1], 1, 3, 1, 1, bias=False)
         self.cls = nn.Conv2d(channels[-1], attributes, size // 2 ** depth, bias=False)
 
-    def features(self, x: Tensor) -> list[Tensor]:
-        """The map after every strided convolution and its activation, [N,C_i,H/2**i,W/2**i] each."""
+    def features(self, x: Tensor, depth: int | None = None) -> list[Tensor]:
+        """The maps after the first `depth` (None: all) strided convolutions and their activations, [N,C_i,H/2**i,W/2**i] each."""
         maps = []
-        for conv in self.convs:
+        for conv in self.convs[:depth]:
             x = F.leaky_relu(conv(x), self.slope)
             maps.append(x)
         return maps
 
-    def heads(self, last: Tensor) -> tuple[Tensor, Tensor]:
-        """src [N,1,h,w] and class logits [N,K] from the last map."""
-        return self.src(last), self.cls(last).flatten(1)
+    def heads(self, a: Tensor, depth: int | None = None) -> tuple[Tensor, Tensor]:
+        """src [N,1,h,w] and class logits [N,K] from the map after `depth` convolutions (None: the last one)."""
+        for conv in self.convs[len(self.convs) if depth is None else depth:]:
+            a = F.leaky_relu(conv(a), self.slope)
+        return self.src(a), self.cls(a).flatten(1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return self.heads(self.features(x)[-1])

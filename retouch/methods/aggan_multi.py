@@ -117,13 +117,15 @@ class AGGANMulti(nn.Module):
         c, D, x, a, b = self.config, self.nets['D'], batch.image, batch.labels, batch.target
         with torch.no_grad():
             y, _ = self.generate(x, a, b)
-        src, logits = D(torch.cat([x, y]))                                             # [2N,1,h,w], [2N,K]
+        maps = D.features(torch.cat([x, y]))
+        src, logits = D.heads(maps[-1])                                                # [2N,1,h,w], [2N,K]
         src_real, src_fake = full(src).chunk(2)
         loss_adv = -src_real.mean() + src_fake.mean()                                  # (1)
         loss_cls = self.classification(logits[:len(x)], a)                             # (2)
         loss_gp = self.penalty(x, y, batch.moment.uniform('alpha', 1, 1, 1, device=x.device))         # (3)
         return Step(loss_adv + c.lambda_cls * loss_cls + c.lambda_gp * loss_gp,
-                    {'adv': loss_adv.detach(), 'cls': loss_cls.detach(), 'gp': loss_gp.detach()})
+                    {'adv': loss_adv.detach(), 'cls': loss_cls.detach(), 'gp': loss_gp.detach()},
+                    keep={'edit': y, 'maps': maps, 'logits': logits})
 
     def penalty(self, x: Tensor, y: Tensor, alpha: Tensor) -> Tensor:
         """Equation (3) on x^ = alpha x + (1 - alpha) y; x, y [N,3,H,W], alpha [N,1,1,1]."""

@@ -91,6 +91,8 @@ class EvaluateOptions:
     """Number of held-out pictures; default: the protocol's."""
     seed: Annotated[int, arg(metavar='S')] = 0
     """Which held-out pictures."""
+    size: Annotated[int | None, arg(metavar='PX', help_behavior_hint='')] = None
+    """Classifiers: side of the pictures before they are brought to the model's; default: the model's."""
     judge: Annotated[str | None, arg(metavar='MODEL', help_behavior_hint='')] = None
     """The classifier that decides whether an edit worked; default: the shipped one."""
     out: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
@@ -367,8 +369,16 @@ def _train_help(recipe: str, changes: dict[str, str]) -> int:
 
 def _section(config: Any) -> type:
     """A Config's settable fields as a dataclass for tyro, without the tags `id` and `kind`."""
-    fields = [(name, Annotated[info.annotation, arg(help=info.description)], dataclasses.field(default=getattr(config, name)))
-              for name, info in type(config).model_fields.items() if name not in ('id', 'kind')]
+    from retouch.config import Config
+
+    fields: list[Any] = []
+    for name, info in type(config).model_fields.items():
+        value = getattr(config, name)
+        if isinstance(value, Config):             # a section of its own: the backbone of a method
+            inner = _section(value)
+            fields.append((name, inner, dataclasses.field(default_factory=inner)))
+        elif name not in ('id', 'kind'):
+            fields.append((name, Annotated[info.annotation, arg(help=info.description)], dataclasses.field(default=value)))
     section = dataclasses.make_dataclass('Section', fields)
     section.__doc__ = type(config).__doc__
     return section

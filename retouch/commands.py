@@ -241,12 +241,14 @@ def _score(options: EvaluateOptions, with_gallery: bool = False) -> tuple[Card, 
             raise unknown('protocol', options.protocol, names)
         if options.protocol != protocol:
             raise ValueError(f'--protocol {options.protocol} does not fit a {model.method.id} on {source}: expected {protocol}')
+    if options.size is not None and (protocol != 'classifier' or options.size < 8):
+        raise ValueError(f'--size {options.size}: expected at least 8, and a classifier; other systems are scored at their own size')
     if protocol == 'classifier':
         for flag, value in {'--judge': options.judge, '--inception': options.inception, '--download': options.download}.items():
             if value:
                 raise ValueError(f'{flag} does not apply to a classifier: its readings are scored against the labels')
     given = {'--data': options.data, '--protocol': protocol, '--judge': options.judge, '--n': str(n), '--seed': str(options.seed),
-             '--inception': options.inception or ('auto' if options.download else None)}
+             '--size': str(options.size or ''), '--inception': options.inception or ('auto' if options.download else None)}
     command = shlex.join(['retouch', 'evaluate', options.model])
     command += ''.join(f' {flag} {shlex.quote(value)}' for flag, value in given.items() if value)
     shared: dict[str, Any] = {'seed': options.seed, 'device': device, 'command': command}
@@ -264,7 +266,7 @@ def _score(options: EvaluateOptions, with_gallery: bool = False) -> tuple[Card, 
             card = protocols.evaluate(model, protocol=protocol, n=n, judge=judge, progress=progress,
                                       untrained=_untrained(model), **inception, **shared)
             return card, gallery_rows(model, seed=options.seed) if with_gallery else []
-        images, labels = _held_out(model, source, trained, n, options.seed, progress)
+        images, labels = _held_out(model, source, trained, n, options.seed, progress, options.size)
         if protocol == 'classifier':
             return protocols.classifier_card(model, images, labels, source=source, **shared), []
         card = protocols.evaluate(model, protocol='folder', judge=judge, images=images, labels=labels, source=source,
@@ -294,19 +296,19 @@ def _protocol(method: str, kind: str, source: str) -> str:
 
 
 def _held_out(model: Model, source: str, trained: dict[str, Any], n: int, seed: int,
-              progress: Callable[[int, int, str], None]) -> tuple[np.ndarray, np.ndarray]:
+              progress: Callable[[int, int, str], None], size: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Pictures uint8 [N,S,S,3] that training never saw, with the model's labels [N,K]."""
-    names = model.data.attributes
+    names, size = model.data.attributes, size or model.data.size
     if source == 'toyfaces':
         from retouch.data.toyfaces import ATTRIBUTES
         from retouch.metrics.truth import held_out_faces
 
-        images, labels = held_out_faces(n, model.data.size, seed)
+        images, labels = held_out_faces(n, size, seed)
         return images, labels[:, [ATTRIBUTES.index(name) for name in names]]
     from retouch.data.sets import AttributeData, open_attributes
 
     known = {k: v for k, v in trained.items() if k in ('crop', 'holdout')}
-    config = AttributeData(source=source, attributes=names, size=model.data.size, **known)
+    config = AttributeData(source=source, attributes=names, size=size, **known)
     opened = open_attributes(config, 'test', lambda done, total: progress(done, total, 'reading pictures'))
     if not len(opened.images):
         raise ValueError(f'{source} has no held-out pictures: expected at least 2; use a larger set')

@@ -24,6 +24,7 @@ from retouch.data.images import MAX_PIXELS, read_image
 from retouch.data.labels import apply_edits
 from retouch.engine.update import AttributeRequest, DomainRequest, Translation
 from retouch.errors import unknown
+from retouch.guidance.gradcam import explain_edit
 from retouch.metrics.difference import difference_map
 from retouch.model import Model, load_model, write_atomically
 
@@ -38,6 +39,7 @@ class Edit:
     image: Image.Image                      # size of the input; RGB, or RGBA if the input has alpha
     mask: np.ndarray                        # uint8 [H,W], 0 = untouched to the byte
     difference: np.ndarray                  # uint8 [H,W,3] heat map of the change
+    gradcam: np.ndarray | None              # uint8 [H,W] where a system without an edit mask sees its edit; explains, confines nothing
     untouched: float                        # share of pixels identical to the input's in every byte, in [0,1]
     source: dict[str, float]                # attribute -> probability read from the picture, or the value the user stated
     target: dict[str, int]                  # attribute -> value asked of the model
@@ -45,8 +47,8 @@ class Edit:
     record: dict[str, Any] = field(default_factory=dict)  # what the note inside a saved picture says
     origin: Path | None = None              # the file the picture came from; never overwritten
 
-    def save(self, folder: str | Path, name: str, note: bool = True) -> tuple[Path, Path, Path]:
-        """Writes NAME.png, NAME.mask.png and NAME.diff.png, lossless.
+    def save(self, folder: str | Path, name: str, note: bool = True) -> tuple[Path, ...]:
+        """Writes NAME.png, NAME.mask.png, NAME.diff.png and, if there is one, NAME.gradcam.png, lossless.
 
         Args:
             folder: made if missing.
@@ -54,7 +56,7 @@ class Edit:
             note: whether the picture says that it was edited with AI, by which model and how (PNG text `Software`, `Comment`, `retouch`).
 
         Returns:
-            The three paths.
+            The paths that were written, in this order.
 
         Raises:
             ValueError: `name` is a path, or the input file would be overwritten.
@@ -74,6 +76,9 @@ class Edit:
         write_atomically(paths[0], _png(self.image, pnginfo=text, icc_profile=self.image.info.get('icc_profile')))
         write_atomically(paths[1], _png(Image.fromarray(self.mask)))
         write_atomically(paths[2], _png(Image.fromarray(self.difference)))
+        if self.gradcam is None:
+            return paths[:3]
+        write_atomically(paths[3], _png(Image.fromarray(self.gradcam)))
         return paths
 
 
@@ -142,7 +147,7 @@ class Editor:
         for name, value in attributes.items():
             if labels[0, names.index(name)] == value:
                 notes.append(f'{name} reads as {value} already ({shown[name]:.2f}): state --source {name}={1 - value} if that is wrong')
-        with torch.inference_mode():
+        with torch.no_grad():                                    # not inference_mode: a Grad-CAM of what comes out is still to be taken
             translation = self._in_turn(x, labels, attributes)
         values = {name: int(v) for name, v in zip(names, target[0].tolist(), strict=True)}
         record = {'set': {name: int(v) for name, v in attributes.items()}}
@@ -205,15 +210,23 @@ class Editor:
         return getattr(self.method.config, 'labels', 'multi') == 'single'
 
     def _in_turn(self, x: Tensor, labels: Tensor, edits: Mapping[str, int]) -> Translation:
-        """All edits at once; for a model that was trained on one edit at a time, one after another, their masks united."""
+        """All edits at once; for a model that was trained on one edit at a time, one after another, their masks united.
+
+        A system without an edit mask is asked where its class head sees the edit (`extras['gradcam']`).
+        """
         alone = self.model.info.get('data', {}).get('targets') == 'single'
         image, mask, before = x, None, labels
+        gradcam: Tensor | None = None
         for part in ([{name: value} for name, value in edits.items()] if alone else [dict(edits)]):
             target, _ = self._target(before, part)
-            step = self.method.translate(AttributeRequest(image, before, target))
+            request = AttributeRequest(image, before, target)
+            step = self.method.translate(request)
+            shown = explain_edit(self.method, request, step.image) if step.mask is None else None
+            if shown is not None:
+                gradcam = shown if gradcam is None else torch.maximum(gradcam, shown)
             united = step.mask if mask is None or step.mask is None else 1 - (1 - mask) * (1 - step.mask)
             image, mask, before = step.image, united, target
-        return Translation(image, mask)
+        return Translation(image, mask, {} if gradcam is None else {'gradcam': gradcam})
 
     def _finish(self, canvas: _Canvas, x: Tensor, translation: Translation, strength: float, mask_floor: float, source: dict[str, float],
                 target: dict[str, int], notes: list[str], record: dict[str, Any]) -> Edit:
@@ -235,7 +248,11 @@ class Editor:
         record = {'software': f'Retouch {retouch.__version__}', 'edited_with_ai': True,
                   'model': path.parent.name if path.name == 'model' else path.name, 'method': self.method.id,
                   'weights_sha256': self.model.weights_sha256, **record, 'strength': strength, 'frame': list(canvas.frame)}
-        return Edit(canvas.image_of(pixels), mask8, difference_map(canvas.rgb, pixels), float((pixels == canvas.rgb).all(2).mean()),
+        shown = translation.extras.get('gradcam')
+        if shown is not None:
+            notes.append("the Grad-CAM shows where the model's class head sees the edit; it explains and confines nothing")
+        return Edit(canvas.image_of(pixels), mask8, difference_map(canvas.rgb, pixels),
+                    None if shown is None else canvas.enlarge(shown), float((pixels == canvas.rgb).all(2).mean()),
                     source, target, notes, record, canvas.origin)
 
 
@@ -297,6 +314,13 @@ class _Canvas:
             pixels[place][..., channel] = new.round().clamp(0, 255).to(torch.uint8).numpy()
         return pixels, mask
 
+    def enlarge(self, mask: Tensor) -> np.ndarray:
+        """A Mask [1,1,S,S] at the original's size: uint8 [H,W], 0 outside the frame."""
+        left, top, side = self.frame
+        out = np.zeros(self.rgb.shape[:2], np.uint8)
+        out[top:top + side, left:left + side] = (_resize(mask.float().cpu(), side, 'bilinear')[0, 0].clamp(0, 1) * 255).round().numpy()
+        return out
+
     def image_of(self, pixels: np.ndarray) -> Image.Image:
         image = Image.fromarray(pixels if self.alpha is None else np.dstack([pixels, self.alpha]))
         if self.icc:
@@ -348,11 +372,11 @@ def find_device(device: str | torch.device) -> torch.device:
     return torch.device(device)
 
 
-def output_paths(folder: str | Path, name: str) -> tuple[Path, Path, Path]:
-    """Where `Edit.save(folder, name)` writes: picture, mask, difference."""
+def output_paths(folder: str | Path, name: str) -> tuple[Path, ...]:
+    """Where `Edit.save(folder, name)` writes: picture, mask, difference, Grad-CAM."""
     if Path(name).name != name:
         raise ValueError(f'name {name!r}: expected a file name without folders')
-    return Path(folder) / f'{name}.png', Path(folder) / f'{name}.mask.png', Path(folder) / f'{name}.diff.png'
+    return tuple(Path(folder) / f'{name}.{suffix}' for suffix in ('png', 'mask.png', 'diff.png', 'gradcam.png'))
 
 
 def _same_file(a: Path, b: Path) -> bool:

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from retouch.data import toyfaces
+from retouch.guidance.gradcam import explain_edit
 from retouch.metrics.card import Card, LeakageMatrix, Measure, about, measure_to_text, number
 from retouch.metrics.difference import difference_map
 from retouch.metrics.protocols import domain_tasks, toyfaces_tasks
@@ -72,13 +73,17 @@ def tasks_to_rows(method: Any, inputs: np.ndarray, tasks: Sequence[Task]) -> lis
     for task in tasks:
         if not len(task.rows):
             continue
+        request = task.request(pictures_to_tensor(inputs[task.rows], device), slice(0, len(task.rows)))
         with torch.no_grad():
-            out = method.translate(task.request(pictures_to_tensor(inputs[task.rows], device), slice(0, len(task.rows))))
+            out = method.translate(request)
+        shown = explain_edit(method, request, out.image) if out.mask is None else None
         edits = to_bytes(out.image).permute(0, 2, 3, 1).cpu().numpy()
         for m, row in enumerate(task.rows.tolist()):
             panels = {'input': inputs[row]}
             if out.mask is not None:
                 panels['mask'] = _mask_to_bytes(out.mask[m, 0])
+            elif shown is not None:
+                panels['Grad-CAM'] = _mask_to_bytes(shown[m, 0])
             panels['edit'] = edits[m]
             if task.truth is not None:
                 panels['truth'] = task.truth[m]

@@ -83,13 +83,15 @@ def override(run: Run, changes: dict[str, str]) -> Run:
 
 def field_names(run: Run) -> list[str]:
     """Every field that can be overridden, dotted: 'train.iterations', …"""
-    names = []
-    for section, value in run.model_dump(mode='json').items():
-        if isinstance(value, dict):
-            names += [f'{section}.{leaf}' for leaf in value if leaf not in ('id', 'kind')]
-        elif section != 'recipe':
-            names.append(section)
-    return names
+    return [name for name in leaves(run.model_dump(mode='json')) if name != 'recipe' and name.rsplit('.', 1)[-1] not in ('id', 'kind')]
+
+
+def leaves(record: dict[str, Any], prefix: str = '') -> dict[str, Any]:
+    """Nested sections as one table: {'train': {'iterations': 1}} -> {'train.iterations': 1}."""
+    flat: dict[str, Any] = {}
+    for name, value in record.items():
+        flat |= leaves(value, f'{prefix}{name}.') if isinstance(value, dict) else {f'{prefix}{name}': value}
+    return flat
 
 
 def _parse(text: str, before: Any) -> Any:

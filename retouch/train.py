@@ -24,7 +24,7 @@ from retouch.engine.state import load_state
 from retouch.engine.trainer import Trainer
 from retouch.methods import find_method
 from retouch.model import save_model, write_atomically
-from retouch.run import Run
+from retouch.run import Run, leaves
 
 Outcome = Literal['finished', 'stopped', 'interrupted']
 FREE = {'train': ('log_every', 'sample_every', 'save_every', 'threads'), 'method': ('lr',)}      # what a resumed run may change
@@ -170,16 +170,13 @@ def _check_same(run: Run, path: Path) -> None:
         before, now = json.loads(path.read_text())['run'], run.model_dump(mode='json')
     except (json.JSONDecodeError, KeyError) as error:
         raise ValueError(f'{path} cannot be read ({type(error).__name__}): expected the run.json that this training wrote') from error
-    for section in ('method', 'data', 'seed', 'train'):
-        if isinstance(now[section], dict):
-            changed = [k for k in now[section] if k not in FREE.get(section, ()) and before[section].get(k) != now[section][k]]
-        else:
-            changed = [''] if before[section] != now[section] else []
-        if changed:
-            name = f'{section}.{changed[0]}'.rstrip('.')
-            was, wanted = (d[section][changed[0]] if changed[0] else d[section] for d in (before, now))
-            raise ValueError(f'{path.parent} was started with {name}={was}, this run says {wanted}: resume with the same value, '
-                             'or choose another --out')
+    before, now = leaves(before), leaves(now)
+    for name in sorted({*before, *now}, key=lambda name: (not name.endswith('.id'), name)):     # another method comes first
+        section, leaf = name.split('.')[0], name.split('.')[-1]
+        if leaf in FREE.get(section, ()) or section == 'recipe' or before.get(name) == now.get(name):
+            continue
+        raise ValueError(f'{path.parent} was started with {name}={before.get(name)}, this run says {now.get(name)}: resume with the '
+                         'same value, or choose another --out')
 
 
 def _progress(what: str) -> Any:

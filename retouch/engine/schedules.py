@@ -12,6 +12,16 @@ def linear_last_40(iteration: int, iterations: int) -> float:
     return _linear_after(iteration, iterations, 0.6)
 
 
+def step_at_80(iteration: int, iterations: int) -> float:
+    """1 for the first 80%, then 0.1 (bluestyle97/STGAN-pytorch @ 1136a5d: at iteration 800,000 of 1,000,000)."""
+    return 0.1 if 5 * iteration >= 4 * iterations else 1.0
+
+
+def step_at_half(iteration: int, iterations: int) -> float:
+    """1 for the first half, then 0.1 (elvisyjlin/AttGAN-PyTorch @ be2d6c6 and csmliu/STGAN @ 8a206ad: at epoch 100 of 200)."""
+    return 0.1 if 2 * iteration >= iterations else 1.0
+
+
 def stargan_code(iteration: int, iterations: int) -> float:
     """What yunjey/stargan @ 94dd002 does: every 1000 iterations of the second half, one step of 1/(iterations/2) is taken off.
 

@@ -6,14 +6,20 @@ from typing import Any
 
 from retouch.errors import unknown
 from retouch.methods.aggan_multi import AGGANMulti
+from retouch.methods.attgan import AttGAN
+from retouch.methods.cam import CAM
 from retouch.methods.classifier import AttributeClassifier
 from retouch.methods.cyclegan import CycleGAN
 from retouch.methods.stargan import StarGAN
+from retouch.methods.stgan import STGAN
 
 METHODS: dict[str, Any] = {
     'stargan': StarGAN,
+    'attgan': AttGAN,
+    'stgan': STGAN,
     'aggan_multi': AGGANMulti,
     'cyclegan': CycleGAN,
+    'cam': CAM,
     'classifier': AttributeClassifier,
 }
 

@@ -50,10 +50,12 @@ MEASURES: dict[str, About] = {
 
 
 def about(name: str) -> About:
-    """How to read a measure; a proxy `fid[extractor]` reads as `fid`, with the extractor named."""
-    base, _, extractor = name.partition('[')
+    """How to read a measure; a proxy `fid[extractor]` reads as `fid`, with the extractor named, `mask_iou[gradcam]` as `mask_iou`."""
+    base, _, source = name.partition('[')
     found = MEASURES.get(base, About('', 'neither', ''))
-    return found._replace(text=f'{found.text}; features of {extractor[:-1]}') if extractor else found
+    if source == 'gradcam]':
+        return found._replace(text=f"{found.text}; of the discriminator's Grad-CAM, which explains and confines nothing")
+    return found._replace(text=f'{found.text}; features of {source[:-1]}') if source else found
 
 
 class Measure(Config):

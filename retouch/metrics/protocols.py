@@ -10,6 +10,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +25,7 @@ from retouch.data.labels import HAIR_COLOURS, LabelRule, flip_targets
 from retouch.data.sets import HELD_OUT, cache_root
 from retouch.engine.update import AttributeRequest, DomainRequest, Translation
 from retouch.errors import unknown
+from retouch.guidance.gradcam import explain_edit
 from retouch.metrics import fidelity
 from retouch.metrics.bootstrap import Tally, finite_or_none, mean_over_attributes
 from retouch.metrics.card import Card, CardData, Checkpoint, LeakageMatrix, Measure, about, tally_to_measure
@@ -135,16 +137,26 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
             measures |= {name: Measure(value=finite_or_none(value), unit=about(name).unit) for name, value in found.items()}
         return measures, scores
 
-    measures, scores = row(lambda task, x, part: method.translate(task.request(x, part)), advance)
+    measures, scores = row(_answer(method), advance)
     answers: dict[str, Answer] = {'copy': _copy} | ({'truth': _truth} if protocol != 'folder' else {})
     key = {'data': data.model_dump(mode='json'), 'n': n, 'seed': seed, 'judge': judge.sha256, 'protocol': protocol, 'extra': list(extra)}
     references = _remembered(key, lambda: {name: row(answer)[0] for name, answer in answers.items()})
     if untrained is not None:
         untrained.nets.to(device)
-        references['untrained'] = row(lambda task, x, part: untrained.translate(task.request(x, part)))[0]
+        references['untrained'] = row(_answer(untrained))[0]
     return Card(protocol=protocol, data=data, n=n, seed=seed, checkpoint=_checkpoint(model), hardware=hardware(device), versions=versions(),
                 command=command, measures=measures, references=references, judge=judge.facts, extractors=extractors,
                 leakage_matrix=LeakageMatrix(edited=names, judged=judge.names, values=tuple(map(tuple, scores.leakage))))
+
+
+def _answer(method: Any) -> Answer:
+    """The method's answers; where it has no edit mask, with the Grad-CAM that explains them."""
+    def answer(task: Task, x: Tensor, part: slice) -> Translation:
+        request = task.request(x, part)
+        out = method.translate(request)
+        shown = explain_edit(method, request, out.image) if out.mask is None else None
+        return out if shown is None else replace(out, extras={**out.extras, 'gradcam': shown})
+    return answer
 
 
 def toyfaces_tasks(method: Any, judged: Sequence[str], n: int, seed: int, size: int | None = None, attributes: Sequence[str] | None = None,

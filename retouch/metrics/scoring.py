@@ -74,8 +74,7 @@ def score(tasks: list[Task], inputs: np.ndarray, answer: Answer, judge: Judge, e
         FloatingPointError: an answer that is not finite.
     """
     n, names = len(inputs), WITHOUT_TRUTH if any(task.truth is None for task in tasks) else WITH_TRUTH
-    total = {name: np.zeros((len(tasks), n)) for name in names}
-    count = {name: np.zeros((len(tasks), n)) for name in names}
+    total, count = ({name: np.zeros((len(tasks), n)) for name in names} for _ in range(2))
     scores = Scores({}, [])
     for k, task in enumerate(tasks):
         features, images, changed = [], [], []
@@ -98,8 +97,13 @@ def score(tasks: list[Task], inputs: np.ndarray, answer: Answer, judge: Judge, e
                     found |= _against_input(image, x, mask)
                 else:
                     region = torch.from_numpy(task.region[part]).unsqueeze(1).to(device)
-                    found |= _against_truth(image, x, pictures_to_tensor(task.truth[part], device), region, mask)
+                    found |= _against_truth(image, x, pictures_to_tensor(task.truth[part], device), region)
+                    for source, shown in (('', mask), ('[gradcam]', out.extras.get('gradcam'))):
+                        if shown is not None:
+                            found |= {f'{name}{source}': value for name, value in _against_region(check_mask(shown, x), region).items()}
             for name, (value, weight) in found.items():
+                if name not in total:                            # an explanation, which only some systems have
+                    total[name], count[name] = np.zeros((len(tasks), n)), np.zeros((len(tasks), n))
                 total[name][k, rows] = value.cpu().double().numpy()
                 count[name][k, rows] = 1.0 if weight is None else weight.cpu().double().numpy()
             changed.append(changes)
@@ -114,11 +118,18 @@ def score(tasks: list[Task], inputs: np.ndarray, answer: Answer, judge: Judge, e
         scores.leakage.append(accuracy.changes_to_leakage_row(torch.cat(changed)).tolist())
         if keep_images:
             scores.images.append(torch.cat(images))
-    scores.tallies = {name: Tally(total[name], count[name], REDUCE.get(name, pooled)) for name in names}
+    scores.tallies = {name: Tally(total[name], count[name], REDUCE.get(name, pooled)) for name in total}
     return scores
 
 
-def _against_truth(image: Tensor, x: Tensor, truth: Tensor, region: Tensor, mask: Tensor | None) -> Found:
+def _against_region(mask: Tensor, region: Tensor) -> Found:
+    iou, has_region = masks.mask_to_iou(mask, region)
+    hit, _ = masks.mask_to_pointing(mask, region)
+    return {'mask_iou': (iou * has_region, has_region), 'pointing_game': (hit * has_region, has_region),
+            'mask_area': (masks.mask_to_area(mask), None)}
+
+
+def _against_truth(image: Tensor, x: Tensor, truth: Tensor, region: Tensor) -> Found:
     kept = psnr.squared_error_inside_outside(image, x, region)
     made = psnr.squared_error_inside_outside(image, truth, region)
     whole, values = made.inside + made.outside, made.inside_count + made.outside_count
@@ -128,11 +139,6 @@ def _against_truth(image: Tensor, x: Tensor, truth: Tensor, region: Tensor, mask
                                 ('psnr_truth', whole, values)):
         found[name] = (error, number)
         found[f'{name}_per_image'] = psnr.squared_error_to_psnr_per_image(error, number)
-    if mask is not None:
-        iou, has_region = masks.mask_to_iou(mask, region)
-        hit, _ = masks.mask_to_pointing(mask, region)
-        found |= {'mask_iou': (iou * has_region, has_region), 'pointing_game': (hit * has_region, has_region),
-                  'mask_area': (masks.mask_to_area(mask), None)}
     return found
 
 

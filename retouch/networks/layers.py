@@ -1,15 +1,21 @@
 """Layers shared by the networks."""
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 
-def instance_norm(channels: int, affine: bool) -> nn.Module:
+def instance_norm(channels: int, affine: bool, eps: float = 1e-5) -> nn.Module:
     """Instance norm of [N,C,H,W] without running statistics: the same in train and eval mode, independent of batch mates.
 
     GroupNorm with one channel a group is the same function (a test compares them in float64), and faster on CPU.
     """
-    return nn.GroupNorm(channels, channels, affine=affine)
+    return nn.GroupNorm(channels, channels, eps, affine)
+
+
+def with_condition(x: Tensor, condition: Tensor) -> Tensor:
+    """A map [N,C,H,W] and a vector [N,K] tiled over it -> [N,C+K,H,W]."""
+    return torch.cat([x, condition[:, :, None, None].expand(-1, -1, *x.shape[2:]).to(x.dtype)], 1)
 
 
 class ResidualBlock(nn.Module):

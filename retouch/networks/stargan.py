@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from retouch.networks.layers import ResidualBlock, instance_norm
+from retouch.networks.layers import ResidualBlock, instance_norm, with_condition
 
 
 class Generator(nn.Module):
@@ -31,8 +31,7 @@ class Generator(nn.Module):
         self.main = nn.Sequential(*layers)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        tiled = condition[:, :, None, None].expand(-1, -1, *x.shape[2:]).to(x.dtype)     # [N,K,H,W]
-        return self.main(torch.cat([x, tiled], 1))
+        return self.main(with_condition(x, condition))
 
 
 def depth_for(size: int) -> int:

@@ -3,10 +3,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from retouch.recipes import aggan_multi, classifier, cyclegan, stargan
+from retouch.recipes import aggan_multi, attgan, cam, classifier, cyclegan, stargan, stgan
 from retouch.run import Run
 
 RECIPES: dict[str, Callable[[], Run]] = {
     f'{module.__name__.rsplit(".", 1)[1]}.{row}': recipe
-    for module in (stargan, aggan_multi, cyclegan, classifier) for row, recipe in module.ROWS.items()
+    for module in (stargan, attgan, stgan, aggan_multi, cyclegan, cam, classifier) for row, recipe in module.ROWS.items()
 }

@@ -18,7 +18,7 @@ from retouch.methods import METHODS
 from tests.batches import random_batch, random_request
 
 MASKED = {'aggan_multi'}                                         # systems whose Translation carries an edit mask
-BATCH_COUPLED = {'classifier'}                                   # batch norm in training mode
+BATCH_COUPLED = {'classifier', 'attgan', 'stgan'}                # batch norm in training mode
 
 
 def make(name: str, ema: float | None = 0.9) -> Trainer:
@@ -34,12 +34,17 @@ def snapshot(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {k: v.detach().clone() for k, v in module.state_dict().items()}
 
 
+def learned(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters without buffers: running statistics follow every training pass, also one that another net learns from."""
+    return {k: v.detach().clone() for k, v in module.named_parameters()}
+
+
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
 def test_registry_is_whole() -> None:
-    assert set(METHODS) == {'stargan', 'aggan_multi', 'cyclegan', 'classifier'}
+    assert set(METHODS) == {'stargan', 'attgan', 'stgan', 'aggan_multi', 'cyclegan', 'classifier'}
     for name, cls in METHODS.items():
         assert cls.id == name and cls.Config.model_fields['id'].default == name
         assert isinstance(cls.tiny(), Trainable)
@@ -54,7 +59,8 @@ def test_each_update_moves_its_own_nets_only_and_reaches_every_parameter(name: s
         due = [u for u in trainer.updates if u.runs_at(trainer.iteration)]
         kept: dict[str, Any] = {}
         for update in due:
-            before = {n: snapshot(net) for n, net in nets.items()}
+            state = learned if name in BATCH_COUPLED else snapshot
+            before = {n: state(net) for n, net in nets.items()}
             for n, net in nets.items():
                 net.requires_grad_(n in update.nets)
             optimiser = trainer.optimisers[update.name]
@@ -66,7 +72,7 @@ def test_each_update_moves_its_own_nets_only_and_reaches_every_parameter(name: s
             assert not missing, f'{update.name} gives no gradient to {missing}'
             assert all(torch.isfinite(p.grad).all() for n in update.nets for p in nets[n].parameters())
             optimiser.step()
-            moved = {n for n, net in nets.items() if not same(before[n], snapshot(net))}
+            moved = {n for n, net in nets.items() if not same(before[n], state(net))}
             assert moved == set(update.nets)
             assert torch.isfinite(step.loss) and all(torch.isfinite(v) for v in step.logs.values())
             assert not any(v.requires_grad for v in (*step.logs.values(), *step.images.values()))
@@ -109,7 +115,7 @@ def test_resume_is_exact(name: str, tmp_path) -> None:
 @pytest.mark.parametrize('name', [n for n in METHODS if n != 'classifier'])
 def test_translate(name: str) -> None:
     torch.manual_seed(0)
-    method = METHODS[name].tiny()
+    method = METHODS[name].tiny().eval()
     request = random_request(method.kind, method.data)
     with torch.no_grad():
         first, again = method.translate(request), method.translate(request)

@@ -12,6 +12,10 @@ EXACT = {                                                        # trainable par
     'stargan.paper': {'G': 8_455_616, 'D': 44_827_584},
     'stargan.code': {'G': 8_455_616, 'D': 44_827_584},
     'stargan.rafd': {'G': 8_439_936, 'D': 44_786_624},
+    'attgan.paper': {'G': 43_459_203, 'D': 44_718_990},
+    'attgan.tf': {'G': 43_459_203, 'D': 44_718_990},
+    'stgan.paper': {'G': 74_471_760, 'D': 44_720_974},
+    'stgan.official': {'G': 74_998_771, 'D': 44_718_990},
     'aggan_multi.paper': {'G': 8_443_072, 'D': 44_786_624},
     'cyclegan.paper': {'G': 11_378_179, 'F': 11_378_179, 'D_A': 2_764_737, 'D_B': 2_764_737},
     'classifier.paper': {'C': 3_284_093},
@@ -36,7 +40,7 @@ def test_every_recipe() -> None:
         assert all(counts.values()), name
         if name in EXACT:
             assert counts == EXACT[name], name
-        if not name.endswith(('.paper', '.code', '.rafd')):
+        if not name.endswith(('.paper', '.code', '.rafd', '.official', '.tf')):
             assert recipe.__doc__.startswith('Small: '), f'{name} is a small recipe and must say so'
         seen += 1
     assert seen == len(RECIPES) >= 8
@@ -55,3 +59,13 @@ def test_paper_hyper_parameters() -> None:
     assert (stargan.train.iterations, stargan.train.batch_size, stargan.train.ema) == (200_000, 16, None)
     m = cyclegan.method
     assert (m.lr, m.beta1, m.beta2, m.lambda_cyc, m.lambda_idt, m.pool, cyclegan.train.batch_size) == (2e-4, 0.5, 0.999, 10, 0, 50, 1)
+
+
+def test_stgan_paper_is_its_published_configuration() -> None:
+    run = RECIPES['stgan.paper']()
+    m = run.method
+    assert (m.lr, m.beta1, m.beta2, m.n_critic, m.thres_int) == (2e-4, 0.5, 0.999, 5, 0.5)
+    assert (m.lambda_adv, m.lambda_cls_d, m.lambda_cls_g, m.lambda_rec, m.lambda_gp) == (1, 1, 10, 100, 10)
+    assert (run.train.iterations, run.train.batch_size, run.data.size, run.data.crop, run.data.flip) == (1_000_000, 32, 128, 178, True)
+    official = RECIPES['stgan.official']()
+    assert official.train.iterations == 200 * 6 * (182_000 // (6 * 32)) and not official.data.flip

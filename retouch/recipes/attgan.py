@@ -1,0 +1,30 @@
+"""AttGAN's recipes."""
+from __future__ import annotations
+
+from retouch.data.sets import AttributeData
+from retouch.engine.fit import TrainConfig
+from retouch.methods.attgan import Config
+from retouch.recipes.stargan import SIX, THIRTEEN
+from retouch.run import Run
+
+
+def paper() -> Run:
+    """The PyTorch code's CelebA setting at 128 px, on which later papers build: 200 epochs of 5,687 batches of 32, never flipped."""
+    return Run(method=Config(), data=AttributeData(source='celeba', attributes=THIRTEEN, size=128, crop=178, flip=False, holdout=20_599),
+               train=TrainConfig(iterations=1_137_400, batch_size=32, log_every=100, sample_every=5000, save_every=20_000))
+
+
+def tf() -> Run:
+    """As `paper`, with the slopes, norm constants and initialisation of the authors' TensorFlow code."""
+    run = paper()
+    return run.model_copy(update={'method': Config(variant='tf', init='xavier_zero_bias')})
+
+
+def toyfaces() -> Run:
+    """Small: drawn faces at 48 px, six attributes, for two CPU cores."""
+    return Run(method=Config(width_g=24, width_d=24, layers=4, n_critic=2, lr=4e-4, schedule='linear_last_40'),
+               data=AttributeData(attributes=SIX, size=48, targets='single', n=4000),
+               train=TrainConfig(iterations=8000, batch_size=16, ema=0.999, log_every=50, sample_every=1000, save_every=1000))
+
+
+ROWS = {'paper': paper, 'tf': tf, 'toyfaces': toyfaces}

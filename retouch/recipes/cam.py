@@ -1,0 +1,41 @@
+"""CAM-consistency recipes: the paper's three backbones, each with the rows of its ablation, and the same rows on drawn faces."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from retouch.methods.cam import Config
+from retouch.recipes import attgan, stargan, stgan
+from retouch.run import Run
+
+BACKBONES: dict[str, Callable[[], Run]] = {'stargan': stargan.code, 'attgan': attgan.paper, 'stgan': stgan.paper}
+SMALL: dict[str, Callable[[], Run]] = {'stargan': stargan.toyfaces, 'attgan': attgan.toyfaces, 'stgan': stgan.toyfaces}
+ABLATION: dict[str, dict[str, Any]] = {
+    'baseline': {'apply_to': 'none'},                            # the backbone alone, bit for bit
+    'generator': {'apply_to': 'generator'},
+    'discriminator': {'apply_to': 'discriminator'},
+    'both': {},
+    'literal': {'layer': 'last', 'combine': 'raw'},              # the text to the letter: last map, raw sum of the masks
+}
+
+
+def on(backbone: Callable[[], Run], **changes: Any) -> Run:
+    """A backbone's recipe with the loss added; data, schedule and length stay the backbone's."""
+    run = backbone()
+    return run.model_copy(update={'method': Config(backbone=run.method, **changes)})
+
+
+def _row(backbone: Callable[[], Run], doc: str, **changes: Any) -> Callable[[], Run]:
+    def recipe() -> Run:
+        return on(backbone, **changes)
+    recipe.__doc__ = doc
+    return recipe
+
+
+ROWS: dict[str, Callable[[], Run]] = {}
+for _name in BACKBONES:
+    for _part, _changes in ABLATION.items():
+        _end = '' if _part == 'both' else f'_{_part}'
+        ROWS[f'{_name}_paper{_end}'] = _row(BACKBONES[_name], f"The paper's setting on {_name} at 128 px, row '{_part}'.", **_changes)
+        ROWS[f'{_name}_toyfaces{_end}'] = _row(SMALL[_name], f"Small: drawn faces, row '{_part}' on `{_name}.toyfaces`.", **_changes)
+ROWS['stargan_folder64'] = _row(stargan.folder64, 'Small: pictures of your own at 64 px; its baseline is `stargan.folder64`.')

@@ -1,0 +1,201 @@
+"""The CAM-consistency loss on its three backbones: what it reaches, what it leaves alone, and what each choice changes."""
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from retouch.data.batches import DataSpec
+from retouch.methods.cam import BACKBONES, CAM, Config
+from tests.batches import random_batch
+
+NAMES = tuple(BACKBONES)
+SPEC = DataSpec(size=32, attributes=('Black_Hair', 'Blond_Hair', 'Eyeglasses'))
+SMALL = {'stargan': {'width_g': 4, 'width_d': 4, 'blocks': 1}, 'attgan': {'width_g': 4, 'width_d': 4, 'layers': 3},
+         'stgan': {'width_g': 4, 'width_d': 4, 'layers': 3, 'shortcut': 2}}
+
+
+def make(name: str, **changes: Any) -> CAM:
+    torch.manual_seed(0)
+    return CAM(Config(backbone={'id': name, **SMALL[name]}, **changes), SPEC)
+
+
+def batch(n: int = 3, iteration: int = 0) -> Any:
+    """A batch in which row 0 asks for nothing and the others change some labels."""
+    b = random_batch('attributes', SPEC, n=n, iteration=iteration)
+    target = b.labels.clone()
+    target[1, 0] = 1 - target[1, 0]
+    target[2, 1:] = 1 - target[2, 1:]
+    return dataclasses.replace(b, target=target)
+
+
+def step_of(method: CAM, update: str, b: Any) -> Any:
+    """One step as the engine runs it: only the update's own networks learn."""
+    method.nets.requires_grad_(False)
+    method.nets[update].requires_grad_(True)
+    return (method.discriminator_step if update == 'D' else method.generator_step)(b, {})
+
+
+def gradients(method: CAM, update: str, loss: Tensor) -> dict[str, Tensor]:
+    named = dict(method.nets[update].named_parameters())
+    found = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
+    return {name: g for name, g in zip(named, found, strict=True) if g is not None}
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_discriminator_step_reaches_the_class_head_through_the_mask(name: str) -> None:
+    with_cam, without = make(name), make(name, apply_to='none')
+    steps = [step_of(m, 'D', batch()) for m in (with_cam, without)]
+    assert set(steps[0].logs) - set(steps[1].logs) == {'cam'} and steps[0].logs['cam'] > 0
+    torch.testing.assert_close(steps[0].loss - steps[1].loss, 5 * steps[0].logs['cam'])
+    ours, theirs = (gradients(m, 'D', s.loss) for m, s in zip((with_cam, without), steps, strict=True))
+    differ = {k for k in ours if not torch.allclose(ours[k], theirs[k], rtol=1e-4, atol=1e-7)}
+    assert any(k.startswith('cls') for k in differ), 'the class head learns from the mask'
+    assert any(k.startswith('convs') for k in differ)
+    assert not any(k.startswith('src') for k in differ), 'the realness head has no part in it'
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_generator_step_leaves_the_discriminator_and_the_mask_alone(name: str) -> None:
+    method = make(name)
+    step = step_of(method, 'G', batch())
+    step.loss.backward()
+    assert all(p.grad is None and not p.requires_grad for p in method.nets['D'].parameters())
+    assert not step.images['gradcam'].requires_grad
+    # the gradient of the loss equals that of the same loss with the mask as a number
+    method = make(name)
+    b = batch()
+    grads = gradients(method, 'G', step_of(method, 'G', b).loss)
+    again = make(name)
+    step = step_of(again, 'G', b)
+    plain = make(name, apply_to='none')
+    inner = step_of(plain, 'G', b)
+    y, d = inner.keep['edit'], b.target - b.labels
+    back = plain.bring_back(b, inner.keep)
+    there, home = step.images['gradcam'], backward_mask(plain, y, back, d)
+    loss = inner.loss + 2.5 * (plain.outside(b.image, y, there, d) + plain.outside(y, back, home, d))
+    expected = gradients(plain, 'G', loss)
+    assert grads.keys() == expected.keys()
+    for k in grads:
+        torch.testing.assert_close(grads[k], expected[k], rtol=1e-4, atol=1e-6)
+
+
+def backward_mask(method: CAM, y: Tensor, back: Tensor, d: Tensor) -> Tensor:
+    from retouch.guidance.gradcam import explain
+
+    return explain(method.nets['D'], y.detach(), back.detach(), -d, **method.gradcam_options())
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_passes(name: str) -> None:
+    """The D step adds no convolution pass; the G step one of x and x' together, to the layer, and for AttGAN and STGAN one of G."""
+    rows: dict[str, list[int]] = {}
+    for key, changes in (('with', {}), ('without', {'apply_to': 'none'})):
+        for update in 'DG':
+            method = make(name, **changes)
+            seen: list[tuple[str, int]] = []
+            first = method.nets['D'].convs[0]
+            first.register_forward_hook(lambda m, i, o, seen=seen: seen.append(('D', len(o))))
+            g = [m for m in method.nets['G'].modules() if isinstance(m, torch.nn.ConvTranspose2d)][-1]
+            g.register_forward_hook(lambda m, i, o, seen=seen: seen.append(('G', len(o))))
+            step_of(method, update, batch())
+            rows[f'{update} {key}'] = sorted(seen)
+    assert rows['D with'] == rows['D without'] == [('D', 3), ('D', 6), ('G', 3)]                       # penalty; real and fake; fake
+    extra = [] if name == 'stargan' else [('G', 3)]
+    assert rows['G without'] == [('D', 3), ('G', 3), ('G', 3)]
+    assert rows['G with'] == sorted([*rows['G without'], ('D', 6), *extra])
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_baseline_row_is_the_backbone(name: str) -> None:
+    method, b = make(name, apply_to='none'), batch()
+    backbone = BACKBONES[name](method.config.backbone, SPEC)
+    backbone.load_state_dict({k.removeprefix('backbone.'): v for k, v in method.state_dict().items()})
+    for update in ('discriminator_step', 'generator_step'):
+        ours, theirs = getattr(method, update)(b, {}), getattr(backbone, update)(b, {})
+        assert torch.equal(ours.loss, theirs.loss) and ours.logs.keys() == theirs.logs.keys()
+    for ours, theirs in zip(method.updates(), backbone.updates(), strict=True):
+        for field in ('name', 'nets', 'every', 'at', 'schedule'):
+            assert getattr(ours, field) == getattr(theirs, field)
+
+
+@pytest.mark.parametrize('apply_to,reached', [('both', {'D', 'G'}), ('generator', {'G'}), ('discriminator', {'D'}), ('none', set())])
+def test_apply_to(apply_to: str, reached: set[str]) -> None:
+    method = make('stargan', apply_to=apply_to)
+    assert {u for u in 'DG' if 'cam' in step_of(method, u, batch()).logs} == reached
+
+
+CHOICES = [('layer', 'last'), ('layer', '-3'), ('layer', 'conv1'), *(('normalise', how) for how in ('std', 'rms', 'meanabs', 'max')),
+           ('normalise', 'minmax'), ('normalise', 'none'), *(('combine', how) for how in ('raw', 'max', 'mean')), ('order', 'after'),
+           ('reduction', 'channel_sum'), ('score', 'sigmoid'), ('unchanged', 'skip')]
+OF_G = [('backward', 'reconstruction'), ('backward', 'none'), ('backward_mask', 'reuse')]
+
+
+@pytest.mark.parametrize('field,value', CHOICES)
+def test_every_choice_changes_both_losses(field: str, value: str) -> None:
+    for update in 'DG':
+        base, changed = (step_of(make('stargan', **c), update, batch()) for c in ({}, {field: value}))
+        assert torch.isfinite(changed.loss)
+        assert base.logs['cam'] != changed.logs['cam'], update
+    if field == 'reduction':
+        torch.testing.assert_close(changed.logs['cam'], 3 * base.logs['cam'])
+
+
+@pytest.mark.parametrize('field,value', OF_G)
+def test_every_choice_of_the_way_back_changes_the_generator_loss(field: str, value: str) -> None:
+    base, changed = (step_of(make('stgan', **c), 'G', batch()) for c in ({}, {field: value}))
+    assert torch.isfinite(changed.loss) and base.logs['cam'] != changed.logs['cam']
+
+
+def test_intensity_and_gradient_of_the_way_back() -> None:
+    same, unit = (step_of(make('stgan', backward_intensity=v), 'G', batch()) for v in ('same', 'unit'))
+    assert same.logs['cam'] != unit.logs['cam']
+    methods = [make('stargan', backward_gradient=v) for v in ('both', 'back')]
+    steps = [step_of(m, 'G', batch()) for m in methods]
+    assert torch.equal(steps[0].loss, steps[1].loss)
+    both, back = (gradients(m, 'G', s.loss) for m, s in zip(methods, steps, strict=True))
+    assert any(not torch.allclose(both[k], back[k], rtol=1e-4, atol=1e-7) for k in both)
+
+
+def test_rows_without_a_change() -> None:
+    """d = 0: the mask is 0 and the row costs its whole distance, or with 'skip' nothing."""
+    b = batch()
+    still = dataclasses.replace(b, target=b.labels)
+    for update in 'DG':
+        kept = step_of(make('stargan'), update, still).logs['cam']
+        method = make('stargan')
+        y = method.backbone.generate(b.image, b.labels, b.labels)
+        distance = (b.image - y).abs().mean()
+        if update == 'D':
+            torch.testing.assert_close(kept, distance)
+        else:
+            assert kept > distance
+        assert step_of(make('stargan', unchanged='skip'), update, still).logs['cam'] == 0
+        loss = step_of(method, update, still).loss
+        assert all(torch.isfinite(g).all() for g in gradients(method, update, loss).values())
+
+
+def test_mistakes_are_named() -> None:
+    with pytest.raises(ValueError, match=r"unknown layer 'conv9': expected one of conv1 \(16x16\), conv2 \(8x8\)"):
+        make('stargan', layer='conv9')
+    with pytest.raises(ValueError, match="backward='reconstruction' with backbone stargan"):
+        make('stargan', backward='reconstruction')
+    with pytest.raises(ValueError, match='backbone'):
+        Config(backbone={'id': 'cyclegan'})
+    with pytest.raises(ValueError, match='lambda_rec'):
+        Config(backbone={'id': 'stargan', 'lambda_reg': 1})
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_same_networks_and_same_answers_as_the_backbone(name: str) -> None:
+    from retouch.engine.update import AttributeRequest
+
+    method, b = make(name).eval(), batch()
+    request = AttributeRequest(b.image, b.labels, b.target)
+    with torch.no_grad():
+        assert torch.equal(method.translate(request).image, method.backbone.translate(request).image)
+        assert method.translate(request).mask is None and torch.equal(method.read(b.image), method.backbone.read(b.image))
+    assert {k for k in method.state_dict()} == {f'backbone.{k}' for k in method.backbone.state_dict()}

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,15 +17,18 @@ from retouch.engine.trainer import Trainer
 from retouch.engine.update import Method, Trainable
 from retouch.guidance.mask import check_mask
 from retouch.methods import METHODS
+from retouch.methods.cam import BACKBONES, CAM
 from tests.batches import random_batch, random_request
 
 MASKED = {'aggan_multi'}                                         # systems whose Translation carries an edit mask
-BATCH_COUPLED = {'classifier', 'attgan', 'stgan'}                # batch norm in training mode
+BATCH_COUPLED = {'classifier', 'attgan', 'stgan', 'cam.attgan', 'cam.stgan'}      # batch norm in training mode
+TINY: dict[str, Callable[[], Any]] = {name: cls.tiny for name, cls in METHODS.items()}      # what every promise is checked on
+TINY |= {f'cam.{backbone}': partial(CAM.tiny, backbone) for backbone in BACKBONES if backbone != 'stargan'}
 
 
 def make(name: str, ema: float | None = 0.9) -> Trainer:
     torch.manual_seed(0)
-    return Trainer(METHODS[name].tiny(), Fabric(accelerator='cpu', devices=1), iterations=10, ema=ema)
+    return Trainer(TINY[name](), Fabric(accelerator='cpu', devices=1), iterations=10, ema=ema)
 
 
 def batch_for(trainer: Trainer) -> Any:
@@ -44,14 +49,15 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 
 def test_registry_is_whole() -> None:
-    assert set(METHODS) == {'stargan', 'attgan', 'stgan', 'aggan_multi', 'cyclegan', 'classifier'}
+    assert set(METHODS) == {'stargan', 'attgan', 'stgan', 'aggan_multi', 'cyclegan', 'cam', 'classifier'}
+    assert set(TINY) == {*METHODS, 'cam.attgan', 'cam.stgan'}
     for name, cls in METHODS.items():
         assert cls.id == name and cls.Config.model_fields['id'].default == name
         assert isinstance(cls.tiny(), Trainable)
     assert {name for name, cls in METHODS.items() if isinstance(cls.tiny(), Method)} == set(METHODS) - {'classifier'}
 
 
-@pytest.mark.parametrize('name', METHODS)
+@pytest.mark.parametrize('name', TINY)
 def test_each_update_moves_its_own_nets_only_and_reaches_every_parameter(name: str) -> None:
     trainer, seen = make(name), set()
     nets = trainer.trainable.nets
@@ -81,14 +87,14 @@ def test_each_update_moves_its_own_nets_only_and_reaches_every_parameter(name: s
     assert seen == {u.name for u in trainer.updates}
 
 
-@pytest.mark.parametrize('name', METHODS)
+@pytest.mark.parametrize('name', TINY)
 def test_networks_rest_frozen(name: str) -> None:
     trainer = make(name)
     trainer.train_iteration(batch_for(trainer))
     assert not any(p.requires_grad for p in trainer.trainable.nets.parameters())
 
 
-@pytest.mark.parametrize('name', METHODS)
+@pytest.mark.parametrize('name', TINY)
 def test_resume_is_exact(name: str, tmp_path) -> None:
     straight = make(name)
     for _ in range(7):
@@ -112,10 +118,10 @@ def test_resume_is_exact(name: str, tmp_path) -> None:
     assert same(straight.ema.weights, second.ema.weights)
 
 
-@pytest.mark.parametrize('name', [n for n in METHODS if n != 'classifier'])
+@pytest.mark.parametrize('name', [n for n in TINY if n != 'classifier'])
 def test_translate(name: str) -> None:
     torch.manual_seed(0)
-    method = METHODS[name].tiny().eval()
+    method = TINY[name]().eval()
     request = random_request(method.kind, method.data)
     with torch.no_grad():
         first, again = method.translate(request), method.translate(request)
@@ -131,20 +137,20 @@ def test_translate(name: str) -> None:
         assert 0 <= first.mask.min() and first.mask.max() <= 1
 
 
-@pytest.mark.parametrize('name', [n for n in METHODS if METHODS[n].kind == 'attributes'])
+@pytest.mark.parametrize('name', [n for n in TINY if METHODS[n.partition('.')[0]].kind == 'attributes'])
 def test_read(name: str) -> None:
-    method = METHODS[name].tiny()
+    method = TINY[name]()
     method.eval()
     p = method.read(random_request('attributes', method.data).image)
     assert p.shape == (3, len(method.data.attributes)) and 0 <= p.min() and p.max() <= 1
 
 
-@pytest.mark.parametrize('name', METHODS)
+@pytest.mark.parametrize('name', TINY)
 def test_two_shares_average_to_the_whole_batch(name: str) -> None:
     """The gradient of a doubled batch is the mean of its halves' gradients, for systems that do not couple batch mates."""
     if name in BATCH_COUPLED:
         pytest.skip('batch norm couples the samples of a batch')
-    method = METHODS[name].tiny()
+    method = TINY[name]()
     whole = random_batch(method.kind, method.data, n=4)
     update = method.updates()[0]
 

@@ -5,6 +5,7 @@ import torch
 
 from retouch.data.batches import DataSpec
 from retouch.methods import find_method
+from retouch.methods.cam import Config
 from retouch.recipes import RECIPES
 from retouch.recipes.stargan import THIRTEEN
 
@@ -20,6 +21,9 @@ EXACT = {                                                        # trainable par
     'cyclegan.paper': {'G': 11_378_179, 'F': 11_378_179, 'D_A': 2_764_737, 'D_B': 2_764_737},
     'classifier.paper': {'C': 3_284_093},
 }
+CAM_ROWS = ('', '_baseline', '_generator', '_discriminator', '_literal')
+EXACT |= {f'cam.{backbone}_paper{row}': EXACT[f'{backbone}.paper'] for backbone in ('stargan', 'attgan', 'stgan') for row in CAM_ROWS}
+PUBLISHED = {'paper', 'code', 'rafd', 'official', 'tf'}          # rows at the size of the papers; all others are small
 
 
 def nets_on_meta(name: str) -> dict[str, int]:
@@ -31,8 +35,14 @@ def nets_on_meta(name: str) -> dict[str, int]:
     return {n: sum(p.numel() for p in net.parameters()) for n, net in method.nets.items()}
 
 
+def is_published(name: str) -> bool:
+    """'stargan.code', 'cam.attgan_paper_literal'; not 'cam.attgan_toyfaces'."""
+    method, row = name.split('.')
+    return (row.split('_')[1] == 'paper') if method == 'cam' else row in PUBLISHED
+
+
 def test_every_recipe() -> None:
-    seen = 0
+    seen = published = 0
     for name, recipe in RECIPES.items():
         run = recipe()
         assert name.startswith(f'{run.method_id}.') and recipe.__doc__, name
@@ -40,11 +50,29 @@ def test_every_recipe() -> None:
         assert all(counts.values()), name
         if name in EXACT:
             assert counts == EXACT[name], name
-        if not name.endswith(('.paper', '.code', '.rafd', '.official', '.tf')):
-            assert recipe.__doc__.startswith('Small: '), f'{name} is a small recipe and must say so'
+        assert recipe.__doc__.startswith('Small: ') != is_published(name), f'{name}: a small recipe must say so, and no other'
+        published += is_published(name)
         seen += 1
-    assert seen == len(RECIPES) >= 8
-    assert set(EXACT) <= set(RECIPES)
+    assert seen == len(RECIPES) >= 40
+    assert published == len(EXACT) and set(EXACT) <= set(RECIPES)
+
+
+def test_cam_recipes_are_their_backbones_with_a_loss_added() -> None:
+    backbones = {'paper': {'stargan': 'code'}, 'toyfaces': {}}   # the row, where it is named otherwise
+    changes = {'': {}, '_baseline': {'apply_to': 'none'}, '_generator': {'apply_to': 'generator'},
+               '_discriminator': {'apply_to': 'discriminator'}, '_literal': {'layer': 'last', 'combine': 'raw'}}
+    seen = {'cam.stargan_folder64'}
+    for tier, other in backbones.items():
+        for backbone in ('stargan', 'attgan', 'stgan'):
+            alone = RECIPES[f'{backbone}.{other.get(backbone, tier)}']()
+            for row, changed in changes.items():
+                run = RECIPES[f'cam.{backbone}_{tier}{row}']()
+                assert (run.data, run.train, run.seed) == (alone.data, alone.train, alone.seed)
+                assert run.method == Config(backbone=alone.method, **changed) and run.method.backbone == alone.method
+                seen.add(f'cam.{backbone}_{tier}{row}')
+    assert seen == {name for name in RECIPES if name.startswith('cam.')} and len(seen) == 31
+    folder = RECIPES['cam.stargan_folder64'](), RECIPES['stargan.folder64']()
+    assert folder[0].method.backbone == folder[1].method and folder[0].data == folder[1].data
 
 
 def test_cyclegan_pair_is_28_million() -> None:

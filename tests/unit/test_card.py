@@ -15,11 +15,13 @@ from torch import Tensor, nn
 from retouch.data import toyfaces
 from retouch.data.batches import DataSpec
 from retouch.engine.update import AttributeRequest, DomainRequest, Translation
+from retouch.guidance.gradcam import explain_edit
 from retouch.metrics import protocols
 from retouch.metrics.card import Card, Measure, about, compare, measure_to_text
 from retouch.metrics.judge import Judge, load_judge, model_to_judge, proved
 from retouch.metrics.protocols import classifier_card, domain_tasks, evaluate
-from retouch.metrics.scoring import WITH_TRUTH
+from retouch.metrics.scoring import WITH_TRUTH, pictures_to_tensor
+from retouch.networks.stargan import Discriminator
 
 SIZE, ASKED = 32, ('Blond_Hair', 'Eyeglasses')
 
@@ -127,6 +129,37 @@ def test_numbers_of_a_known_answer(judge: Judge) -> None:
     found = run(judge, greyer, n=4)
     assert found.measures['psnr_outside'].value == pytest.approx(10 * np.log10(255 ** 2 / 100), abs=1e-9)
     assert found.measures['mask_iou'].value is None and found.measures['mask_area'].per_attribute == dict.fromkeys(ASKED)   # no mask
+
+
+def test_a_method_without_a_mask_is_scored_by_its_grad_cam(judge: Judge, card: Card) -> None:
+    explained = {f'{name}[gradcam]' for name in ('mask_iou', 'mask_area', 'pointing_game')}
+    nets = nn.ModuleDict({'D': Discriminator(len(ASKED), SIZE, 4)})
+    spec = DataSpec(size=SIZE, attributes=ASKED)
+    bare = Fake(lambda request: Translation(request.image * 0.9), spec, nets)
+    found = evaluate(bare, n=6, judge=judge, untrained=bare)
+    assert explained <= set(found.measures) and found.measures['mask_iou'].value is None
+    for name in explained:
+        measure = found.measures[name]
+        assert measure.value is not None and 0 <= measure.value <= 1 and set(measure.per_attribute or {}) == set(ASKED)
+        assert 'explains and confines nothing' in about(name).text and about(name).unit == about(name.partition('[')[0]).unit
+        assert name in found.references['untrained'] and name not in found.references['copy'] and name not in found.references['truth']
+    masked = evaluate(Fake(noisy(0.1), spec, nets), n=6, judge=judge)
+    for other in (masked, card, run(judge, lambda r: Translation(r.image), n=6)):      # a mask of its own, twice; no discriminator
+        assert not any('[gradcam]' in name for name in other.measures)
+    assert explained <= set(compare({'bare': found, 'masked': masked}).measures)
+
+
+def test_the_score_of_a_grad_cam_is_that_of_the_explanation(judge: Judge) -> None:
+    method = Fake(lambda request: Translation(-request.image), DataSpec(size=SIZE, attributes=ASKED),
+                  nn.ModuleDict({'D': Discriminator(len(ASKED), SIZE, 4)}))
+    found = evaluate(method, n=6, judge=judge)
+    inputs, tasks = protocols.toyfaces_tasks(method, judge.names, 6, 0)
+    for task in tasks:
+        request = task.request(pictures_to_tensor(inputs[task.rows]), slice(0, len(task.rows)))
+        mask = explain_edit(method, request, -request.image)
+        assert mask is not None
+        areas = found.measures['mask_area[gradcam]'].per_attribute or {}
+        assert areas[task.name] == pytest.approx(float(mask.mean()), rel=1e-4)
 
 
 def test_every_measure_sees_the_rounded_picture(judge: Judge) -> None:

@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +18,10 @@ import retouch
 from retouch.data.batches import DataSpec
 from retouch.editor import Editor, find_device, frame_of
 from retouch.engine.update import AttributeRequest, DomainRequest, Translation
+from retouch.guidance.gradcam import explain_edit
+from retouch.methods.aggan_multi import AGGANMulti
+from retouch.methods.cam import CAM
+from retouch.methods.stargan import StarGAN
 from retouch.model import Model
 
 SIZE = 16
@@ -321,6 +327,50 @@ def test_save_writes_three_lossless_files_and_the_note(tmp_path: Path) -> None:
     assert record['set'] == {'Eyeglasses': 1} and record['model'] == 'mine' and record['edited_with_ai'] is True
     with Image.open(edit.save(tmp_path / 'bare', 'face', note=False)[0]) as saved:
         assert saved.text == {}                                                        # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize('make', [StarGAN.tiny, partial(CAM.tiny, 'attgan')], ids=['stargan', 'cam'])
+def test_a_system_without_a_mask_shows_where_it_sees_its_edit(make: Callable[[], Any], tmp_path: Path) -> None:
+    method, pixels = make().eval(), noise(37, 61)
+    whole = editor(method).edit(pixels, Eyeglasses=1, source={'Eyeglasses': 0})
+    shown = whole.gradcam
+    assert shown is not None and shown.dtype == np.uint8 and shown.shape == (37, 61)
+    assert shown[:, 12:49].any() and not shown[:, :12].any() and not shown[:, 49:].any()                          # the frame, nothing else
+    assert (whole.mask[:, 12:49] == 255).all(), 'it confines nothing'
+    assert any('Grad-CAM' in note and 'explains and confines nothing' in note for note in whole.notes)
+    paths = whole.save(tmp_path / 'out', 'face')
+    assert [p.name for p in paths] == ['face.png', 'face.mask.png', 'face.diff.png', 'face.gradcam.png']
+    assert sorted(paths) == sorted((tmp_path / 'out').iterdir())
+    with Image.open(paths[3]) as saved:
+        assert saved.mode == 'L' and np.array_equal(np.asarray(saved), shown)
+    square = noise(SIZE, SIZE)
+    edit = editor(method).edit(square, Eyeglasses=1, source={name: 0 for name in NAMES})
+    x = torch.from_numpy(square.transpose(2, 0, 1).copy())[None] / 127.5 - 1
+    request = AttributeRequest(x, torch.zeros(1, 3), torch.tensor([[0.0, 0.0, 1.0]]))
+    expected = explain_edit(method, request, method.translate(request).image)
+    assert expected is not None and np.abs(edit.gradcam - 255 * expected[0, 0].numpy()).max() <= 0.51
+    assert not any(p.requires_grad != before for p, before in zip(method.parameters(), [True] * 99, strict=False))
+
+
+def test_other_systems_have_no_grad_cam(tmp_path: Path) -> None:
+    for edit in (editor(AGGANMulti.tiny().eval()).edit(noise(20, 20), Eyeglasses=1), editor().edit(noise(20, 20), Eyeglasses=1),
+                 editor(Brighten(masked=False)).edit(noise(20, 20), Eyeglasses=1), editor(Domains()).translate(noise(20, 20), to='A')):
+        assert edit.gradcam is None and not any('Grad-CAM' in note for note in edit.notes)
+        assert len(edit.save(tmp_path, 'a')) == 3 and len(list(tmp_path.iterdir())) == 3
+
+
+def test_the_grad_cams_of_edits_one_after_another_unite() -> None:
+    torch.manual_seed(0)
+    method, pixels = StarGAN.tiny().eval(), noise(SIZE, SIZE)
+    source = {name: 0 for name in NAMES}
+
+    def shown(targets: str, **attributes: int) -> np.ndarray:
+        gradcam = Editor(Model(method, Path('m'), '0' * 64, {'data': {'targets': targets}})).edit(pixels, source=source, **attributes).gradcam
+        assert gradcam is not None
+        return gradcam
+
+    first, both = shown('single', Blond_Hair=1), shown('single', Blond_Hair=1, Eyeglasses=1)
+    assert (both >= first).all() and (both > first).any() and not np.array_equal(both, shown('permute', Blond_Hair=1, Eyeglasses=1))
 
 
 def test_the_input_file_is_never_overwritten(tmp_path: Path) -> None:

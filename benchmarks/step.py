@@ -1,0 +1,188 @@
+"""Seconds and memory of training steps: the CAM-consistency loss on its backbones, StarGAN's gradient penalty, instance norm.
+
+    python benchmarks/step.py [--case cam|penalty|norm|all] [--size 64] [--width 16] [--batch 16] [--rounds 5] [--device cuda]
+                              [--threads 2] [--json FILE]
+
+Random batches, no data loading; published options apart from the width. What is compared takes turns in one process (A B A B …, the first
+round not counted): seconds are medians over rounds, ratios medians of the ratio within a round, so that other work on the machine meets
+both. A cycle is n_critic D steps and one G step (AttGAN: the G step has a batch of its own). Peak memory is of a fresh process each: on
+a CPU what its resident set grew by since its imports, on a GPU `torch.cuda.max_memory_allocated`.
+The defaults are meant for two quiet CPU cores: `python benchmarks/step.py` takes about five minutes there.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import resource
+import shlex
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from retouch.data.batches import AttributeBatch, DataSpec, Moment
+from retouch.engine.trainer import Trainer
+from retouch.methods import find_method
+from retouch.networks.stargan import Generator
+from retouch.train import hardware
+
+BACKBONES = ('stargan', 'attgan', 'stgan')
+APPLY_TO = ('none', 'both', 'generator', 'discriminator')                              # the first is what the others are compared with
+ATTRIBUTES = tuple(f'attribute_{i}' for i in range(13))
+PASSES = {'D': 'no convolution pass: one backward from the class logits to the map, kept differentiable, and its own backward',
+          'G': "one D pass of x and x' together up to the map, and what lies behind the map forth and back for y, x and x'; attgan, stgan: "
+               'one more pass of G (y brought back)'}                                  # tests/unit/test_cam.py::test_passes counts them
+Runner = Callable[[], dict[str, float]]                                                # does its work once, seconds by part
+
+
+def config(method: str, o: argparse.Namespace, **changes: Any) -> Any:
+    """A method's published options at the chosen width, with as many layers as the size allows."""
+    layers = {} if method == 'stargan' else {'layers': min(5, o.size.bit_length() - 2)}
+    return find_method(method).Config(id=method, width_g=o.width, width_d=o.width, **layers, **changes)
+
+
+def trainer_of(method: str, options: Any, o: argparse.Namespace) -> Trainer:
+    """The same weights for the same networks, so that runs differ in the loss alone."""
+    torch.manual_seed(0)
+    fabric = Fabric(accelerator='cuda' if o.device == 'cuda' else 'cpu', devices=1)
+    return Trainer(find_method(method)(options, DataSpec(size=o.size, attributes=ATTRIBUTES)), fabric, iterations=1_000_000)
+
+
+def cam_trainer(backbone: str, apply_to: str, o: argparse.Namespace) -> Trainer:
+    """A backbone with the CAM-consistency loss where `apply_to` says."""
+    return trainer_of('cam', find_method('cam').Config(backbone=config(backbone, o), apply_to=apply_to), o)
+
+
+def random_batch(o: argparse.Namespace) -> AttributeBatch:
+    """Noise in [-1,1] with random labels and targets."""
+    torch.manual_seed(1)
+    labels, target = torch.rand(2, o.batch, len(ATTRIBUTES)).lt(0.5).float().to(o.device)
+    image = torch.rand(o.batch, 3, o.size, o.size).mul(2).sub(1).to(o.device)
+    return AttributeBatch(image, labels, target, torch.arange(o.batch), Moment(count=o.batch, total=o.batch))
+
+
+def clock(o: argparse.Namespace) -> float:
+    """Now, with the device's work done."""
+    if o.device == 'cuda':
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def cycle_runner(trainer: Trainer, batch: AttributeBatch, o: argparse.Namespace, only: str = '') -> Runner:
+    """Runs one cycle of Updates, or a single one of them by its name; seconds of all, and per step of every Update."""
+    trainer.updates = tuple(u for u in trainer.updates if only in ('', u.name))
+    laps: list[tuple[str, float]] = []
+    for name, optimiser in trainer.optimisers.items():
+        optimiser.register_step_post_hook(lambda *_, name=name: laps.append((name, clock(o))))
+
+    def run() -> dict[str, float]:
+        laps[:] = [('', clock(o))]
+        for _ in range(max(u.every for u in trainer.updates)):
+            trainer.train_iteration(batch)
+        steps = [(name, end - start) for (_, start), (name, end) in zip(laps, laps[1:], strict=False)]
+        return {'all': clock(o) - laps[0][1], **{u.name: statistics.median(s for n, s in steps if n == u.name) for u in trainer.updates}}
+    return run
+
+
+def norm_runner(norm: str, batch: AttributeBatch, o: argparse.Namespace) -> Runner:
+    """StarGAN's generator forth and back, with its own norms or with torch's instance norm in their place."""
+    torch.manual_seed(0)
+    net = Generator(len(ATTRIBUTES), o.width).to(o.device)
+    for module in [m for m in net.modules() if norm == 'InstanceNorm2d' and isinstance(m, nn.Sequential)]:
+        for i, part in enumerate(module):
+            if isinstance(part, nn.GroupNorm):
+                module[i] = nn.InstanceNorm2d(part.num_channels, affine=True).to(o.device)
+
+    def run() -> dict[str, float]:
+        start = clock(o)
+        net(batch.image, batch.target).square().mean().backward()
+        return {'all': clock(o) - start}
+    return run
+
+
+def peak_megabytes(backbone: str, apply_to: str, o: argparse.Namespace) -> float:
+    """Of the first and last iteration of a cycle, twice: the optimisers' moments are there when they run again. For a fresh process."""
+    torch.set_num_threads(o.threads)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    trainer, batch = cam_trainer(backbone, apply_to, o), random_batch(o)
+    for iteration in (0, max(u.every for u in trainer.updates) - 1) * 2:
+        trainer.iteration = iteration
+        trainer.train_iteration(batch)
+    if o.device == 'cuda':
+        return torch.cuda.max_memory_allocated() / 1e6
+    unit = 1 if sys.platform == 'darwin' else 1024                                     # bytes there, KiB elsewhere
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit / 1e6
+
+
+def compare(case: str, runners: dict[str, Runner], images: int, o: argparse.Namespace) -> list[dict[str, Any]]:
+    """One row a runner; ratios to the first. `images`: how many one run sees."""
+    rounds: dict[str, list[dict[str, float]]] = {name: [] for name in runners}
+    for i in range(o.rounds + 1):
+        print(f'{case}: round {i} of {o.rounds}', file=sys.stderr)
+        for name, run in runners.items():
+            seconds = run()
+            rounds[name] += [seconds] if i else []
+    base, rows = rounds[next(iter(runners))], []
+    for name, runs in rounds.items():
+        row: dict[str, Any] = {'case': case, 'row': name, 's_per_1000_images': statistics.median(r['all'] for r in runs) / images * 1000}
+        for part in runs[0]:
+            row[f'ratio_{part}'] = statistics.median(r[part] / b[part] for r, b in zip(runs, base, strict=True))
+            row |= {} if part == 'all' else {f'{part}_step_s': statistics.median(r[part] for r in runs)}
+        rows.append({k: v if isinstance(v, str) else round(v, 4) for k, v in row.items()})
+    return rows
+
+
+def measure(o: argparse.Namespace) -> list[dict[str, Any]]:
+    """The rows of the chosen cases. Peaks come first: on Linux a child starts from the peak of what forks it."""
+    rows: list[dict[str, Any]] = []
+    peaks: dict[tuple[str, str], float] = {}
+    for key in [(b, a) for b in BACKBONES for a in APPLY_TO if o.case in ('cam', 'all')]:
+        print('peak memory:', *key, file=sys.stderr)
+        with multiprocessing.get_context('spawn').Pool(1) as fresh:
+            peaks[key] = fresh.apply(peak_megabytes, (*key, o))
+    batch = random_batch(o)
+    for backbone in BACKBONES if peaks else ():
+        trainers = {a: cam_trainer(backbone, a, o) for a in APPLY_TO}
+        images = o.batch * max(u.every for u in trainers['none'].updates)
+        found = compare(f'cam {backbone}', {a: cycle_runner(t, batch, o) for a, t in trainers.items()}, images, o)
+        rows += [{**row, 'peak_megabytes': round(peaks[backbone, row['row']])} for row in found]
+    if o.case in ('penalty', 'all'):
+        of = {p: trainer_of('stargan', config('stargan', o, penalty=p), o) for p in ('autograd', 'closed_form')}
+        rows += compare('penalty', {p: cycle_runner(t, batch, o, only='D') for p, t in of.items()}, o.batch, o)
+    if o.case in ('norm', 'all'):
+        rows += compare('norm', {n: norm_runner(n, batch, o) for n in ('InstanceNorm2d', 'instance_norm')}, o.batch, o)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--case', choices=('cam', 'penalty', 'norm', 'all'), default='all')
+    for name, default in {'size': 64, 'width': 16, 'batch': 16, 'rounds': 5, 'threads': torch.get_num_threads()}.items():
+        parser.add_argument(f'--{name}', type=int, default=default)
+    parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
+    parser.add_argument('--json', help='also writes a record here')
+    o = parser.parse_args()
+    torch.set_num_threads(o.threads)
+    rows = measure(o)
+    columns = ('case', 'row', 's_per_1000_images', 'ratio_all', 'D_step_s', 'ratio_D', 'G_step_s', 'ratio_G', 'peak_megabytes')
+    for line in [dict(zip(columns, columns, strict=True)), *rows]:
+        print(*(f'{line.get(c, ""):>{max(13, len(c))}}' for c in columns), sep='  ')
+    for update, passes in PASSES.items() if o.case in ('cam', 'all') else ():
+        print(f"extra in 'both', {update} step: {passes}")
+    record = {'command': shlex.join(['python', *sys.argv]), 'date': date.today().isoformat(), 'hardware': hardware(o.device),
+              'torch': torch.__version__, **{k: getattr(o, k) for k in ('device', 'threads', 'size', 'width', 'batch', 'rounds')},
+              'attributes': len(ATTRIBUTES), 'extra_passes': PASSES, 'rows': rows}
+    if o.json:
+        with open(o.json, 'w', encoding='utf-8') as file:
+            file.write(json.dumps(record, indent=2) + '\n')
+
+
+if __name__ == '__main__':
+    main()

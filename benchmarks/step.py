@@ -1,13 +1,13 @@
 """Seconds and memory of training steps: the CAM-consistency loss on its backbones, StarGAN's gradient penalty, instance norm.
 
-    python benchmarks/step.py [--case cam|penalty|norm|all] [--size 64] [--width 16] [--batch 16] [--rounds 5] [--device cuda]
+    python benchmarks/step.py [--case cam|penalty|norm|all] [--size 64] [--width 16] [--batch 16] [--rounds 7] [--device cuda]
                               [--threads 2] [--json FILE]
 
 Random batches, no data loading; published options apart from the width. What is compared takes turns in one process (A B A B …, the first
 round not counted): seconds are medians over rounds, ratios medians of the ratio within a round, so that other work on the machine meets
 both. A cycle is n_critic D steps and one G step (AttGAN: the G step has a batch of its own). Peak memory is of a fresh process each: on
 a CPU what its resident set grew by since its imports, on a GPU `torch.cuda.max_memory_allocated`.
-The defaults are meant for two quiet CPU cores: `python benchmarks/step.py` takes about five minutes there.
+The defaults are sized for two quiet CPU cores, where `python benchmarks/step.py` should stay within five minutes.
 """
 from __future__ import annotations
 
@@ -29,11 +29,10 @@ from torch import nn
 
 from retouch.data.batches import AttributeBatch, DataSpec, Moment
 from retouch.engine.trainer import Trainer
-from retouch.methods import find_method
+from retouch.methods import cam
 from retouch.networks.stargan import Generator
 from retouch.train import hardware
 
-BACKBONES = ('stargan', 'attgan', 'stgan')
 APPLY_TO = ('none', 'both', 'generator', 'discriminator')                              # the first is what the others are compared with
 ATTRIBUTES = tuple(f'attribute_{i}' for i in range(13))
 PASSES = {'D': 'no convolution pass: one backward from the class logits to the map, kept differentiable, and its own backward',
@@ -42,22 +41,13 @@ PASSES = {'D': 'no convolution pass: one backward from the class logits to the m
 Runner = Callable[[], dict[str, float]]                                                # does its work once, seconds by part
 
 
-def config(method: str, o: argparse.Namespace, **changes: Any) -> Any:
-    """A method's published options at the chosen width, with as many layers as the size allows."""
-    layers = {} if method == 'stargan' else {'layers': min(5, o.size.bit_length() - 2)}
-    return find_method(method).Config(id=method, width_g=o.width, width_d=o.width, **layers, **changes)
-
-
-def trainer_of(method: str, options: Any, o: argparse.Namespace) -> Trainer:
-    """The same weights for the same networks, so that runs differ in the loss alone."""
+def trainer_of(backbone: str, apply_to: str, o: argparse.Namespace, **changes: Any) -> Trainer:
+    """A backbone with the CAM-consistency loss where `apply_to` says; the same weights for the same networks."""
+    layers = {} if backbone == 'stargan' else {'layers': min(5, o.size.bit_length() - 2)}          # as many as the size allows
+    options = {'backbone': {'id': backbone, 'width_g': o.width, 'width_d': o.width, **layers, **changes}, 'apply_to': apply_to}
     torch.manual_seed(0)
-    fabric = Fabric(accelerator='cuda' if o.device == 'cuda' else 'cpu', devices=1)
-    return Trainer(find_method(method)(options, DataSpec(size=o.size, attributes=ATTRIBUTES)), fabric, iterations=1_000_000)
-
-
-def cam_trainer(backbone: str, apply_to: str, o: argparse.Namespace) -> Trainer:
-    """A backbone with the CAM-consistency loss where `apply_to` says."""
-    return trainer_of('cam', find_method('cam').Config(backbone=config(backbone, o), apply_to=apply_to), o)
+    method: Any = cam.CAM(cam.Config.model_validate(options), DataSpec(size=o.size, attributes=ATTRIBUTES))
+    return Trainer(method, Fabric(accelerator=o.device, devices=1), iterations=1_000_000)
 
 
 def random_batch(o: argparse.Namespace) -> AttributeBatch:
@@ -95,10 +85,9 @@ def norm_runner(norm: str, batch: AttributeBatch, o: argparse.Namespace) -> Runn
     """StarGAN's generator forth and back, with its own norms or with torch's instance norm in their place."""
     torch.manual_seed(0)
     net = Generator(len(ATTRIBUTES), o.width).to(o.device)
-    for module in [m for m in net.modules() if norm == 'InstanceNorm2d' and isinstance(m, nn.Sequential)]:
-        for i, part in enumerate(module):
-            if isinstance(part, nn.GroupNorm):
-                module[i] = nn.InstanceNorm2d(part.num_channels, affine=True).to(o.device)
+    for name, part in list(net.named_modules()):
+        if norm == 'InstanceNorm2d' and isinstance(part, nn.GroupNorm):
+            net.set_submodule(name, nn.InstanceNorm2d(part.num_channels, affine=True).to(o.device))
 
     def run() -> dict[str, float]:
         start = clock(o)
@@ -111,7 +100,7 @@ def peak_megabytes(backbone: str, apply_to: str, o: argparse.Namespace) -> float
     """Of the first and last iteration of a cycle, twice: the optimisers' moments are there when they run again. For a fresh process."""
     torch.set_num_threads(o.threads)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    trainer, batch = cam_trainer(backbone, apply_to, o), random_batch(o)
+    trainer, batch = trainer_of(backbone, apply_to, o), random_batch(o)
     for iteration in (0, max(u.every for u in trainer.updates) - 1) * 2:
         trainer.iteration = iteration
         trainer.train_iteration(batch)
@@ -143,18 +132,18 @@ def measure(o: argparse.Namespace) -> list[dict[str, Any]]:
     """The rows of the chosen cases. Peaks come first: on Linux a child starts from the peak of what forks it."""
     rows: list[dict[str, Any]] = []
     peaks: dict[tuple[str, str], float] = {}
-    for key in [(b, a) for b in BACKBONES for a in APPLY_TO if o.case in ('cam', 'all')]:
+    for key in [(b, a) for b in cam.BACKBONES for a in APPLY_TO if o.case in ('cam', 'all')]:
         print('peak memory:', *key, file=sys.stderr)
         with multiprocessing.get_context('spawn').Pool(1) as fresh:
             peaks[key] = fresh.apply(peak_megabytes, (*key, o))
     batch = random_batch(o)
-    for backbone in BACKBONES if peaks else ():
-        trainers = {a: cam_trainer(backbone, a, o) for a in APPLY_TO}
+    for backbone in cam.BACKBONES if peaks else ():
+        trainers = {a: trainer_of(backbone, a, o) for a in APPLY_TO}
         images = o.batch * max(u.every for u in trainers['none'].updates)
         found = compare(f'cam {backbone}', {a: cycle_runner(t, batch, o) for a, t in trainers.items()}, images, o)
         rows += [{**row, 'peak_megabytes': round(peaks[backbone, row['row']])} for row in found]
     if o.case in ('penalty', 'all'):
-        of = {p: trainer_of('stargan', config('stargan', o, penalty=p), o) for p in ('autograd', 'closed_form')}
+        of = {p: trainer_of('stargan', 'none', o, penalty=p) for p in ('autograd', 'closed_form')}
         rows += compare('penalty', {p: cycle_runner(t, batch, o, only='D') for p, t in of.items()}, o.batch, o)
     if o.case in ('norm', 'all'):
         rows += compare('norm', {n: norm_runner(n, batch, o) for n in ('InstanceNorm2d', 'instance_norm')}, o.batch, o)
@@ -164,7 +153,7 @@ def measure(o: argparse.Namespace) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--case', choices=('cam', 'penalty', 'norm', 'all'), default='all')
-    for name, default in {'size': 64, 'width': 16, 'batch': 16, 'rounds': 5, 'threads': torch.get_num_threads()}.items():
+    for name, default in {'size': 64, 'width': 16, 'batch': 16, 'rounds': 7, 'threads': torch.get_num_threads()}.items():
         parser.add_argument(f'--{name}', type=int, default=default)
     parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
     parser.add_argument('--json', help='also writes a record here')

@@ -38,13 +38,14 @@ def default_out(run: Run) -> Path:
 def build(run: Run, opened: AttributeSet | Any) -> Any:
     """The method of a run, initialised from its seed, on the CPU."""
     labels = getattr(run.method, 'labels', None)
+    where = 'method.backbone.labels' if hasattr(run.method, 'backbone') else 'method.labels'
     if labels == 'multi' and getattr(opened, 'exclusive', False):
-        raise ValueError("method.labels='multi' on a set with one class a picture (class folders): set --method.labels single "
+        raise ValueError(f"{where}='multi' on a set with one class a picture (class folders): set --{where} single "
                          '--data.targets permute')
     if labels == 'single' and isinstance(opened, AttributeSet) and not bool((opened.labels.sum(1) == 1).all()):
-        raise ValueError("method.labels='single' on a set whose pictures have none or several attributes: set --method.labels multi")
+        raise ValueError(f"{where}='single' on a set whose pictures have none or several attributes: set --{where} multi")
     if labels == 'single' and getattr(run.data, 'targets', '') == 'single' and run.method_id != 'classifier':
-        raise ValueError("data.targets='single' with method.labels='single': one flipped class is no class; set --data.targets permute")
+        raise ValueError(f"data.targets='single' with {where}='single': one flipped class is no class; set --data.targets permute")
     torch.manual_seed(run.seed)
     return find_method(run.method_id)(run.method, opened.spec)
 
@@ -171,7 +172,7 @@ def _check_same(run: Run, path: Path) -> None:
     except (json.JSONDecodeError, KeyError) as error:
         raise ValueError(f'{path} cannot be read ({type(error).__name__}): expected the run.json that this training wrote') from error
     before, now = leaves(before), leaves(now)
-    for name in sorted({*before, *now}, key=lambda name: (not name.endswith('.id'), name)):     # another method comes first
+    for name in sorted({*before, *now}, key=lambda name: (name != 'method.id', not name.endswith('.id'), name)):
         section, leaf = name.split('.')[0], name.split('.')[-1]
         if leaf in FREE.get(section, ()) or section == 'recipe' or before.get(name) == now.get(name):
             continue

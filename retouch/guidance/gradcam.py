@@ -36,10 +36,10 @@ def depth_of(layer: str, sides: Sequence[int]) -> int:
         return names.index(layer) + 1
     if layer == 'last':
         return len(sides)
-    if layer.startswith('-') and layer[1:].isdigit() and 1 <= int(layer[1:]) <= len(sides):
+    if layer.startswith('-') and layer[1:].isdecimal() and 1 <= int(layer[1:]) <= len(sides):
         return len(sides) + 1 - int(layer[1:])
     height, _, width = layer.partition('x')
-    if height == width and height.isdigit():
+    if height == width and height.isdecimal() and int(height) > 0:
         return max([i for i, side in enumerate(sides, 1) if side >= int(height)], default=1)
     shown = ', '.join(f'{name} ({side}x{side})' for name, side in zip(names, sides, strict=True))
     raise ValueError(f"unknown layer {layer!r}: expected one of {shown}, or 'last', '-2' … counted from the end, or a least size as '4x4'")
@@ -122,7 +122,12 @@ def constant_masks(D: Any, a: Tensor, difference: Tensor, size: int, depth: int,
 
     Returns:
         [N,1,size,size] float32 in [0,1] without a graph.
+
+    Raises:
+        RuntimeError: under torch.inference_mode(), in which no gradient exists.
     """
+    if torch.is_inference_mode_enabled():
+        raise RuntimeError('a Grad-CAM needs gradients, which torch.inference_mode() rules out: use torch.no_grad() around it')
     with torch.enable_grad(), torch.autocast(a.device.type, enabled=False):
         a = a.detach().to(torch.promote_types(a.dtype, torch.float32)).requires_grad_()
         cam = relative_gradcam(a, D.heads(a, depth)[1], difference, create_graph=False, score=score)

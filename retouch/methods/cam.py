@@ -71,7 +71,7 @@ class Config(BaseConfig):
     """STGAN: whether y is brought back at the intensity of the forward draw, or at 1."""
     score: Score = 'logits'
     unchanged: Literal['keep', 'skip'] = 'keep'
-    """Rows with d = 0 in (4): the full L1 to the input, or left out."""
+    """Rows with d = 0 in (4): the full L1 to the input, or left out (of each process's own rows)."""
 
     @property
     def labels(self) -> str:

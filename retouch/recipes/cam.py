@@ -22,7 +22,7 @@ ABLATION: dict[str, dict[str, Any]] = {
 def on(backbone: Callable[[], Run], **changes: Any) -> Run:
     """A backbone's recipe with the loss added; data, schedule and length stay the backbone's."""
     run = backbone()
-    return run.model_copy(update={'method': Config(backbone=run.method, **changes)})
+    return run.model_copy(update={'method': Config.model_validate({'backbone': run.method, **changes})})
 
 
 def _row(backbone: Callable[[], Run], doc: str, **changes: Any) -> Callable[[], Run]:
@@ -38,4 +38,4 @@ for _name in BACKBONES:
         _end = '' if _part == 'both' else f'_{_part}'
         ROWS[f'{_name}_paper{_end}'] = _row(BACKBONES[_name], f"The paper's setting on {_name} at 128 px, row '{_part}'.", **_changes)
         ROWS[f'{_name}_toyfaces{_end}'] = _row(SMALL[_name], f"Small: drawn faces, row '{_part}' on `{_name}.toyfaces`.", **_changes)
-ROWS['stargan_folder64'] = _row(stargan.folder64, 'Small: pictures of your own at 64 px; its baseline is `stargan.folder64`.')
+ROWS['attgan_folder64'] = _row(attgan.folder64, 'Small: pictures of your own at 64 px; its baseline is `attgan.folder64`.')

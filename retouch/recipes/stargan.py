@@ -39,10 +39,4 @@ def toyfaces() -> Run:
                train=TrainConfig(iterations=20_000, batch_size=16, ema=0.999, log_every=50, sample_every=1000, save_every=1000))
 
 
-def folder64() -> Run:
-    """Small: pictures of your own at 64 px, all their attributes, one edited at a time; tens of minutes on two CPU cores."""
-    run = toyfaces()
-    return run.model_copy(update={'data': AttributeData(source='pictures', size=64, targets='single')})
-
-
-ROWS = {'paper': paper, 'code': code, 'rafd': rafd, 'toyfaces': toyfaces, 'folder64': folder64}
+ROWS = {'paper': paper, 'code': code, 'rafd': rafd, 'toyfaces': toyfaces}

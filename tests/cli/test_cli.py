@@ -87,6 +87,15 @@ MISTAKES: list[tuple[str, str]] = [
     ('train --batch-size=4 stargan.toyfaces', "did you mean '--train.batch-size'"),
     ('train --lambda-cls 4 stargan.toyfaces', "did you mean '--method.lambda-cls'"),
     ('train stargan.toyfaces --method.penalty=sideways', 'method.penalty'),
+    ('train cam.stargan_toyfaces --method.backbone.lambda-reg 3', "did you mean '--method.backbone.lambda_rec'"),
+    ('train cam.stargan_toyfaces --method.backbon.lambda-rec 3', "did you mean '--method.backbone.lambda_rec'"),
+    ('train cam.stargan_toyfaces --method.lambda-rec 3', "did you mean '--method.lambda_cam'"),
+    ('train cam.stargan_toyfaces --method.backbone 3', "unknown option '--method.backbone'"),
+    ('train cam.stargan_toyfaces --method.backbone.lambda-rec much', 'method.backbone'),
+    ('train cam.stargan_toyfaces --method.combine sum', 'method.combine'),
+    ('train cam.stargan_toyfaces --method.layer conv9 --data.n 4 --data.size 48',
+     "unknown layer 'conv9': expected one of conv1 (24x24), conv2 (12x12), conv3 (6x6), conv4 (3x3), or 'last'"),
+    ('train cam.stargan_toyfaces --method.backward reconstruction --data.n 4', "backward='reconstruction' with backbone stargan"),
     ('edit', 'missing MODEL and --out'),
     ('edit MODEL PICTURE --set Eyeglasses=1', 'missing --out'),
     ('edit MODEL --out out --set Eyeglasses=1', 'missing IMAGE'),
@@ -131,6 +140,8 @@ MISTAKES: list[tuple[str, str]] = [
     ('evaluate JUDGE --judge JUDGE', '--judge does not apply to a classifier'),
     ('evaluate JUDGE --inception auto', '--inception does not apply to a classifier'),
     ('evaluate JUDGE --download', '--download does not apply to a classifier'),
+    ('evaluate MODEL --size 32', '--size 32: expected at least 8, and a classifier'),
+    ('evaluate JUDGE --size 4', '--size 4: expected at least 8'),
     ('evaluate MODEL --study', '--study is not available'),
     ('evaluate MODEL --figures', 'add --out'),
     ('compare', 'missing MODEL'),
@@ -180,13 +191,15 @@ def test_every_command_has_help_and_every_option_is_in_it(capsys: pytest.Capture
     assert '--study' not in captured.out and '--exemplar' not in captured.out
 
 
-def test_help_of_a_recipe_lists_every_field(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(('recipe', 'section'), [('stargan.toyfaces', 'method'), ('cam.stgan_toyfaces', 'method.backbone')])
+def test_help_of_a_recipe_lists_every_field(recipe: str, section: str, capsys: pytest.CaptureFixture[str]) -> None:
     from retouch.run import field_names, load_run
 
-    assert main(['train', 'stargan.toyfaces', '--method.lambda-cls', '3.25', '--help']) == 0
+    changed = 'lambda-cls' if section == 'method' else 'lambda-cls-g'
+    assert main(['train', recipe, f'--{section}.{changed}', '3.25', '--help']) == 0
     shown = capsys.readouterr().out
-    names = [name for name in field_names(load_run('stargan.toyfaces')) if name != 'seed']
-    assert len(names) > 20
+    names = [name for name in field_names(load_run(recipe)) if name != 'seed']
+    assert len(names) > 20 and f'{section}.lambda_rec' in names
     for name in names:
         assert f'--{name.replace("_", "-")} ' in shown, name
     assert '--stop-after' in shown and '3.25' in shown

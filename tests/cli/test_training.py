@@ -59,6 +59,47 @@ def test_resume_of_a_truncated_state_is_one_line(tmp_path: Path, capsys: pytest.
     assert error.count('\n') == 1 and 'last.pt cannot be read' in error
 
 
+CAM = ['--data.n', '24', '--data.size', '16', '--train.batch-size', '2', '--method.backbone.width-g', '4', '--method.backbone.width-d', '4']
+OF_BACKBONE = {'stargan': ['--method.backbone.blocks', '1'], 'attgan': ['--method.backbone.layers', '3'],
+               'stgan': ['--method.backbone.layers', '3', '--method.backbone.shortcut', '2']}
+
+
+@pytest.mark.parametrize('backbone', OF_BACKBONE)
+def test_a_backbone_is_configured_and_resumed_through_cam(backbone: str, tmp_path: Path) -> None:
+    out = tmp_path / 'run'
+    words = ['train', f'cam.{backbone}_toyfaces', '--out', str(out), *CAM, *OF_BACKBONE[backbone], '--train.iterations', '4',
+             '--method.backbone.lambda-rec', '3', '--train.log-every', '1']
+    assert cli.main([*words, '--stop-after', '3']) == 0
+    assert cli.main([*words, '--resume', 'auto']) == 0
+    method = json.loads((out / 'run.json').read_text())['run']['method']
+    assert method['id'] == 'cam' and method['backbone']['id'] == backbone and method['backbone']['lambda_rec'] == 3
+    keys = {key for line in (out / 'log.jsonl').read_text().splitlines() for key in json.loads(line)}
+    assert {'D.cam', 'G.cam', 'D.gp', 'G.rec'} <= keys
+    assert load_state(out / 'state')['iteration'] == 4
+
+
+def test_a_cam_run_is_resumed_only_as_it_was_started(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / 'run'
+
+    def words(backbone: str, *more: str) -> list[str]:
+        return ['train', f'cam.{backbone}_toyfaces', '--out', str(out), *CAM, *OF_BACKBONE[backbone], *more]
+
+    assert cli.main([*words('stargan'), '--stop-after', '1']) == 0
+    before = (out / 'state' / 'last.pt').read_bytes()
+    capsys.readouterr()
+    for other, expected in {
+        ('attgan',): ('method.backbone.id=stargan', 'this run says attgan'),
+        ('stargan', '--data.attributes', 'Bangs,Eyeglasses'): ("'Blond_Hair', ", "this run says ['Bangs', 'Eyeglasses']"),
+        ('stargan', '--method.layer', 'last'): ('method.layer=4x4', 'this run says last'),
+        ('stargan', '--method.backbone.lambda-rec', '3'): ('method.backbone.lambda_rec=10.0', 'this run says 3.0'),
+    }.items():
+        assert cli.main([*words(*other), '--resume', 'auto']) == 2
+        error = capsys.readouterr().err
+        assert error.count('\n') == 1 and all(part in error for part in expected), error
+        assert (out / 'state' / 'last.pt').read_bytes() == before
+    assert cli.main([*words('stargan', '--method.backbone.lr', '1e-5'), '--resume', 'auto', '--stop-after', '2']) == 0
+
+
 TWO = """
 import dataclasses, os, sys, numpy as np, torch
 from lightning_fabric import Fabric

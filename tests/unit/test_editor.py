@@ -349,7 +349,6 @@ def test_a_system_without_a_mask_shows_where_it_sees_its_edit(make: Callable[[],
     request = AttributeRequest(x, torch.zeros(1, 3), torch.tensor([[0.0, 0.0, 1.0]]))
     expected = explain_edit(method, request, method.translate(request).image)
     assert expected is not None and np.abs(edit.gradcam - 255 * expected[0, 0].numpy()).max() <= 0.51
-    assert not any(p.requires_grad != before for p, before in zip(method.parameters(), [True] * 99, strict=False))
 
 
 def test_other_systems_have_no_grad_cam(tmp_path: Path) -> None:
@@ -365,7 +364,8 @@ def test_the_grad_cams_of_edits_one_after_another_unite() -> None:
     source = {name: 0 for name in NAMES}
 
     def shown(targets: str, **attributes: int) -> np.ndarray:
-        gradcam = Editor(Model(method, Path('m'), '0' * 64, {'data': {'targets': targets}})).edit(pixels, source=source, **attributes).gradcam
+        model = Model(method, Path('m'), '0' * 64, {'data': {'targets': targets}})
+        gradcam = Editor(model).edit(pixels, source=source, **attributes).gradcam
         assert gradcam is not None
         return gradcam
 

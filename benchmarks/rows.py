@@ -1,0 +1,121 @@
+"""Trains and scores the rows of a table, one after another; one JSON a row and seed, written once and reused.
+
+    python benchmarks/rows.py TABLE [--seeds 0,1,2] [--only RECIPE …] [--n 500] [--threads 2] [--print]
+
+Runs go to RETOUCH_RUNS (or runs/) and continue where they were stopped; cards go to benchmarks/results/rows/<recipe>-s<seed>.json. A row
+whose JSON is there is never trained again: delete the file to measure it anew. `--print` only prints the table of what there is, with
+the rows that have not been run, in Markdown.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from retouch.data import toyfaces
+from retouch.engine.update import AttributeRequest
+from retouch.metrics.scoring import pictures_to_tensor
+from retouch.metrics.truth import held_out_faces
+from retouch.model import load_model
+
+RESULTS = Path(__file__).parent / 'results' / 'rows'
+ABLATION = ('', '_generator', '_discriminator', '_literal')
+# table -> recipe -> seeds: three for the baseline and the full system, one elsewhere
+TABLES: dict[str, dict[str, tuple[int, ...]]] = {
+    'cam_stargan': {'stargan.toyfaces': (0, 1, 2), **{f'cam.stargan_toyfaces{row}': (0, 1, 2) if not row else (0,) for row in ABLATION}},
+    'cam_attgan': {'attgan.toyfaces': (0,), **{f'cam.attgan_toyfaces{row}': (0,) for row in ABLATION}},
+    'cam_stgan': {'stgan.toyfaces': (0,), **{f'cam.stgan_toyfaces{row}': (0,) for row in ABLATION}},
+}
+COLUMNS = {'edit_accuracy': ('edit accuracy', 3), 'psnr_outside': ('PSNR outside, dB', 2), 'psnr_truth': ('PSNR to the truth, dB', 2),
+           'leakage': ('leakage', 3), 'mask_iou[gradcam]': ('Grad-CAM IoU', 3), 'fid[toyfaces_classifier]': ('Frechet, proxy', 0)}
+
+
+def row(recipe: str, seed: int, n: int, threads: int) -> None:
+    """Trains (or continues) a row and writes its JSON."""
+    out = Path(os.environ.get('RETOUCH_RUNS') or 'runs') / f'{recipe}-s{seed}'
+    retouch = [sys.executable, '-m', 'retouch']
+    command = ['train', recipe, '--seed', str(seed), '--out', str(out), '--resume', 'auto', '--train.threads', str(threads)]
+    subprocess.run([*retouch, *command], check=True)
+    card = subprocess.run([*retouch, 'evaluate', str(out), '--n', str(n), '--json'], check=True, stdout=subprocess.PIPE, text=True).stdout
+    times = [json.loads(line) for line in (out / 'time.jsonl').read_text().splitlines()]
+    run = json.loads((out / 'run.json').read_text())
+    train = run['run']['train']
+    record = {'recipe': recipe, 'seed': seed, 'commands': [f'retouch train {recipe} --seed {seed}', f'retouch evaluate RUN --n {n}'],
+              'git': run['git'], 'hardware': times[-1]['hardware'], 'threads': threads,
+              'seconds': round(sum(t['seconds'] for t in times), 1), 'images': train['iterations'] * train['batch_size'],
+              'psnr_unedited': unedited(out, n), 'card': json.loads(card)}
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f'{recipe}-s{seed}.json').write_text(json.dumps(record, indent=1) + '\n')
+
+
+def unedited(run: Path, n: int) -> float:
+    """Pooled PSNR in dB of held-out faces that are asked to stay as they are: whether a system without a mask has learned to copy."""
+    model = load_model(run)
+    images, labels = held_out_faces(n, model.data.size)
+    known = torch.from_numpy(labels[:, [toyfaces.ATTRIBUTES.index(name) for name in model.data.attributes]]).float()
+    x = pictures_to_tensor(images)
+    with torch.no_grad():
+        y = torch.cat([model.method.translate(AttributeRequest(a, b, b)).image for a, b in zip(x.split(64), known.split(64), strict=True)])
+    return round(10 * math.log10(4 / float(((x - y) ** 2).mean())), 2)
+
+
+def table(recipes: dict[str, tuple[int, ...]]) -> str:
+    """Markdown: the mean over seeds and, for several, the lowest and highest."""
+    head = ['recipe', 'seeds', *(name for name, _ in COLUMNS.values()), 'PSNR unedited, dB', 'seconds']
+    lines = ['| ' + ' | '.join(head) + ' |', '|---' * len(head) + '|']
+    references: dict[str, Any] = {}
+    for recipe, seeds in recipes.items():
+        files = [RESULTS / f'{recipe}-s{seed}.json' for seed in seeds]
+        records = [json.loads(path.read_text()) for path in files if path.is_file()]
+        if not records:
+            lines.append(f'| `{recipe}` | not run |' + ' |' * (len(head) - 2))
+            continue
+        cells = [_cell([r['card']['measures'].get(key, {}).get('value') for r in records], digits) for key, (_, digits) in COLUMNS.items()]
+        cells.append(_cell([r['psnr_unedited'] for r in records], 2))
+        seconds = round(statistics.mean(r['seconds'] for r in records))
+        lines.append(f'| `{recipe}` | {len(records)} of {len(seeds)} | ' + ' | '.join(cells) + f' | {seconds} |')
+        references = records[0]['card']['references']
+    for name, measures in references.items():
+        cells = [_cell([measures.get(key, {}).get('value')], digits) for key, (_, digits) in COLUMNS.items()]
+        lines.append(f'| {name} | | ' + ' | '.join(cells) + ' | | |')
+    return '\n'.join(lines)
+
+
+def _cell(values: list[float | None], digits: int) -> str:
+    known = [v for v in values if v is not None]
+    if not known:
+        return '–'
+    mean = f'{statistics.mean(known):.{digits}f}'
+    return mean if len(known) == 1 else f'{mean} ({min(known):.{digits}f} to {max(known):.{digits}f})'
+
+
+def main() -> None:
+    """Runs what is missing, then prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('table', choices=TABLES)
+    parser.add_argument('--seeds', default='')
+    parser.add_argument('--only', nargs='*', default=[])
+    parser.add_argument('--n', type=int, default=500)
+    parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--print', action='store_true')
+    options = parser.parse_args()
+    recipes = TABLES[options.table]
+    chosen = {int(s) for s in options.seeds.split(',') if s}
+    for recipe, seeds in recipes.items() if not options.print else ():
+        for seed in seeds:
+            wanted = (not chosen or seed in chosen) and (not options.only or recipe in options.only)
+            if wanted and not (RESULTS / f'{recipe}-s{seed}.json').is_file():
+                row(recipe, seed, options.n, options.threads)
+    print(table(recipes))
+
+
+if __name__ == '__main__':
+    main()

@@ -9,7 +9,8 @@ Differs:    [D1] layer (not stated): the deepest map of at least 4x4, for all ba
             would be paid for changing those pixels;
             [D4] masks are normalised and clipped at the map's size, then enlarged (bilinear);
             [D5] the L1 of (4) is a mean over N,3,H,W;
-            [D6] AttGAN and STGAN never translate back: x' is one more pass of G, used in (6) alone;
+            [D6] AttGAN and STGAN never translate back: x' is one more pass of G, used in (6) alone; like every pass of theirs in
+            training it moves the running statistics of their batch norms;
             [D7] the masks of the way back are computed anew, M(y, d) being shared, and (6) reaches G through y and x';
             [D8] Grad-CAM starts from the logits; a row whose labels do not change (d = 0) has mask 0 and the full L1;
             [D9] STGAN goes back at the intensity it went forth with.
@@ -120,7 +121,7 @@ class CAM(nn.Module):
     def discriminator_step(self, batch: AttributeBatch, kept: Keep) -> Step:
         c, x, d, step = self.config, batch.image, batch.target - batch.labels, self.backbone.discriminator_step(batch, kept)
         if c.apply_to not in ('both', 'discriminator'):
-            return step
+            return Step(step.loss, step.logs, step.images)
         y, a = step.keep['edit'], step.keep['maps'][self.depth - 1]
         with torch.autocast(x.device.type, enabled=False):
             cam = relative_gradcam(a, step.keep['logits'], torch.cat([-d, d]), create_graph=True, score=c.score)          # (1)

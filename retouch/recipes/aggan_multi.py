@@ -17,7 +17,7 @@ def paper() -> Run:
 def demo() -> Run:
     """Small: the drawn faces at 48 px, six attributes, minutes on two CPU cores. `make demo` runs it."""
     return Run(method=Config(width_g=16, blocks=3, width_d=32, condition='difference', content_activation='tanh',
-                             lambda_adv=6.0, lambda_cls=2.0, lambda_rec=2.5, lambda_area=0.001, n_critic=2, lr=8e-4, beta2=0.99,
+                             lambda_adv=8.0, lambda_cls=2.0, lambda_rec=2.5, lambda_area=0.0, n_critic=2, lr=8e-4, beta2=0.99,
                              schedule='linear_last_40', penalty='closed_form'),
                data=AttributeData(attributes=SIX, size=48, targets='single', n=4000),
                train=TrainConfig(iterations=5000, batch_size=8, ema=0.999, log_every=50, sample_every=500, save_every=1000))
@@ -26,7 +26,7 @@ def demo() -> Run:
 def toyfaces() -> Run:
     """Small: as `demo`, with larger batches, a heavier reconstruction and longer; the shipped editor, 35 minutes on two CPU cores."""
     run = demo()
-    method = run.method.model_copy(update={'lambda_cls': 2.0, 'lambda_rec': 5.0, 'lambda_area': 0.003, 'lr': 6e-4})
+    method = run.method.model_copy(update={'lambda_adv': 6.0, 'lambda_rec': 5.0, 'lambda_area': 0.003, 'lr': 6e-4})
     return run.model_copy(update={'method': method,
                                   'data': run.data.model_copy(update={'n': 6000}),
                                   'train': run.train.model_copy(update={'iterations': 16_000, 'batch_size': 16, 'sample_every': 1000})})

@@ -108,7 +108,8 @@ class Trainer:
                 self.trainable.nets[net].requires_grad_(False)
             self.ledger.add(update.name, step, self.iteration)
             kept |= step.keep
-            done[update.name] = Step(step.loss.detach(), step.logs, step.images)      # what was kept lives no longer than its iteration
+            done[update.name] = Step(step.loss.detach(), step.logs, step.images)
+            del step                                             # its graph and parts must not outlive it into the next Update
         self.iteration += 1
         if self.ema:
             self.ema.update(self.iteration)

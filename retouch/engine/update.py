@@ -21,6 +21,7 @@ class Step:
     logs: dict[str, Tensor] = field(default_factory=dict)    # [] detached, named as in the paper
     images: dict[str, Tensor] = field(default_factory=dict)  # [N,1|3,H,W] detached; columns of the sample grid
     keep: Keep = field(default_factory=dict)                 # what a later Update of the same iteration may reuse
+    parts: Keep = field(default_factory=dict)                # what a system built on this one may use inside the step; never kept
 
 
 @dataclass(frozen=True, slots=True)

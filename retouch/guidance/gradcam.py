@@ -170,10 +170,13 @@ def explain_edit(method: Any, request: Any, edited: Tensor) -> Tensor | None:
         edited: [N,3,H,W] its answer.
 
     Returns:
-        Mask [N,1,H,W], or None where no class head judges labels that differ.
+        Mask [N,1,H,W], or None where no class head judges labels, or no label was to change.
     """
     D = method.nets['D'] if 'D' in method.nets else None
     if not (hasattr(request, 'target') and hasattr(D, 'heads') and hasattr(D, 'features')):
         return None
+    difference = request.target - request.source
+    if not bool(difference.any()):
+        return None
     options = method.gradcam_options() if hasattr(method, 'gradcam_options') else {}
-    return explain(D, request.image, edited, request.target - request.source, **options)
+    return explain(D, request.image, edited, difference, **options)

@@ -125,7 +125,7 @@ class AGGANMulti(nn.Module):
         loss_gp = self.penalty(x, y, batch.moment.uniform('alpha', 1, 1, 1, device=x.device))         # (3)
         return Step(loss_adv + c.lambda_cls * loss_cls + c.lambda_gp * loss_gp,
                     {'adv': loss_adv.detach(), 'cls': loss_cls.detach(), 'gp': loss_gp.detach()},
-                    keep={'edit': y, 'maps': maps, 'logits': logits})
+                    parts={'edit': y, 'maps': maps, 'logits': logits})
 
     def penalty(self, x: Tensor, y: Tensor, alpha: Tensor) -> Tensor:
         """Equation (3) on x^ = alpha x + (1 - alpha) y; x, y [N,3,H,W], alpha [N,1,1,1]."""

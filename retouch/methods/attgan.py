@@ -139,7 +139,7 @@ class AttGAN(nn.Module):
         loss_gp = gradient_penalty(lambda x_hat: D(x_hat)[0], x, y, alpha)             # (4)
         return Step(loss_adv + c.lambda_cls_d * loss_cls + c.lambda_gp * loss_gp,
                     {'adv': loss_adv.detach(), 'cls': loss_cls.detach(), 'gp': loss_gp.detach()},
-                    keep={'edit': y, 'maps': maps, 'logits': logits})
+                    parts={'edit': y, 'maps': maps, 'logits': logits})
 
     def generator_step(self, batch: AttributeBatch, kept: Keep) -> Step:
         c, G, D, x, a, b = self.config, self.nets['G'], self.nets['D'], batch.image, batch.labels, batch.target
@@ -152,7 +152,7 @@ class AttGAN(nn.Module):
         loss_rec = l1_mean(x, x_rec)                                                   # (7)
         return Step(c.lambda_adv * loss_adv + c.lambda_cls_g * loss_cls + c.lambda_rec * loss_rec,
                     {'adv': loss_adv.detach(), 'cls': loss_cls.detach(), 'rec': loss_rec.detach()},
-                    {'input': x, 'edit': y.detach()}, {'edit': y, 'reconstruction': x_rec, 'maps': maps, 'intensity': 1.0})
+                    {'input': x, 'edit': y.detach()}, parts={'edit': y, 'reconstruction': x_rec, 'maps': maps, 'intensity': 1.0})
 
     def translate(self, request: AttributeRequest) -> Translation:
         """Edits [N,3,H,W] from source to target labels, what changes at `test_int`; no edit mask."""

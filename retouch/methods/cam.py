@@ -75,8 +75,8 @@ class Config(BaseConfig):
     """Rows with d = 0 in (4): the full L1 to the input, or left out (of each process's own rows)."""
 
     @property
-    def labels(self) -> str:
-        return getattr(self.backbone, 'labels', 'multi')
+    def labels(self) -> str | None:
+        return getattr(self.backbone, 'labels', None)
 
     @property
     def label_rule(self) -> str:
@@ -122,9 +122,12 @@ class CAM(nn.Module):
         c, x, d, step = self.config, batch.image, batch.target - batch.labels, self.backbone.discriminator_step(batch, kept)
         if c.apply_to not in ('both', 'discriminator'):
             return Step(step.loss, step.logs, step.images)
-        y, a = step.keep['edit'], step.keep['maps'][self.depth - 1]
+        y, a, logits = step.parts['edit'], step.parts['maps'][self.depth - 1], step.parts['logits']
         with torch.autocast(x.device.type, enabled=False):
-            cam = relative_gradcam(a, step.keep['logits'], torch.cat([-d, d]), create_graph=True, score=c.score)          # (1)
+            if a.dtype != full(a).dtype:                         # half precision: what lies behind the map again, in float32
+                a = full(a)
+                logits = self.nets['D'].heads(a, self.depth)[1]
+            cam = relative_gradcam(a, logits, torch.cat([-d, d]), create_graph=True, score=c.score)                       # (1)
             m_x, m_y = cam_to_mask(cam, self.data.size, c.normalise, c.order).chunk(2)                                # (2)
             loss_cam = self.outside(x, y, combine(m_y, m_x, c.combine), d)                                            # (3)
         return Step(step.loss + c.lambda_cam * loss_cam, {**step.logs, 'cam': loss_cam.detach()}, step.images)       # (5)
@@ -133,10 +136,10 @@ class CAM(nn.Module):
         c, D, x, d, step = self.config, self.nets['D'], batch.image, batch.target - batch.labels, self.backbone.generator_step(batch, kept)
         if c.apply_to not in ('both', 'generator'):
             return step
-        y, a_y = step.keep['edit'], step.keep['maps'][self.depth - 1].detach()
+        y, a_y = step.parts['edit'], step.parts['maps'][self.depth - 1].detach()
         inputs, back = [x], None
         if c.backward != 'none':
-            back = self.bring_back(batch, step.keep)
+            back = self.bring_back(batch, step.parts)
             inputs += [back.detach()] if c.backward_mask == 'recompute' else []
         with torch.no_grad():
             a = torch.cat([a_y, D.features(torch.cat(inputs), self.depth)[-1]])
@@ -150,14 +153,14 @@ class CAM(nn.Module):
         return Step(step.loss + c.lambda_cam / 2 * loss_cam, {**step.logs, 'cam': loss_cam.detach()},                # (6)
                     {**step.images, 'gradcam': m.clamp(max=1)})
 
-    def bring_back(self, batch: AttributeBatch, keep: Keep) -> Tensor:
+    def bring_back(self, batch: AttributeBatch, parts: Keep) -> Tensor:
         """x' [N,3,H,W]: what StarGAN has for its cycle loss, one more generator pass for the others."""
         if self.config.backward == 'reconstruction':
-            return keep['reconstruction']
-        if 'cycle' in keep:
-            return keep['cycle']
-        intensity = keep['intensity'] if self.config.backward_intensity == 'same' else 1.0
-        return self.backbone.generate(keep['edit'], batch.target, batch.labels, intensity)
+            return parts['reconstruction']
+        if 'cycle' in parts:
+            return parts['cycle']
+        intensity = parts['intensity'] if self.config.backward_intensity == 'same' else 1.0
+        return self.backbone.generate(parts['edit'], batch.target, batch.labels, intensity)
 
     def outside(self, u: Tensor, v: Tensor, m: Tensor, d: Tensor) -> Tensor:
         """L_CAM of pictures u, v [N,3,H,W] outside the mask m [N,1,H,W]; d [N,K]."""

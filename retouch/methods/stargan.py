@@ -109,7 +109,7 @@ class StarGAN(nn.Module):
         loss_gp = self.penalty(x, y, batch.moment.uniform('alpha', 1, 1, 1, device=x.device))         # (3)
         return Step(loss_adv + c.lambda_cls * loss_cls + c.lambda_gp * loss_gp,
                     {'adv': loss_adv.detach(), 'cls': loss_cls.detach(), 'gp': loss_gp.detach()},
-                    keep={'edit': y, 'maps': maps, 'logits': logits})
+                    parts={'edit': y, 'maps': maps, 'logits': logits})
 
     def penalty(self, x: Tensor, y: Tensor, alpha: Tensor) -> Tensor:
         """Equation (3) on x^ = alpha x + (1 - alpha) y; x, y [N,3,H,W], alpha [N,1,1,1]."""
@@ -130,7 +130,7 @@ class StarGAN(nn.Module):
         loss_rec = l1_mean(x, x_rec)                                                   # (6)
         return Step(c.lambda_adv * loss_adv + c.lambda_cls * loss_cls + c.lambda_rec * loss_rec,
                     {'adv': loss_adv.detach(), 'cls': loss_cls.detach(), 'rec': loss_rec.detach()},
-                    {'input': x, 'edit': y.detach()}, {'edit': y, 'cycle': x_rec, 'maps': maps})
+                    {'input': x, 'edit': y.detach()}, parts={'edit': y, 'cycle': x_rec, 'maps': maps})
 
     def translate(self, request: AttributeRequest) -> Translation:
         """Edits [N,3,H,W] from source to target labels; no edit mask."""

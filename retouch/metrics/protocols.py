@@ -154,7 +154,7 @@ def _answer(method: Any) -> Answer:
     def answer(task: Task, x: Tensor, part: slice) -> Translation:
         request = task.request(x, part)
         out = method.translate(request)
-        shown = explain_edit(method, request, out.image) if out.mask is None else None
+        shown = explain_edit(method, request, out.image) if out.mask is None and task.region is not None else None
         return out if shown is None else replace(out, extras={**out.extras, 'gradcam': shown})
     return answer
 

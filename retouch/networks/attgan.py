@@ -92,8 +92,8 @@ class Discriminator(nn.Module):
                  norm_eps: float = 1e-5, head_slope: float = 0.0) -> None:
         super().__init__()
         if size % 2 ** layers or size == 2 ** layers:
-            raise ValueError(f'size={size}: {layers} strided convolutions need a larger multiple of {2 ** layers}; set --data.size or '
-                             '--method.layers')
+            raise ValueError(f'size={size}: {layers} strided convolutions need a larger multiple of {2 ** layers}: '
+                             'choose another size or fewer layers')
         channels = [3, *(width * 2 ** min(i, 4) for i in range(layers))]
         # one channel a group: instance norm, as layers.instance_norm, with an epsilon of its own
         self.convs = nn.ModuleList(nn.Sequential(nn.Conv2d(a, b, 4, 2, 1, bias=bias), instance_norm(b, True, norm_eps), nn.LeakyReLU(slope))

@@ -67,7 +67,8 @@ def test_cam_recipes_are_their_backbones_with_a_loss_added() -> None:
             alone = RECIPES[f'{backbone}.{other.get(backbone, tier)}']()
             for row, changed in changes.items():
                 run = RECIPES[f'cam.{backbone}_{tier}{row}']()
-                assert (run.data, run.train, run.seed) == (alone.data, alone.train, alone.seed)
+                data = alone.data.model_copy(update={'holdout': 2000}) if tier == 'paper' else alone.data      # one split for one table
+                assert (run.data, run.train, run.seed) == (data, alone.train, alone.seed)
                 assert run.method == Config(backbone=alone.method, **changed) and run.method.backbone == alone.method
                 seen.add(f'cam.{backbone}_{tier}{row}')
     assert seen == {name for name in RECIPES if name.startswith('cam.')} and len(seen) == 31

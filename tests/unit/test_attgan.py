@@ -74,7 +74,7 @@ def test_one_encoder_pass_in_either_step() -> None:
     batch = random_batch('attributes', SPEC)
     method.discriminator_step(batch, {})
     assert len(passes) == 1
-    kept = method.generator_step(batch, {}).keep
+    kept = method.generator_step(batch, {}).parts
     assert len(passes) == 2
     assert kept['edit'].requires_grad and all(m.requires_grad for m in kept['maps']) and kept['intensity'] == 1.0
 

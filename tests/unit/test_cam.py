@@ -73,8 +73,8 @@ def test_generator_step_leaves_the_discriminator_and_the_mask_alone(name: str) -
     step = step_of(again, 'G', b)
     plain = make(name, apply_to='none')
     inner = step_of(plain, 'G', b)
-    y, d = inner.keep['edit'], b.target - b.labels
-    back = plain.bring_back(b, inner.keep)
+    y, d = inner.parts['edit'], b.target - b.labels
+    back = plain.bring_back(b, inner.parts)
     there, home = step.images['gradcam'], backward_mask(plain, y, back, d)
     loss = inner.loss + 2.5 * (plain.outside(b.image, y, there, d) + plain.outside(y, back, home, d))
     expected = gradients(plain, 'G', loss)

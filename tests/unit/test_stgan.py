@@ -55,7 +55,7 @@ def test_both_steps_are_told_the_same_draw() -> None:
     batch, seen = random_batch('attributes', SPEC, n=4), told(method)
     difference = batch.target - batch.labels
     method.discriminator_step(batch, {})
-    kept = method.generator_step(batch, {}).keep
+    kept = method.generator_step(batch, {}).parts
     d_step, g_step, reconstruction = seen
     assert torch.equal(d_step, g_step) and torch.equal(g_step, difference * kept['intensity'])
     assert not reconstruction.any()

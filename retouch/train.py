@@ -165,8 +165,9 @@ def _record(run: Run, trainer: Trainer) -> dict[str, Any]:
 
 def _check_same(run: Run, path: Path) -> None:
     """A resumed run must be the run that was started: method and data sections, seed, and everything that schedules depend on."""
-    if not path.exists():
-        return
+    if not path.is_file():
+        raise ValueError(f'{path} is missing beside a saved state: expected the run.json that this training wrote, for nothing else says '
+                         'what was trained; put it back, or choose another --out')
     try:
         before, now = json.loads(path.read_text())['run'], run.model_dump(mode='json')
     except (json.JSONDecodeError, KeyError) as error:

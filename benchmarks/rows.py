@@ -68,25 +68,41 @@ def unedited(run: Path, n: int) -> float:
 
 
 def table(recipes: dict[str, tuple[int, ...]]) -> str:
-    """Markdown: the mean over seeds and, for several, the lowest and highest."""
+    """Markdown: the mean over seeds and, for several, the lowest and highest. SystemExit where records cannot stand in one table."""
     head = ['recipe', 'seeds', *(name for name, _ in COLUMNS.values()), 'PSNR unedited, dB', 'seconds']
     lines = ['| ' + ' | '.join(head) + ' |', '|---' * len(head) + '|']
     references: dict[str, Any] = {}
+    first: dict[str, Any] = {}
     for recipe, seeds in recipes.items():
         files = [RESULTS / f'{recipe}-s{seed}.json' for seed in seeds]
         records = [json.loads(path.read_text()) for path in files if path.is_file()]
         if not records:
             lines.append(f'| `{recipe}` | not run |' + ' |' * (len(head) - 2))
             continue
+        for r in records:
+            first = first or r
+            _refuse_unlike(first, r)
         cells = [_cell([r['card']['measures'].get(key, {}).get('value') for r in records], digits) for key, (_, digits) in COLUMNS.items()]
         cells.append(_cell([r['psnr_unedited'] for r in records], 2))
         seconds = round(statistics.mean(r['seconds'] for r in records))
         lines.append(f'| `{recipe}` | {len(records)} of {len(seeds)} | ' + ' | '.join(cells) + f' | {seconds} |')
         references = records[0]['card']['references']
     for name, measures in references.items():
+        if name == 'untrained':                                  # each row has its own
+            continue
         cells = [_cell([measures.get(key, {}).get('value')], digits) for key, (_, digits) in COLUMNS.items()]
         lines.append(f'| {name} | | ' + ' | '.join(cells) + ' | | |')
     return '\n'.join(lines)
+
+
+def _refuse_unlike(a: dict[str, Any], b: dict[str, Any]) -> None:
+    """SystemExit where two records were not scored on the same faces by the same judge."""
+    facts = [{'n': r['card']['n'], 'judge': r['card']['judge']['sha256'], 'data': r['card']['data']['hash']} for r in (a, b)]
+    for name, ours in facts[0].items():
+        theirs = facts[1][name]
+        if ours != theirs:
+            raise SystemExit(f"{b['recipe']}-s{b['seed']} has {name} {theirs}, {a['recipe']}-s{a['seed']} has {ours}: "
+                             'one table needs one; delete the file that is out of date and measure it anew')
 
 
 def _cell(values: list[float | None], digits: int) -> str:

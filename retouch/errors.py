@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -17,14 +18,26 @@ def unknown(kind: str, value: str, names: Iterable[str]) -> ValueError:
     return ValueError(f'unknown {kind} {value!r}: {hint}expected one of: {shown}')
 
 
-def one_line(error: BaseException) -> str:
-    """The message of an error on one line; pydantic's many-line report becomes `field: problem` clauses."""
+def one_line(error: BaseException, record: Any = None) -> str:
+    """The message of an error on one line; pydantic's many-line report becomes `field: problem` clauses, a field of `record` if given."""
     if isinstance(error, ValidationError):
         parts = []
         for e in error.errors():
-            where = '.'.join(str(part) for part in e['loc'])
+            where = '.'.join(_path(e['loc'], record))
             message = e['msg'].removeprefix('Value error, ')
             shown = '' if e['type'] == 'extra_forbidden' or 'input' not in e else f' (got {e["input"]!r:.60})'
             parts.append(f'{where}: {message}{shown}' if where else message)
         return '; '.join(parts)
     return ' '.join(str(error).split()) or type(error).__name__
+
+
+def _path(parts: Iterable[Any], record: Any) -> list[str]:
+    """Where pydantic found a problem, without the tags of unions: data.n for data.attributes.n, if record['data']['kind'] is that tag."""
+    path, entered = [], False
+    for part in parts:
+        if entered and isinstance(record, dict) and part in (record.get('id'), record.get('kind')):
+            entered = False                                      # once: a field may be called like the tag
+            continue
+        path.append(str(part))
+        record, entered = record.get(part) if isinstance(record, dict) else None, True
+    return path

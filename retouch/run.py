@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pydantic import SerializeAsAny, field_validator
+from pydantic import SerializeAsAny, ValidationError, field_validator
 
 from retouch.config import Config
 from retouch.data.sets import DataConfig
 from retouch.engine.fit import TrainConfig
-from retouch.errors import unknown
+from retouch.errors import one_line, unknown
 from retouch.methods import find_method
 
 
@@ -58,14 +58,14 @@ def load_run(name: str | Path) -> Run:
             raise ValueError(f'{path} is not JSON ({error}): expected the run.json that a training wrote') from error
         if 'run' not in record:
             raise ValueError(f"{path} has no field 'run': expected the run.json that a training wrote")
-        return Run.model_validate(record['run'])
+        return _run_of(record['run'])
     raise unknown('recipe', str(name), RECIPES)
 
 
 def override(run: Run, changes: dict[str, str]) -> Run:
     """The run with fields replaced: {'train.iterations': '100', 'data.source': 'faces/'}; values are parsed by the field's type.
 
-    Lists are written a,b,c; None as 'none'. Raises ValueError naming the nearest field.
+    Lists are written a,b,c; None as 'none'. Raises ValueError naming the nearest field, as `--help` writes it.
     """
     record = run.model_dump(mode='json')
     for dotted, text in changes.items():
@@ -73,12 +73,37 @@ def override(run: Run, changes: dict[str, str]) -> Run:
         node: Any = record
         for section in sections:
             if not isinstance(node, dict) or section not in node:
-                raise unknown('option', f'--{dotted}', [f'--{name}' for name in field_names(run)])
+                raise _unknown_option(run, dotted)
             node = node[section]
+        if dotted.removesuffix('.id') == 'method.backbone' and 'backbone' in record['method']:
+            raise _chosen_by_recipe(run, dotted, text)
         if not isinstance(node, dict) or leaf not in node or isinstance(node[leaf], dict) or leaf in ('id', 'kind'):
-            raise unknown('option', f'--{dotted}', [f'--{name}' for name in field_names(run)])
+            raise _unknown_option(run, dotted)
         node[leaf] = _parse(text, node[leaf])
-    return Run.model_validate(record)
+    return _run_of(record)
+
+
+def _run_of(record: dict[str, Any]) -> Run:
+    """The Run of a record. Raises ValueError naming its fields as the options do."""
+    try:
+        return Run.model_validate(record)
+    except ValidationError as error:
+        raise ValueError(one_line(error, record)) from error
+
+
+def _unknown_option(run: Run, dotted: str) -> ValueError:
+    names = [f'--{name.replace("_", "-")}' for name in field_names(run)]
+    return unknown('option', f'--{dotted.replace("_", "-")}', names)
+
+
+def _chosen_by_recipe(run: Run, dotted: str, text: str) -> ValueError:
+    """The backbone comes with its data and its length: another one is another recipe."""
+    from retouch.recipes import RECIPES
+
+    prefixes = {f'{name.partition("_")[0]}_…': None for name in RECIPES if name.startswith(f'{run.method_id}.')}        # in their order
+    wanted = f'{run.method_id}.{text.lower()}_…'
+    names = wanted if wanted in prefixes else ' or '.join(prefixes)
+    return ValueError(f'--{dotted} {text}: the recipe chooses the backbone: expected a recipe {names}, which `retouch list` shows')
 
 
 def field_names(run: Run) -> list[str]:

@@ -1,13 +1,19 @@
-"""Small random batches of every kind, shared by the contract and golden tests."""
+"""The smallest systems and small random batches of every kind, shared by the contract and golden tests."""
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 
 from retouch.data.batches import AttributeBatch, DataSpec, DomainBatch, Moment, PairBatch
 from retouch.engine.update import AttributeRequest, DomainRequest
+from retouch.methods import METHODS
+from retouch.methods.cam import BACKBONES, CAM
 
+TINY: dict[str, Callable[[], Any]] = {name: cls.tiny for name, cls in METHODS.items()}      # what every promise is checked on
+TINY |= {f'cam.{backbone}': partial(CAM.tiny, backbone) for backbone in BACKBONES if backbone != 'stargan'}
 
 def random_batch(kind: str, spec: DataSpec, n: int = 2, iteration: int = 0) -> Any:
     """A batch for a Trainable of `kind`, the same for the same arguments."""

@@ -4,7 +4,7 @@ Paper:      Kim, Khan, Choo. Not just Compete, but Collaborate: Local Image-to-I
             ICCV 2021.
 Reference:  none: the authors published no code. The equations are the paper's; where it is silent the choice is a field of Config.
 Differs:    [D1] layer (not stated): the deepest map of at least 4x4, for all backbones alike; StarGAN's last map at 128 px is 2x2;
-            [D2] Normalize (not stated): z-score over h,w, which is both below 0 and above 1 somewhere, as the text needs;
+            [D2] Normalize (not stated): z-score over h,w, which is below 0 somewhere and may exceed 1: a mask may stay below 1 everywhere;
             [D3] the two masks of (3) are added and clipped to 1: with the raw sum (1 - M) is -1 where both agree, and the generator
             would be paid for changing those pixels;
             [D4] masks are normalised and clipped at the map's size, then enlarged (bilinear);

@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from retouch.data.sets import AttributeData
 from retouch.methods.cam import Config
 from retouch.recipes import attgan, stargan, stgan
 from retouch.run import Run
@@ -12,17 +13,17 @@ from retouch.run import Run
 def attgan_split_alike() -> Run:
     """AttGAN's published setting with the last 2,000 pictures held out, as for the other two: one table, one split."""
     run = attgan.paper()
-    return run.model_copy(update={'data': run.data.model_copy(update={'holdout': stgan.paper().data.holdout})})
+    return run.model_copy(update={'data': run.data.model_copy(update={'holdout': AttributeData().holdout})})
 
 
 BACKBONES: dict[str, Callable[[], Run]] = {'stargan': stargan.code, 'attgan': attgan_split_alike, 'stgan': stgan.paper}
 SMALL: dict[str, Callable[[], Run]] = {'stargan': stargan.toyfaces, 'attgan': attgan.toyfaces, 'stgan': stgan.toyfaces}
-ABLATION: dict[str, dict[str, Any]] = {
-    'baseline': {'apply_to': 'none'},                            # the backbone alone, bit for bit
-    'generator': {'apply_to': 'generator'},
-    'discriminator': {'apply_to': 'discriminator'},
-    'both': {},
-    'literal': {'layer': 'last', 'combine': 'raw'},              # the text to the letter: last map, raw sum of the masks
+ABLATION: dict[str, tuple[str, dict[str, Any]]] = {              # ending -> what it says of itself, what it changes
+    '': ('the loss in both steps', {}),
+    '_baseline': ('the backbone alone, bit for bit', {'apply_to': 'none'}),
+    '_generator': ("the loss in the generator's step alone", {'apply_to': 'generator'}),
+    '_discriminator': ("the loss in the discriminator's step alone", {'apply_to': 'discriminator'}),
+    '_literal': ('the text to the letter: last map, raw sum of the masks', {'layer': 'last', 'combine': 'raw'}),
 }
 
 
@@ -41,8 +42,7 @@ def _row(backbone: Callable[[], Run], doc: str, **changes: Any) -> Callable[[], 
 
 ROWS: dict[str, Callable[[], Run]] = {}
 for _name in BACKBONES:
-    for _part, _changes in ABLATION.items():
-        _end = '' if _part == 'both' else f'_{_part}'
-        ROWS[f'{_name}_paper{_end}'] = _row(BACKBONES[_name], f"The paper's setting on {_name} at 128 px, row '{_part}'.", **_changes)
-        ROWS[f'{_name}_toyfaces{_end}'] = _row(SMALL[_name], f"Small: drawn faces, row '{_part}' on `{_name}.toyfaces`.", **_changes)
+    for _end, (_what, _changes) in ABLATION.items():
+        ROWS[f'{_name}_paper{_end}'] = _row(BACKBONES[_name], f"The paper's setting on {_name} at 128 px: {_what}.", **_changes)
+        ROWS[f'{_name}_toyfaces{_end}'] = _row(SMALL[_name], f'Small: drawn faces, on `{_name}.toyfaces`: {_what}.', **_changes)
 ROWS['attgan_folder64'] = _row(attgan.folder64, 'Small: pictures of your own at 64 px; its baseline is `attgan.folder64`.')

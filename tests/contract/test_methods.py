@@ -3,8 +3,6 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,13 +15,10 @@ from retouch.engine.trainer import Trainer
 from retouch.engine.update import Method, Trainable
 from retouch.guidance.mask import check_mask
 from retouch.methods import METHODS
-from retouch.methods.cam import BACKBONES, CAM
-from tests.batches import random_batch, random_request
+from tests.batches import TINY, random_batch, random_request
 
 MASKED = {'aggan_multi'}                                         # systems whose Translation carries an edit mask
 BATCH_COUPLED = {'classifier', 'attgan', 'stgan', 'cam.attgan', 'cam.stgan'}      # batch norm in training mode
-TINY: dict[str, Callable[[], Any]] = {name: cls.tiny for name, cls in METHODS.items()}      # what every promise is checked on
-TINY |= {f'cam.{backbone}': partial(CAM.tiny, backbone) for backbone in BACKBONES if backbone != 'stargan'}
 
 
 def make(name: str, ema: float | None = 0.9) -> Trainer:

@@ -8,8 +8,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from retouch.engine.trainer import Trainer
-from retouch.methods import METHODS
-from tests.batches import random_batch
+from tests.batches import TINY, random_batch
 
 ITERATIONS = 2
 
@@ -80,8 +79,8 @@ def train(method: Any, iterations: int, n: int = 2) -> dict[str, float]:
 
 
 def tiny(name: str) -> dict[str, float]:
-    """The golden values of one method: two iterations of its tiny() form, in which every Update runs."""
-    return train(fill_all(METHODS[name].tiny()), ITERATIONS)
+    """The golden values of one method of TINY: two iterations of its tiny() form, in which every Update runs."""
+    return train(fill_all(TINY[name]()), ITERATIONS)
 
 
 def summary(image: Tensor) -> dict[str, Any]:

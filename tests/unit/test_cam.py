@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 
 from retouch.data.batches import DataSpec
+from retouch.guidance.gradcam import cam_to_mask, explain, relative_gradcam
 from retouch.methods.cam import BACKBONES, CAM, Config
 from tests.batches import random_batch
 
 NAMES = tuple(BACKBONES)
 SPEC = DataSpec(size=32, attributes=('Black_Hair', 'Blond_Hair', 'Eyeglasses'))
-SMALL = {'stargan': {'width_g': 4, 'width_d': 4, 'blocks': 1}, 'attgan': {'width_g': 4, 'width_d': 4, 'layers': 3},
-         'stgan': {'width_g': 4, 'width_d': 4, 'layers': 3, 'shortcut': 2}}
+THRES_INT = 0.4                                                  # not the default: the way back depends on it
+SMALL = {'stargan': {'width_g': 4, 'width_d': 4, 'blocks': 1}, 'attgan': {'width_g': 4, 'width_d': 4, 'layers': 3, 'thres_int': THRES_INT},
+         'stgan': {'width_g': 4, 'width_d': 4, 'layers': 3, 'shortcut': 2, 'thres_int': THRES_INT}}
 
 
 def make(name: str, **changes: Any) -> CAM:
@@ -84,9 +86,89 @@ def test_generator_step_leaves_the_discriminator_and_the_mask_alone(name: str) -
 
 
 def backward_mask(method: CAM, y: Tensor, back: Tensor, d: Tensor) -> Tensor:
-    from retouch.guidance.gradcam import explain
-
     return explain(method.nets['D'], y.detach(), back.detach(), -d, **method.gradcam_options())
+
+
+def mask_of(D: Any, picture: Tensor, difference: Tensor) -> Tensor:
+    """M(picture, difference) of one picture alone, from its 4x4 map: the third of all three discriminators at 32 px."""
+    maps = D.features(picture)
+    assert maps[2].shape[-1] == 4
+    return cam_to_mask(relative_gradcam(maps[2], D.heads(maps[-1])[1], difference, create_graph=False), SPEC.size).detach()
+
+
+def outside(u: Tensor, v: Tensor, *masks: Tensor) -> Tensor:
+    """(4) by hand, with the two masks of (3) clipped to 1."""
+    return ((1 - sum(masks).clamp(max=1)) * (u - v).abs()).mean()
+
+
+def brought_back(name: str, method: CAM, y: Tensor, b: Any) -> Tensor:
+    """y with the labels exchanged, as every backbone's paper would write it."""
+    G, a = method.nets['G'], b.labels
+    if name == 'stargan':
+        return G(y, a).tanh()
+    if name == 'attgan':
+        return G(y, (2 * a - 1) * THRES_INT).tanh()
+    return G(y, (a - b.target) * 2 * THRES_INT * b.moment.uniform('intensity', a.shape[1])).tanh()
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_the_way_back(name: str) -> None:
+    method, b = make(name), batch()
+    parts = method.backbone.generator_step(b, {}).parts
+    y, x = parts['edit'], b.image
+    with torch.no_grad():
+        torch.testing.assert_close(method.bring_back(b, parts), brought_back(name, method, y, b), rtol=0, atol=1e-6)
+    if name == 'stgan':
+        unit = make(name, backward_intensity='unit').bring_back(b, parts)
+        torch.testing.assert_close(unit, method.nets['G'](y, b.labels - b.target).tanh(), rtol=0, atol=1e-6)
+    if name != 'stargan':
+        own = (2 * b.labels - 1) * THRES_INT if name == 'attgan' else torch.zeros_like(b.labels)
+        found = make(name, backward='reconstruction').bring_back(b, parts)
+        torch.testing.assert_close(found, method.nets['G'](x, own).tanh(), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_both_steps_and_explain_follow_equation_3(name: str) -> None:
+    """M(y, d) + M(x, -d): what was added is looked for in the edit, what was there before in the input."""
+    method, b = make(name), batch()
+    x, d, D = b.image, b.target - b.labels, method.nets['D']
+    y = method.backbone.discriminator_step(b, {}).parts['edit']
+    m_x, m_y = mask_of(D, x, -d), mask_of(D, y, d)
+    there = (m_x + m_y).clamp(max=1)
+    for wrong in ((x, d, y, -d), (x, d, y, d), (x, -d, y, -d)):                                      # the signs can be told apart
+        other = (mask_of(D, *wrong[:2]) + mask_of(D, *wrong[2:])).clamp(max=1)
+        assert (other - there).abs().max() > 0.1 and (outside(x, y, other) - outside(x, y, there)).abs() > 1e-4
+    torch.testing.assert_close(explain(D, x, y, d, **method.gradcam_options()), there, rtol=0, atol=1e-5)
+    torch.testing.assert_close(step_of(method, 'D', b).logs['cam'], outside(x, y, m_x, m_y), rtol=1e-5, atol=1e-6)
+    step = step_of(method, 'G', b)
+    D.requires_grad_(True)                                       # Grad-CAM by hand needs a graph
+    torch.testing.assert_close(step.images['gradcam'], there, rtol=0, atol=1e-5)
+    back = brought_back(name, method, y, b).detach()
+    expected = outside(x, y, m_y, m_x) + outside(y, back, m_y, mask_of(D, back, -d))
+    torch.testing.assert_close(step.logs['cam'], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_the_mask_of_half_precision_maps_is_float32(name: str) -> None:
+    """Under bf16 the D step takes the map as it is and runs what lies behind it in float32."""
+    method, b, seen = make(name), batch(), []
+    inner = method.outside
+
+    def outside_seen(u: Tensor, v: Tensor, m: Tensor, d: Tensor) -> Tensor:
+        seen.append(m)
+        return inner(u, v, m, d)
+
+    method.outside = outside_seen                                # type: ignore[method-assign]
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        step, parts = step_of(method, 'D', b), method.backbone.discriminator_step(b, {}).parts
+    assert parts['maps'][2].dtype == parts['logits'].dtype == torch.bfloat16 and step.logs['cam'].dtype == torch.float32
+    a, d = parts['maps'][2].detach().float().requires_grad_(), b.target - b.labels
+    cam = relative_gradcam(a, method.nets['D'].heads(a, 3)[1], torch.cat([-d, d]), create_graph=False)
+    m_x, m_y = cam_to_mask(cam, SPEC.size).detach().chunk(2)
+    mask, = seen
+    assert mask.dtype == torch.float32
+    torch.testing.assert_close(mask.detach(), (m_x + m_y).clamp(max=1), rtol=0, atol=1e-5)
+    torch.testing.assert_close(step.logs['cam'], outside(b.image, parts['edit'].float(), m_x, m_y), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize('name', NAMES)

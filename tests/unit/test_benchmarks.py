@@ -1,0 +1,79 @@
+"""The benchmark scripts at their smallest: a table of records as they are written, and the cases of a step."""
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import math
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+
+def script(repository: Path, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f'benchmarks_{name}', repository / 'benchmarks' / f'{name}.py')
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def record(recipe: str, seed: int, accuracy: float, **changes: Any) -> dict[str, Any]:
+    """What `rows.py` writes of a row, as far as the table reads it."""
+    measures = {'edit_accuracy': {'value': accuracy}, 'fid[toyfaces_classifier]': {'value': 40.0}}
+    references = {name: {'edit_accuracy': {'value': value}} for name, value in {'copy': 0.0, 'truth': 1.0, 'untrained': 0.25}.items()}
+    card = {'n': 500, 'judge': {'sha256': 'one'}, 'data': {'hash': 'faces'}, 'measures': measures, 'references': references, **changes}
+    return {'recipe': recipe, 'seed': seed, 'seconds': 61.4, 'psnr_unedited': 30.0, 'card': card}
+
+
+def test_rows_prints_what_there_is(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                   capsys: pytest.CaptureFixture[str]) -> None:
+    rows = script(repository, 'rows')
+    monkeypatch.setattr(rows, 'RESULTS', tmp_path)
+    monkeypatch.setattr(sys, 'argv', ['rows.py', 'cam_stargan', '--print'])
+
+    def write(*records: dict[str, Any]) -> None:
+        for r in records:
+            (tmp_path / f'{r["recipe"]}-s{r["seed"]}.json').write_text(json.dumps(r))
+
+    write(record('stargan.toyfaces', 0, 0.5), record('stargan.toyfaces', 2, 0.75))
+    rows.main()
+    lines = capsys.readouterr().out.splitlines()
+    cells = ['`stargan.toyfaces`', '2 of 3', '0.625 (0.500 to 0.750)', *'––––', '40 (40 to 40)', '30.00 (30.00 to 30.00)', '61']
+    assert lines[2] == f'| {" | ".join(cells)} |'
+    assert [line.split('|')[1].strip() for line in lines[-2:]] == ['copy', 'truth'] and 'untrained' not in '\n'.join(lines)
+    assert sum('not run' in line for line in lines) == 4 and len({line.count('|') for line in lines}) == 1
+    for changes, expected in [({'n': 200}, 'has n 200, stargan.toyfaces-s0 has 500'), ({'judge': {'sha256': 'two'}}, 'has judge two'),
+                              ({'data': {'hash': 'others'}}, 'has data others')]:
+        write(record('cam.stargan_toyfaces', 1, 0.5, **changes))
+        with pytest.raises(SystemExit, match=f'^cam.stargan_toyfaces-s1 {expected}.*measure it anew$'):
+            rows.main()
+    write(record('cam.stargan_toyfaces', 1, 0.5))
+    rows.main()
+    assert '| `cam.stargan_toyfaces` | 1 of 3 | 0.500 |' in capsys.readouterr().out
+
+
+def test_every_table_names_recipes(repository: Path) -> None:
+    from retouch.recipes import RECIPES
+
+    names = [recipe for recipes in script(repository, 'rows').TABLES.values() for recipe in recipes]
+    assert len(names) == 15 and set(names) <= set(RECIPES)
+
+
+def test_every_case_of_step_runs(repository: Path) -> None:
+    step = script(repository, 'step')
+    o = argparse.Namespace(size=16, width=4, batch=2, rounds=1, threads=1, device='cpu')
+    batch, cam = step.random_batch(o), step.cam
+    runners = {f'{b} {a}': step.cycle_runner(step.trainer_of(b, a, o, n_critic=1), batch, o) for b in cam.BACKBONES for a in step.APPLY_TO}
+    for penalty in ('autograd', 'closed_form'):
+        runners[penalty] = step.cycle_runner(step.trainer_of('stargan', 'none', o, penalty=penalty), batch, o, only='D')
+    runners |= {norm: step.norm_runner(norm, batch, o) for norm in ('InstanceNorm2d', 'instance_norm')}
+    assert len(runners) == 16
+    for name, run in runners.items():
+        seconds = run()
+        assert set(seconds) >= ({'all', 'D'} if 'norm' not in name.lower() else {'all'}) and all(math.isfinite(s) for s in seconds.values())
+    rows = step.compare('norm', {name: run for name, run in runners.items() if 'norm' in name.lower()}, o.batch, o)
+    assert [row['row'] for row in rows] == ['InstanceNorm2d', 'instance_norm'] and rows[0]['ratio_all'] == 1

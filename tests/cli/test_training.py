@@ -165,3 +165,14 @@ def test_sigterm_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert 'interrupted' in said and '--resume auto' in said
     assert load_state(out / 'state')['iteration'] >= 1
+
+
+def test_a_state_without_its_run_json_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / 'run'
+    small = ['train', 'stargan.toyfaces', '--out', str(out), '--stop-after', '1', *SMALL]
+    assert cli.main(small) == 0
+    (out / 'run.json').unlink()
+    before = (out / 'state' / 'last.pt').read_bytes()
+    assert cli.main([*small, '--resume', 'auto']) == 2
+    assert 'run.json is missing beside a saved state' in capsys.readouterr().err
+    assert (out / 'state' / 'last.pt').read_bytes() == before

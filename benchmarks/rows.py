@@ -51,7 +51,7 @@ def row(recipe: str, seed: int, n: int, threads: int) -> None:
     record = {'recipe': recipe, 'seed': seed, 'commands': [f'retouch train {recipe} --seed {seed}', f'retouch evaluate RUN --n {n}'],
               'git': run['git'], 'hardware': times[-1]['hardware'], 'threads': threads,
               'seconds': round(sum(t['seconds'] for t in times), 1), 'images': train['iterations'] * train['batch_size'],
-              'psnr_unedited': unedited(out, n), 'card': json.loads(card)}
+              'psnr_unedited': unedited(out, n), 'card': json.loads(card.replace(str(out), 'RUN'))}
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f'{recipe}-s{seed}.json').write_text(json.dumps(record, indent=1) + '\n')
 

@@ -7,7 +7,7 @@ Random batches, no data loading; published options apart from the width. What is
 round not counted): seconds are medians over rounds, ratios medians of the ratio within a round, so that other work on the machine meets
 both. A cycle is n_critic D steps and one G step (AttGAN: the G step has a batch of its own). Peak memory is of a fresh process each: on
 a CPU what its resident set grew by since its imports, on a GPU `torch.cuda.max_memory_allocated`.
-The defaults are sized for two quiet CPU cores, where `python benchmarks/step.py` should stay within five minutes.
+The defaults are sized for two quiet CPU cores, where five rounds take 100 s.
 """
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ ABLATION = ('', '_generator', '_discriminator', '_literal')
 # table -> recipe -> seeds: three for the baseline and the full system, one elsewhere
 TABLES: dict[str, dict[str, tuple[int, ...]]] = {
     'cam_stargan': {'stargan.toyfaces': (0, 1, 2), **{f'cam.stargan_toyfaces{row}': (0, 1, 2) if not row else (0,) for row in ABLATION}},
-    'cam_attgan': {'attgan.toyfaces': (0,), **{f'cam.attgan_toyfaces{row}': (0,) for row in ABLATION}},
+    'cam_attgan': {'attgan.toyfaces': (0, 1), **{f'cam.attgan_toyfaces{row}': (0,) if row else (0, 1) for row in ABLATION}},
     'cam_stgan': {'stgan.toyfaces': (0,), **{f'cam.stgan_toyfaces{row}': (0,) for row in ABLATION}},
 }
 COLUMNS = {'edit_accuracy': ('edit accuracy', 3), 'psnr_outside': ('PSNR outside, dB', 2), 'psnr_truth': ('PSNR to the truth, dB', 2),

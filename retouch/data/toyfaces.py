@@ -13,11 +13,13 @@ Conventions: facial hair is class `hair`, a lens is `eyeglasses` except where th
 with the teeth. Bald hides fringe and hair colour on top, so the sampler sets neither there. Two hair colours set at once are averaged.
 """
 
+import contextlib
 import difflib
 import functools
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -350,10 +352,23 @@ def draw_set(
     if workers == 1 or len(indices) < _FEW:
         store(map(_draw_chunk, jobs))
     else:
-        # spawn, not fork: the caller may hold torch threads or a CUDA context
-        with ProcessPoolExecutor(workers, mp_context=get_context('spawn')) as pool:
+        with drawing_pool(workers) as pool:
             store(pool.map(_draw_chunk, jobs))
     return images, segmentations, labels
+
+
+@contextlib.contextmanager
+def drawing_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes to draw in. They do not import the caller's script, so one without `if __name__ == '__main__'` may draw too."""
+    main = sys.modules['__main__']
+    script = main.__dict__.pop('__file__', None) if getattr(main, '__spec__', None) is None else None
+    try:
+        # spawn, not fork: the caller may hold torch threads or a CUDA context
+        with ProcessPoolExecutor(workers, mp_context=get_context('spawn')) as pool:
+            yield pool
+    finally:
+        if script is not None:
+            main.__file__ = script
 
 
 @functools.cache

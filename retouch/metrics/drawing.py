@@ -3,8 +3,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 
 import numpy as np
 
@@ -59,7 +57,6 @@ def draw_targets(indices: list[int], tables: list[np.ndarray], size: int, seed: 
     if workers == 1 or sum(map(len, tables)) < _FEW:
         collect(map(draw_chunk, jobs))
     else:
-        # spawn, not fork: the caller may hold torch threads or a CUDA context
-        with ProcessPoolExecutor(workers, mp_context=get_context('spawn')) as pool:
+        with toyfaces.drawing_pool(workers) as pool:
             collect(pool.map(draw_chunk, jobs))
     return drawn

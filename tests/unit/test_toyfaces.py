@@ -1,5 +1,9 @@
 """Toyfaces: a face is a pure function of identity and labels, and an edit changes only what it names."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -76,6 +80,13 @@ def test_any_number_of_workers_draws_the_same_bytes() -> None:
     assert steps == [32, 64, 70]
     identity, attributes = face(69, seed=3)
     assert np.array_equal(alone[0][69], render(identity, attributes, 16)[0]) and np.array_equal(alone[2][69], attributes)
+
+
+def test_a_script_without_a_main_guard_may_draw(tmp_path: Path) -> None:
+    script = tmp_path / 'script.py'
+    script.write_text('from retouch.data.toyfaces import draw_set\nprint(draw_set(range(300), 16, workers=2)[0].shape, __file__)\n')
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f'(300, 16, 16, 3) {script}\n', '')
 
 
 def test_nothing_to_draw_is_an_empty_set() -> None:

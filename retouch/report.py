@@ -178,7 +178,7 @@ def _table(card: Card) -> str:
         cells = ''.join(f'<td>{_value(name, measures.get(name))}</td>' for measures in columns.values())
         body.append(f'<tr><th scope="row"><span>{_breakable(name)}{arrow}</span><small>{_e(found.text)}'
                     f'{f" ({_e(found.unit)})" if found.unit else ""}</small></th>{cells}</tr>')
-    return ('<h2>Metric card</h2><p>Value and 95 % bootstrap interval. <i>copy</i> returns its input, <i>truth</i> the true result: '
+    return ('<h2>Metric card</h2><p>Value and 95 % bootstrap interval. <i>copy</i> returns its input, <i>truth</i> the true result. '
             'Read every score beside these two rows; a model that does nothing scores as copy. A dash is undefined or not measured.</p>'
             f'<div class="wide"><table><thead><tr><th></th>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>')
 

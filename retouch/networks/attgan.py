@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from retouch.networks.layers import instance_norm, with_condition
+from retouch.networks.layers import instance_norm, maps_of, with_condition
 
 
 class Generator(nn.Module):
@@ -50,11 +50,7 @@ class Generator(nn.Module):
 
     def encode(self, x: Tensor) -> list[Tensor]:
         """[N,3,H,W] -> the maps of every depth, [N,C_i,H/2**i,W/2**i] for i = 1 … layers. They do not depend on the label."""
-        maps = []
-        for layer in self.encoder:
-            x = layer(x)
-            maps.append(x)
-        return maps
+        return maps_of(self.encoder, x)
 
     def decode(self, maps: list[Tensor], label: Tensor) -> Tensor:
         """The maps of `encode` and a label [N,K] -> [N,3,H,W], without the output activation."""
@@ -104,11 +100,7 @@ class Discriminator(nn.Module):
 
     def features(self, x: Tensor, depth: int | None = None) -> list[Tensor]:
         """The maps after the first `depth` (None: all) strided convolutions and their activations, [N,C_i,H/2**i,W/2**i] each."""
-        maps = []
-        for conv in self.convs[:depth]:
-            x = conv(x)
-            maps.append(x)
-        return maps
+        return maps_of(self.convs[:depth], x)
 
     def heads(self, a: Tensor, depth: int | None = None) -> tuple[Tensor, Tensor]:
         """src [N,1] and class logits [N,K] from the map after `depth` convolutions (None: the last one)."""

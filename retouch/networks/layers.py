@@ -1,6 +1,8 @@
 """Layers shared by the networks."""
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +18,15 @@ def instance_norm(channels: int, affine: bool, eps: float = 1e-5) -> nn.Module:
 def with_condition(x: Tensor, condition: Tensor) -> Tensor:
     """A map [N,C,H,W] and a vector [N,K] tiled over it -> [N,C+K,H,W]."""
     return torch.cat([x, condition[:, :, None, None].expand(-1, -1, *x.shape[2:]).to(x.dtype)], 1)
+
+
+def maps_of(layers: Iterable[nn.Module], x: Tensor) -> list[Tensor]:
+    """What every layer makes of the one before it, x [N,C,H,W] first."""
+    maps = []
+    for layer in layers:
+        x = layer(x)
+        maps.append(x)
+    return maps
 
 
 class ResidualBlock(nn.Module):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from retouch.networks.layers import with_condition
+from retouch.networks.layers import maps_of, with_condition
 
 
 class STU(nn.Module):
@@ -87,11 +87,7 @@ class Generator(nn.Module):
 
     def encode(self, x: Tensor) -> list[Tensor]:
         """[N,3,H,W] -> the maps of every depth, [N,C_i,H/2**i,W/2**i] for i = 1 … layers. They do not depend on the condition."""
-        maps = []
-        for layer in self.encoder:
-            x = layer(x)
-            maps.append(x)
-        return maps
+        return maps_of(self.encoder, x)
 
     def decode(self, maps: list[Tensor], condition: Tensor) -> Tensor:
         """The maps of `encode` and a condition [N,K] -> [N,3,H,W], without the output activation."""

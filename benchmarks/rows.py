@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import statistics
 import subprocess
@@ -22,6 +21,7 @@ import torch
 
 from retouch.data import toyfaces
 from retouch.engine.update import AttributeRequest
+from retouch.metrics.psnr import squared_error_inside_outside, squared_error_to_psnr
 from retouch.metrics.scoring import pictures_to_tensor
 from retouch.metrics.truth import held_out_faces
 from retouch.model import load_model
@@ -56,15 +56,20 @@ def row(recipe: str, seed: int, n: int, threads: int) -> None:
     (RESULTS / f'{recipe}-s{seed}.json').write_text(json.dumps(record, indent=1) + '\n')
 
 
-def unedited(run: Path, n: int) -> float:
-    """Pooled PSNR in dB of held-out faces that are asked to stay as they are: whether a system without a mask has learned to copy."""
+def unedited(run: Path, n: int) -> float | None:
+    """Pooled PSNR in dB of held-out faces that are asked to stay as they are: whether a system without a mask has learned to copy.
+
+    None where every byte is kept.
+    """
     model = load_model(run)
     images, labels = held_out_faces(n, model.data.size)
     known = torch.from_numpy(labels[:, [toyfaces.ATTRIBUTES.index(name) for name in model.data.attributes]]).float()
     x = pictures_to_tensor(images)
     with torch.no_grad():
         y = torch.cat([model.method.translate(AttributeRequest(a, b, b)).image for a, b in zip(x.split(64), known.split(64), strict=True)])
-    return round(10 * math.log10(4 / float(((x - y) ** 2).mean())), 2)
+    error = squared_error_inside_outside(y, x, torch.ones(n, 1, *x.shape[2:], dtype=torch.bool))
+    value = squared_error_to_psnr(error.inside, error.inside_count)
+    return None if value is None else round(value, 2)
 
 
 def table(recipes: dict[str, tuple[int, ...]]) -> str:

@@ -7,9 +7,10 @@ import json
 import math
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 
@@ -77,3 +78,14 @@ def test_every_case_of_step_runs(repository: Path) -> None:
         assert set(seconds) >= ({'all', 'D'} if 'norm' not in name.lower() else {'all'}) and all(math.isfinite(s) for s in seconds.values())
     rows = step.compare('norm', {name: run for name, run in runners.items() if 'norm' in name.lower()}, o.batch, o)
     assert [row['row'] for row in rows] == ['InstanceNorm2d', 'instance_norm'] and rows[0]['ratio_all'] == 1
+
+
+def test_unedited_faces_are_compared_as_bytes(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = script(repository, 'rows')
+    images, labels = np.full((3, 16, 16, 3), 100, np.uint8), np.zeros((3, len(rows.toyfaces.ATTRIBUTES)), np.uint8)
+    monkeypatch.setattr(rows, 'held_out_faces', lambda n, size: (images, labels))
+    for added, expected in ((0.0, None), (1 / 127.5, 48.13)):    # nothing, and one level everywhere: 20 log10(255)
+        method = SimpleNamespace(translate=lambda request, added=added: SimpleNamespace(image=request.image + added))
+        model = SimpleNamespace(method=method, data=SimpleNamespace(size=16, attributes=('Bangs', 'Eyeglasses')))
+        monkeypatch.setattr(rows, 'load_model', lambda run, model=model: model)
+        assert rows.unedited(Path('run'), 3) == expected

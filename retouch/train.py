@@ -17,7 +17,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 import retouch
-from retouch.data.sets import AttributeSet, make_loader, open_set
+from retouch.data.sets import AttributeSet, make_loader, open_set, set_to_hash
 from retouch.engine.fit import fit, measure
 from retouch.engine.logs import Meter
 from retouch.engine.state import load_state
@@ -50,8 +50,8 @@ def build(run: Run, opened: AttributeSet | Any) -> Any:
     return find_method(run.method_id)(run.method, opened.spec)
 
 
-def make_trainer(run: Run, fabric: Fabric, show: bool) -> tuple[Trainer, Any]:
-    """Trainer and loader of a run."""
+def make_trainer(run: Run, fabric: Fabric, show: bool) -> tuple[Trainer, Any, str]:
+    """Trainer and loader of a run, and the hash of its training set."""
     method_class = find_method(run.method_id)
     if method_class.kind != run.data.kind:
         raise ValueError(f'{run.method_id} trains on {method_class.kind}, the data section says {run.data.kind}: use a recipe of that kind')
@@ -61,7 +61,7 @@ def make_trainer(run: Run, fabric: Fabric, show: bool) -> tuple[Trainer, Any]:
     trainer = Trainer(build(run, opened), fabric, run.train.iterations, run.train.ema)
     rule = getattr(run.method, 'label_rule', 'attgan_tf')
     loader = make_loader(opened, run.data, run.train.batch_size, run.seed, fabric.device, fabric.global_rank, fabric.world_size, rule)
-    return trainer, loader
+    return trainer, loader, set_to_hash(opened)
 
 
 def make_fabric(run: Run) -> Fabric:
@@ -102,9 +102,9 @@ def train(run: Run, out: Path | None = None, resume: str | None = None, stop_aft
     if state is not None and resume != 'auto':
         raise ValueError(f'{out} already holds a run at iteration {state["iteration"]}: continue it with --resume auto, '
                          'or choose another --out')
-    trainer, loader = make_trainer(run, fabric, show and main)
+    trainer, loader, pictures = make_trainer(run, fabric, show and main)
     if state is not None:
-        _check_same(run, out / 'run.json')
+        _check_same(run, pictures, out / 'run.json')
         try:
             trainer.load_state_dict(state)
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
@@ -114,7 +114,7 @@ def train(run: Run, out: Path | None = None, resume: str | None = None, stop_aft
             print(f'resumed at iteration {trainer.iteration}', file=sys.stderr)
     elif main:
         out.mkdir(parents=True, exist_ok=True)
-        write_atomically(out / 'run.json', (json.dumps(_record(run, trainer), indent=2) + '\n').encode())
+        write_atomically(out / 'run.json', (json.dumps(_record(run, trainer, pictures), indent=2) + '\n').encode())
 
     def export(folder: Path, weights: dict[str, Tensor], iteration: int) -> None:
         info = {'recipe': run.recipe, 'iteration': iteration, 'iterations': run.train.iterations, 'seed': run.seed, 'ema': run.train.ema,
@@ -133,7 +133,7 @@ def train(run: Run, out: Path | None = None, resume: str | None = None, stop_aft
 def dry_run(run: Run, show: bool = True) -> dict[str, float]:
     """Two rounds of iterations, nothing written: memory, images/s, ETA (see `engine.fit.measure`)."""
     fabric = make_fabric(run)
-    trainer, loader = make_trainer(run, fabric, show and fabric.global_rank == 0)
+    trainer, loader, _ = make_trainer(run, fabric, show and fabric.global_rank == 0)
     return measure(trainer, loader, run.train)
 
 
@@ -149,7 +149,7 @@ def hardware(device: torch.device | str = 'cpu') -> str:
     return f'{name}, {os.cpu_count()} cores{accelerator}, torch {torch.__version__}'
 
 
-def _record(run: Run, trainer: Trainer) -> dict[str, Any]:
+def _record(run: Run, trainer: Trainer, pictures: str) -> dict[str, Any]:
     packages = ('torch', 'lightning-fabric', 'pydantic', 'numpy', 'pillow')
     try:
         command = ['git', '-C', str(Path(__file__).parent), 'rev-parse', '--short', 'HEAD']
@@ -159,17 +159,19 @@ def _record(run: Run, trainer: Trainer) -> dict[str, Any]:
         git = None
     parameters = {n: sum(p.numel() for p in net.parameters()) for n, net in trainer.trainable.nets.items()}
     return {'run': run.model_dump(mode='json'), 'parameters': parameters, 'data': trainer.trainable.data.model_dump(mode='json'),
+            'pictures': pictures,
             'versions': {'retouch': retouch.__version__, 'python': platform.python_version(), **{p: version(p) for p in packages}},
             'git': git, 'hardware': hardware(trainer.fabric.device), 'command': shlex.join(['retouch', *sys.argv[1:]])}
 
 
-def _check_same(run: Run, path: Path) -> None:
-    """A resumed run must be the run that was started: method and data sections, seed, and everything that schedules depend on."""
+def _check_same(run: Run, pictures: str, path: Path) -> None:
+    """A resumed run must be the run that was started: method, data and their pictures, seed, and all that schedules depend on."""
     if not path.is_file():
         raise ValueError(f'{path} is missing beside a saved state: expected the run.json that this training wrote, for nothing else says '
                          'what was trained; put it back, or choose another --out')
     try:
-        before, now = json.loads(path.read_text())['run'], run.model_dump(mode='json')
+        record = json.loads(path.read_text())
+        before, now = record['run'], run.model_dump(mode='json')
     except (json.JSONDecodeError, KeyError) as error:
         raise ValueError(f'{path} cannot be read ({type(error).__name__}): expected the run.json that this training wrote') from error
     before, now = leaves(before), leaves(now)
@@ -179,6 +181,9 @@ def _check_same(run: Run, path: Path) -> None:
             continue
         raise ValueError(f'{path.parent} was started with {name}={before.get(name)}, this run says {now.get(name)}: resume with the '
                          'same value, or choose another --out')
+    if record.get('pictures', pictures) != pictures:
+        raise ValueError(f'{run.data.source} is not the set that {path.parent} was started with (its pictures, their number or order '
+                         'changed): put the set back, or choose another --out')
 
 
 def _progress(what: str) -> Any:

@@ -23,14 +23,14 @@ def random_batch(kind: str, spec: DataSpec, n: int = 2, iteration: int = 0) -> A
     def images() -> torch.Tensor:
         return torch.rand(n, 3, spec.size, spec.size, generator=g) * 2 - 1
 
-    index = torch.arange(n)
+    index, whole = torch.arange(n), torch.tensor([0.0, 0.0, 1.0, 0.0]).expand(n, 4)
     if kind == 'attributes':
         labels = (torch.rand(n, len(spec.attributes), generator=g) < 0.5).float()
         return AttributeBatch(images(), labels, 1 - labels, index, moment)
     if kind == 'domains':
-        return DomainBatch(images(), images(), index, index, moment)
+        return DomainBatch(images(), images(), index, index, whole, whole, moment)
     assert kind == 'pairs', kind
-    return PairBatch(images(), images(), index, moment)
+    return PairBatch(images(), images(), index, whole, moment)
 
 
 def random_request(kind: str, spec: DataSpec, n: int = 3) -> Any:

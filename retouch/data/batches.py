@@ -5,6 +5,7 @@ import hashlib
 from dataclasses import dataclass
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from retouch.config import Config
@@ -18,7 +19,9 @@ class DataSpec(Config):
     attributes: tuple[str, ...] = ()
     """Label columns in order (attribute data)."""
     domains: tuple[str, ...] = ()
-    """Names of the domains (domain and pair data), e.g. ('A', 'B')."""
+    """Names of the domains (domain and pair data), the source first, e.g. ('A', 'B')."""
+    samples: tuple[int, ...] = Field(default=(), exclude=True)
+    """Pictures in the training set of each domain, for systems that keep something per picture; not stored with a model."""
 
 
 def keyed_generator(*key: object) -> torch.Generator:
@@ -68,6 +71,8 @@ class DomainBatch:
     image_b: Tensor             # [N,3,H,W]
     index_a: Tensor             # [N] int64
     index_b: Tensor             # [N] int64
+    view_a: Tensor              # [N,4] float32: top, left and side of the window in fractions of the stored picture, 1 where mirrored
+    view_b: Tensor              # [N,4]
     moment: Moment
 
 
@@ -78,4 +83,5 @@ class PairBatch:
     image_a: Tensor             # [N,3,H,W] float32 in [-1,1]
     image_b: Tensor             # [N,3,H,W]
     index: Tensor               # [N] int64
+    view: Tensor                # [N,4] float32: top, left and side of the window in fractions of the stored picture, 1 where mirrored
     moment: Moment

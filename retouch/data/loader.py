@@ -67,16 +67,21 @@ class Loader:
         """This process's rows of a global draw."""
         return rows[self.rank * self.batch_size:(self.rank + 1) * self.batch_size]
 
-    def augment(self, images: Tensor, moment: Moment, name: str) -> Tensor:
-        """Random crop to `size` and flip, keyed by name. [N,3,H,W] -> [N,3,size,size]."""
-        spare = images.shape[-1] - self.size
-        if spare:
-            corner = (moment.uniform(f'crop_{name}', 2) * (spare + 1)).long()
+    def augment(self, images: Tensor, moment: Moment, name: str) -> tuple[Tensor, Tensor]:
+        """Random crop to `size` and flip, keyed by name. [N,3,H,W] -> the window [N,3,size,size] and its view [N,4] (see DomainBatch)."""
+        side = images.shape[-1]
+        view = torch.zeros(len(images), 4)
+        view[:, 2] = self.size / side
+        if side > self.size:
+            corner = (moment.uniform(f'crop_{name}', 2) * (side - self.size + 1)).long()
+            view[:, :2] = corner / side
             corner = to_device(corner, self.device)
             images = crop_at(images, corner[:, 0], corner[:, 1], self.size)
         if self.flip:
-            images = flip_where(images, moment.uniform(f'flip_{name}', device=self.device) < 0.5)
-        return images
+            mirrored = moment.uniform(f'flip_{name}') < 0.5
+            view[:, 3] = mirrored
+            images = flip_where(images, to_device(mirrored, self.device))
+        return images, to_device(view, self.device)
 
 
 class AttributeLoader(Loader):
@@ -99,7 +104,7 @@ class AttributeLoader(Loader):
             target = self.mine(self.labels[everyone[order]])
         else:
             target = single_edits(labels, self.names, moment.uniform('targets'), self.rule)
-        image = self.augment(self.pictures.gather(index), moment, 'A')
+        image, _ = self.augment(self.pictures.gather(index), moment, 'A')
         return AttributeBatch(image, to_device(labels, self.device), to_device(target, self.device), index, moment)
 
 
@@ -115,8 +120,9 @@ class DomainLoader(Loader):
         moment = self.moment(iteration, iterations)
         index_a = self.mine(self.global_indices(iteration, self.a.n, 'A'))
         index_b = self.mine(self.global_indices(iteration, self.b.n, 'B'))
-        image_a, image_b = self.augment(self.a.gather(index_a), moment, 'A'), self.augment(self.b.gather(index_b), moment, 'B')
-        return DomainBatch(image_a, image_b, index_a, index_b, moment)
+        image_a, view_a = self.augment(self.a.gather(index_a), moment, 'A')
+        image_b, view_b = self.augment(self.b.gather(index_b), moment, 'B')
+        return DomainBatch(image_a, image_b, index_a, index_b, view_a, view_b, moment)
 
 
 class PairLoader(Loader):
@@ -130,5 +136,5 @@ class PairLoader(Loader):
         """The batch of an iteration."""
         moment = self.moment(iteration, iterations)
         index = self.mine(self.global_indices(iteration, self.a.n, 'A'))
-        image_a, image_b = (self.augment(p.gather(index), moment, 'A') for p in (self.a, self.b))
-        return PairBatch(image_a, image_b, index, moment)
+        (image_a, view), (image_b, _) = (self.augment(p.gather(index), moment, 'A') for p in (self.a, self.b))
+        return PairBatch(image_a, image_b, index, view, moment)

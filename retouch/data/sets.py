@@ -83,6 +83,8 @@ class PairData(Config):
     kind: Literal['pairs'] = 'pairs'
     source: str = 'toyfaces'
     """'toyfaces' (parse and picture), a folder of side-by-side files, or two folders as 'A,B'."""
+    direction: Literal['a_to_b', 'b_to_a'] = 'a_to_b'
+    """Which picture is given and which is wanted."""
     size: int = Field(default=256, gt=0)
     load_size: int | None = 286
     flip: bool = True
@@ -158,9 +160,13 @@ def open_attributes(config: AttributeData, split: Split = 'train', progress: Pro
     return AttributeSet(images, folder.labels[part].astype(np.float32), spec, folder.exclusive)
 
 
+def two_sets(size: int, a: np.ndarray, b: np.ndarray, domains: tuple[str, str] = ('A', 'B')) -> TwoSets:
+    """Two image sets with what a model must know of them."""
+    return TwoSets(a, b, DataSpec(size=size, domains=domains, samples=(len(a), len(b))))
+
+
 def open_domains(config: DomainData, split: Split = 'train', progress: Progress | None = None) -> TwoSets:
     """Reads one part of a two-domain set. Test pictures come at `size`, training pictures at `load_size`."""
-    spec = DataSpec(size=config.size, domains=('A', 'B'))
     side = config.load_size if config.load_size and split == 'train' else config.size
     if config.source == 'toyfaces':
         if config.attribute not in toyfaces.ATTRIBUTES:
@@ -168,11 +174,11 @@ def open_domains(config: DomainData, split: Split = 'train', progress: Progress 
         start, n = (0, config.n) if split == 'train' else (HELD_OUT, 1000)
         images, _, labels = drawn(range(start, start + n), side, config.seed, progress)
         has = labels[:, toyfaces.ATTRIBUTES.index(config.attribute)] == 1
-        return TwoSets(images[~has], images[has], spec)
+        return two_sets(config.size, images[~has], images[has])
     folder = read_domain_folder(*_one_or_two(config.source))
     paths = (folder.train_a, folder.train_b) if split == 'train' else (folder.test_a, folder.test_b)
     images_a, images_b = (cached_images(p, side, resample='bicubic', stretch=True, progress=progress) for p in paths)
-    return TwoSets(images_a, images_b, spec)
+    return two_sets(config.size, images_a, images_b)
 
 
 def _one_or_two(source: str) -> tuple[Path, Path | None]:
@@ -182,13 +188,15 @@ def _one_or_two(source: str) -> tuple[Path, Path | None]:
 
 
 def open_pairs(config: PairData, split: Split = 'train', progress: Progress | None = None) -> TwoSets:
-    """Reads one part of a paired set."""
-    spec = DataSpec(size=config.size, domains=('A', 'B'))
+    """Reads one part of a paired set; `a` is what is given, `b` what is wanted."""
+    if config.direction == 'b_to_a':
+        forward = open_pairs(config.model_copy(update={'direction': 'a_to_b'}), split, progress)
+        return two_sets(config.size, forward.b, forward.a, forward.spec.domains[::-1])
     side = config.load_size if config.load_size and split == 'train' else config.size
     if config.source == 'toyfaces':
         start, n = (0, config.n) if split == 'train' else (HELD_OUT, 1000)
         images, segmentations, _ = drawn(range(start, start + n), side, config.seed, progress)
-        return TwoSets(np.array(toyfaces.PALETTE, np.uint8)[segmentations], images, spec)
+        return two_sets(config.size, np.array(toyfaces.PALETTE, np.uint8)[segmentations], images)
     folder = read_pair_folder(*_one_or_two(config.source))
     items = folder.train if split == 'train' else folder.test
     if not items:
@@ -196,7 +204,7 @@ def open_pairs(config: PairData, split: Split = 'train', progress: Progress | No
     left, right = ('whole', 'whole') if items[0].b else ('left', 'right')
     images_a = cached_images([i.a for i in items], side, resample='bicubic', side=left, stretch=True, progress=progress)
     images_b = cached_images([i.b or i.a for i in items], side, resample='bicubic', side=right, stretch=True, progress=progress)
-    return TwoSets(images_a, images_b, spec)
+    return two_sets(config.size, images_a, images_b)
 
 
 def open_set(config: DataConfig, split: Split = 'train', progress: Progress | None = None) -> AttributeSet | TwoSets:
@@ -204,6 +212,17 @@ def open_set(config: DataConfig, split: Split = 'train', progress: Progress | No
     if isinstance(config, AttributeData):
         return open_attributes(config, split, progress)
     return open_domains(config, split, progress) if isinstance(config, DomainData) else open_pairs(config, split, progress)
+
+
+def set_to_hash(opened: AttributeSet | TwoSets) -> str:
+    """What a resumed run compares: sizes, order, labels and up to 4,096 evenly spaced pictures of each part."""
+    digest = hashlib.blake2b(digest_size=8)
+    parts = (opened.images, opened.labels) if isinstance(opened, AttributeSet) else (opened.a, opened.b)
+    for part in parts:
+        digest.update(repr((part.shape, part.dtype)).encode())
+        some = np.linspace(0, len(part) - 1, min(len(part), 4096)).astype(int) if part.ndim == 4 else slice(None)
+        digest.update(np.ascontiguousarray(part[some]))
+    return digest.hexdigest()
 
 
 def make_loader(opened: AttributeSet | TwoSets, config: DataConfig, batch_size: int, seed: int, device: torch.device, rank: int = 0,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from retouch import cli
 from retouch.engine.state import load_state
@@ -176,3 +177,22 @@ def test_a_state_without_its_run_json_is_refused(tmp_path: Path, capsys: pytest.
     assert cli.main([*small, '--resume', 'auto']) == 2
     assert 'run.json is missing beside a saved state' in capsys.readouterr().err
     assert (out / 'state' / 'last.pt').read_bytes() == before
+
+
+def test_a_run_is_resumed_only_on_the_set_it_was_started_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / 'data'
+    for side in 'AB':
+        (data / f'train{side}').mkdir(parents=True)
+        for k in range(4):
+            Image.new('RGB', (16, 16), (60 * k, 0, 90)).save(data / f'train{side}' / f'{k}.png')
+    out = tmp_path / 'run'
+    start = ['train', 'cyclegan.toyfaces', '--data', str(data), '--data.size', '16', '--method.width-g', '4', '--method.blocks', '1',
+             '--method.width-d', '4', '--train.batch-size', '2', '--out', str(out)]
+    assert cli.main([*start, '--stop-after', '1']) == 0
+    state = (out / 'state' / 'last.pt').read_bytes()
+    Image.new('RGB', (16, 16), (255, 255, 255)).save(data / 'trainB' / '2.png')
+    capsys.readouterr()
+    assert cli.main([*start, '--resume', 'auto', '--stop-after', '2']) == 2
+    err = capsys.readouterr().err.strip()
+    assert len(err.splitlines()) == 1 and str(data) in err and 'put the set back' in err
+    assert (out / 'state' / 'last.pt').read_bytes() == state

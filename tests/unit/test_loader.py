@@ -1,0 +1,70 @@
+"""Batches: what a view says of its picture, which way pairs go, and the hash that names a set."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from retouch.data.loader import DomainLoader, PairLoader
+from retouch.data.sets import PairData, make_loader, open_pairs, set_to_hash, two_sets
+
+CPU = torch.device('cpu')
+
+
+def grid(n: int = 6, side: int = 24) -> np.ndarray:
+    """uint8 [n,side,side,3]: red counts columns, green rows, blue pictures."""
+    images = np.zeros((n, side, side, 3), np.uint8)
+    images[..., 0], images[..., 1] = np.arange(side)[None, None], np.arange(side)[None, :, None]
+    images[..., 2] = np.arange(n)[:, None, None]
+    return images
+
+
+def pixels(x: torch.Tensor) -> torch.Tensor:
+    """float [-1,1] -> bytes."""
+    return ((x + 1) * 127.5).round().long()
+
+
+def test_a_view_says_where_the_window_was_and_whether_it_is_mirrored() -> None:
+    loader = DomainLoader(grid(), grid(), batch_size=4, seed=0, size=16, flip=True, device=CPU)
+    seen = set()
+    for iteration in range(6):
+        batch = loader.batch(iteration, 10)
+        for image, index, view in ((batch.image_a, batch.index_a, batch.view_a), (batch.image_b, batch.index_b, batch.view_b)):
+            for p, i, (top, left, side, mirrored) in zip(pixels(image), index, view.tolist(), strict=True):
+                p = p.flip(-1) if mirrored else p
+                assert (p[0, 0, 0].item(), p[1, 0, 0].item()) == (round(left * 24), round(top * 24))
+                assert p[0, 0, -1] - p[0, 0, 0] == 15 and round(side * 24) == 16 and int(p[2, 0, 0]) == int(i)
+                seen.add((top, left, mirrored))
+    assert len(seen) > 20 and {m for _, _, m in seen} == {0.0, 1.0}
+
+
+def test_both_pictures_of_a_pair_share_one_view() -> None:
+    loader = PairLoader(grid(), grid(), batch_size=4, seed=0, size=16, flip=True, device=CPU)
+    batch = loader.batch(0, 10)
+    assert torch.equal(batch.image_a, batch.image_b) and batch.view.shape == (4, 4)
+
+
+def test_pairs_go_either_way(tmp_path: Path) -> None:
+    for side, level in (('A', 0), ('B', 255)):
+        (tmp_path / side).mkdir()
+        for k in range(10):
+            Image.new('RGB', (8, 8), (level,) * 3).save(tmp_path / side / f'{k}.png')
+    config = PairData(source=f'{tmp_path / "A"},{tmp_path / "B"}', size=8, load_size=None)
+    there, back = open_pairs(config), open_pairs(config.model_copy(update={'direction': 'b_to_a'}))
+    assert (there.a.max(), there.b.min(), back.a.min(), back.b.max()) == (0, 255, 255, 0)
+    assert (there.spec.domains, back.spec.domains) == (('A', 'B'), ('B', 'A'))
+    assert there.spec.samples == (len(there.a),) * 2 and 'samples' not in there.spec.model_dump()
+    assert make_loader(back, config, 2, 0, CPU).batch(0, 1).image_a.min() == 1
+
+
+def test_the_hash_of_a_set_sees_a_pixel_the_order_and_the_split() -> None:
+    a, b = grid(), grid()
+    known = {set_to_hash(two_sets(24, a, b))}
+    assert set_to_hash(two_sets(24, a.copy(), b.copy())) in known
+    changed = a.copy()
+    changed[3, 5, 5, 1] ^= 1
+    for x, y in ((changed, b), (a[::-1], b), (a, b[1:]), (a[:5], b)):
+        known.add(set_to_hash(two_sets(24, x, y)))
+    assert len(known) == 5

@@ -1,6 +1,7 @@
-"""Seconds and memory of training steps: the CAM-consistency loss on its backbones, StarGAN's gradient penalty, instance norm.
+"""Seconds and memory of training steps: the CAM-consistency loss on its backbones, unpaired systems guided by attention, StarGAN's
+gradient penalty, instance norm.
 
-    python benchmarks/step.py [--case cam|penalty|norm|all] [--size 64] [--width 16] [--batch 16] [--rounds 7] [--device cuda]
+    python benchmarks/step.py [--case cam|domains|penalty|norm|all] [--size 64] [--width 16] [--batch 16] [--rounds 7] [--device cuda]
                               [--threads 2] [--json FILE]
 
 Random batches, no data loading; published options apart from the width. What is compared takes turns in one process (A B A B …, the first
@@ -27,14 +28,17 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from retouch.data.batches import AttributeBatch, DataSpec, Moment
+from retouch.data.batches import AttributeBatch, DataSpec, DomainBatch, Moment
 from retouch.engine.trainer import Trainer
-from retouch.methods import cam
+from retouch.methods import aggan, asgit, cam, cyclegan
 from retouch.networks.stargan import Generator
 from retouch.train import hardware
 
 APPLY_TO = ('none', 'both', 'generator', 'discriminator')                              # the first is what the others are compared with
 ATTRIBUTES = tuple(f'attribute_{i}' for i in range(13))
+DOMAINS = {'cyclegan': (cyclegan.CycleGAN, {}), 'aggan': (aggan.AGGAN, {}),           # published forms; ratios are to the first
+           **{f'asgit {a} {f}': (asgit.ASGIT, {'attention': a, 'fusion': f}) for a in ('pha', 'tam') for f in ('rhp', 'alpha')}}
+SAMPLES = 1000                                                                         # pictures a domain, for systems with a store
 PASSES = {'D': 'no convolution pass: one backward from the class logits to the map, kept differentiable, and its own backward',
           'G': "one D pass of x and x' together up to the map, and what lies behind the map forth and back for y, x and x'; attgan, stgan: "
                'one more pass of G (y brought back)'}                                  # tests/unit/test_cam.py::test_passes counts them
@@ -48,6 +52,29 @@ def trainer_of(backbone: str, apply_to: str, o: argparse.Namespace, **changes: A
     torch.manual_seed(0)
     method: Any = cam.CAM(cam.Config.model_validate(options), DataSpec(size=o.size, attributes=ATTRIBUTES))
     return Trainer(method, Fabric(accelerator=o.device, devices=1), iterations=1_000_000)
+
+
+def domain_trainer(row: str, o: argparse.Namespace) -> Trainer:
+    """An unpaired system of DOMAINS; blocks and depths follow the size."""
+    system, changes = DOMAINS[row]
+    torch.manual_seed(0)
+    method: Any = system(system.Config(width_g=o.width, width_d=o.width, **changes),
+                         DataSpec(size=o.size, domains=('A', 'B'), samples=(SAMPLES, SAMPLES)))
+    return Trainer(method, Fabric(accelerator=o.device, devices=1), iterations=1_000_000)
+
+
+def domain_batch(o: argparse.Namespace) -> DomainBatch:
+    """Noise in [-1,1] of two domains, uncut."""
+    torch.manual_seed(1)
+    x, y = torch.rand(2, o.batch, 3, o.size, o.size).mul(2).sub(1).to(o.device)
+    index, whole = torch.arange(o.batch), torch.tensor([0.0, 0.0, 1.0, 0.0]).expand(o.batch, 4).to(o.device)
+    return DomainBatch(x, y, index, index, whole, whole, Moment(count=o.batch, total=o.batch))
+
+
+def store_bytes(trainer: Trainer) -> int:
+    """What a training picture's map costs; 0 where a system keeps none."""
+    stores = getattr(trainer.trainable, 'stores', {})
+    return max((s.maps[0].nbytes for s in stores.values()), default=0)
 
 
 def random_batch(o: argparse.Namespace) -> AttributeBatch:
@@ -65,7 +92,7 @@ def clock(o: argparse.Namespace) -> float:
     return time.perf_counter()
 
 
-def cycle_runner(trainer: Trainer, batch: AttributeBatch, o: argparse.Namespace, only: str = '') -> Runner:
+def cycle_runner(trainer: Trainer, batch: AttributeBatch | DomainBatch, o: argparse.Namespace, only: str = '') -> Runner:
     """Runs one cycle of Updates, or a single one of them by its name; seconds of all, and per step of every Update."""
     trainer.updates = tuple(u for u in trainer.updates if only in ('', u.name))
     laps: list[tuple[str, float]] = []
@@ -96,11 +123,12 @@ def norm_runner(norm: str, batch: AttributeBatch, o: argparse.Namespace) -> Runn
     return run
 
 
-def peak_megabytes(backbone: str, apply_to: str, o: argparse.Namespace) -> float:
+def peak_megabytes(name: str, row: str, o: argparse.Namespace) -> float:
     """Of the first and last iteration of a cycle, twice: the optimisers' moments are there when they run again. For a fresh process."""
     torch.set_num_threads(o.threads)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    trainer, batch = trainer_of(backbone, apply_to, o), random_batch(o)
+    trainer = domain_trainer(row, o) if name == 'domains' else trainer_of(name, row, o)
+    batch = domain_batch(o) if name == 'domains' else random_batch(o)
     for iteration in (0, max(u.every for u in trainer.updates) - 1) * 2:
         trainer.iteration = iteration
         trainer.train_iteration(batch)
@@ -132,16 +160,22 @@ def measure(o: argparse.Namespace) -> list[dict[str, Any]]:
     """The rows of the chosen cases. Peaks come first: on Linux a child starts from the peak of what forks it."""
     rows: list[dict[str, Any]] = []
     peaks: dict[tuple[str, str], float] = {}
-    for key in [(b, a) for b in cam.BACKBONES for a in APPLY_TO if o.case in ('cam', 'all')]:
+    wanted = [(b, a) for b in cam.BACKBONES for a in APPLY_TO if o.case in ('cam', 'all')]
+    for key in [*wanted, *(('domains', row) for row in DOMAINS if o.case in ('domains', 'all'))]:
         print('peak memory:', *key, file=sys.stderr)
         with multiprocessing.get_context('spawn').Pool(1) as fresh:
             peaks[key] = fresh.apply(peak_megabytes, (*key, o))
     batch = random_batch(o)
-    for backbone in cam.BACKBONES if peaks else ():
+    for backbone in dict.fromkeys(name for name, _ in wanted):
         trainers = {a: trainer_of(backbone, a, o) for a in APPLY_TO}
         images = o.batch * max(u.every for u in trainers['none'].updates)
         found = compare(f'cam {backbone}', {a: cycle_runner(t, batch, o) for a, t in trainers.items()}, images, o)
         rows += [{**row, 'peak_megabytes': round(peaks[backbone, row['row']])} for row in found]
+    if o.case in ('domains', 'all'):
+        systems, pictures = {row: domain_trainer(row, o) for row in DOMAINS}, domain_batch(o)
+        found = compare('domains', {row: cycle_runner(t, pictures, o) for row, t in systems.items()}, o.batch, o)
+        rows += [{**row, 'peak_megabytes': round(peaks['domains', row['row']]), 'store_bytes_a_picture': store_bytes(systems[row['row']])}
+                 for row in found]
     if o.case in ('penalty', 'all'):
         of = {p: trainer_of('stargan', 'none', o, penalty=p) for p in ('autograd', 'closed_form')}
         rows += compare('penalty', {p: cycle_runner(t, batch, o, only='D') for p, t in of.items()}, o.batch, o)
@@ -152,7 +186,7 @@ def measure(o: argparse.Namespace) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--case', choices=('cam', 'penalty', 'norm', 'all'), default='all')
+    parser.add_argument('--case', choices=('cam', 'domains', 'penalty', 'norm', 'all'), default='all')
     for name, default in {'size': 64, 'width': 16, 'batch': 16, 'rounds': 7, 'threads': torch.get_num_threads()}.items():
         parser.add_argument(f'--{name}', type=int, default=default)
     parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
@@ -160,7 +194,8 @@ def main() -> None:
     o = parser.parse_args()
     torch.set_num_threads(o.threads)
     rows = measure(o)
-    columns = ('case', 'row', 's_per_1000_images', 'ratio_all', 'D_step_s', 'ratio_D', 'G_step_s', 'ratio_G', 'peak_megabytes')
+    columns = ('case', 'row', 's_per_1000_images', 'ratio_all', 'D_step_s', 'ratio_D', 'G_step_s', 'ratio_G', 'peak_megabytes',
+               'store_bytes_a_picture')
     for line in [dict(zip(columns, columns, strict=True)), *rows]:
         print(*(f'{line.get(c, ""):>{max(13, len(c))}}' for c in columns), sep='  ')
     for update, passes in PASSES.items() if o.case in ('cam', 'all') else ():

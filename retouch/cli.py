@@ -84,7 +84,7 @@ class EvaluateOptions:
     model: Annotated[Positional[str], arg(metavar='MODEL')]
     """A run directory, a model directory or a shipped model (toyfaces)."""
     data: Annotated[str | None, arg(metavar='DIR', help_behavior_hint='')] = None
-    """Folder of labelled pictures instead of the model's own data."""
+    """Folder of pictures in a layout that fits the model, or toyfaces, instead of its own data."""
     protocol: Annotated[str | None, arg(metavar='P', help_behavior_hint='')] = None
     """What is measured and how; default: the one for the model's data."""
     n: Annotated[int | None, arg(metavar='N', help_behavior_hint='')] = None
@@ -94,7 +94,7 @@ class EvaluateOptions:
     size: Annotated[int | None, arg(metavar='PX', help_behavior_hint='')] = None
     """Classifiers: side of the pictures before they are brought to the model's; default: the model's."""
     judge: Annotated[str | None, arg(metavar='MODEL', help_behavior_hint='')] = None
-    """The classifier that decides whether an edit worked; default: the shipped one."""
+    """The classifier that decides whether an edit worked (default: the shipped one), or the parser that reads pictures made from parses."""
     out: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
     """Folder for card.json and report.html; default: the run directory."""
     figures: Annotated[bool, arg(help_behavior_hint='')] = False

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from retouch.cli import CheckOptions, CompareOptions, EditOptions, EvaluateOptions, ListOptions, TrainOptions
+    from retouch.data.sets import ParsingSet
     from retouch.metrics.card import Card
     from retouch.model import Model
     from retouch.report import GalleryRow
@@ -63,8 +64,9 @@ def _next_commands(run: Run, folder: Path) -> list[str]:
 
         names = run.data.attributes or (ATTRIBUTES if run.data.source == 'toyfaces' else ('ATTRIBUTE',))
         lines.append(f'retouch edit {folder} PICTURE.png --set {names[0]}=1 --out edits')
-    elif run.data.kind != 'attributes':
-        lines.append(f'retouch edit {folder} PICTURE.png --to B --out edits')
+    elif run.data.kind in ('domains', 'pairs'):
+        to = 'A' if getattr(run.data, 'direction', 'a_to_b') == 'b_to_a' else 'B'
+        lines.append(f'retouch edit {folder} PICTURE.png --to {to} --out edits')
     return lines
 
 
@@ -224,6 +226,7 @@ def _score(options: EvaluateOptions, with_gallery: bool = False) -> tuple[Card, 
     from retouch.editor import find_device
     from retouch.metrics import protocols
     from retouch.metrics.judge import model_to_judge, proved
+    from retouch.metrics.tasks import domain_folder_tasks, folder_tasks
     from retouch.model import load_model
     from retouch.report import gallery_rows, tasks_to_rows
 
@@ -236,17 +239,21 @@ def _score(options: EvaluateOptions, with_gallery: bool = False) -> tuple[Card, 
     source = options.data or trained.get('source', 'toyfaces')
     protocol = _protocol(model.method.id, model.method.kind, source)
     if options.protocol is not None:
-        names = [*protocols.PROTOCOLS, 'classifier']
+        names = [*protocols.PROTOCOLS, 'classifier', 'parser']
         if options.protocol not in names:
             raise unknown('protocol', options.protocol, names)
         if options.protocol != protocol:
             raise ValueError(f'--protocol {options.protocol} does not fit a {model.method.id} on {source}: expected {protocol}')
     if options.size is not None and (protocol != 'classifier' or options.size < 8):
         raise ValueError(f'--size {options.size}: expected at least 8, and a classifier; other systems are scored at their own size')
-    if protocol == 'classifier':
+    if protocol in ('classifier', 'parser'):
         for flag, value in {'--judge': options.judge, '--inception': options.inception, '--download': options.download}.items():
             if value:
-                raise ValueError(f'{flag} does not apply to a classifier: its readings are scored against the labels')
+                truth = 'labels' if protocol == 'classifier' else 'masks'
+                raise ValueError(f'{flag} does not apply to a {protocol}: its readings are scored against the {truth}')
+    if protocol == 'pairs' and (options.inception or options.download):
+        flag = '--inception' if options.inception else '--download'
+        raise ValueError(f'{flag} does not apply to pairs: each answer is compared with its true partner')
     given = {'--data': options.data, '--protocol': protocol, '--judge': options.judge, '--n': str(n), '--seed': str(options.seed),
              '--size': str(options.size or ''), '--inception': options.inception or ('auto' if options.download else None)}
     command = shlex.join(['retouch', 'evaluate', options.model])
@@ -256,24 +263,55 @@ def _score(options: EvaluateOptions, with_gallery: bool = False) -> tuple[Card, 
     if options.inception or options.download:
         path = None if options.inception in (None, 'auto') else options.inception
         inception = {'extra': ('inception',), 'inception': path, 'download': options.download}
+    if protocol == 'pairs':
+        return _score_pairs(model, source, n, options, shared, with_gallery)
     judge = None
     if options.judge:                                            # one of photographs rarely reaches 0.99: its accuracy stands in the card
-        drawn = protocol != 'folder'
+        drawn = protocol in protocols.DRAWN
         judge = model_to_judge(load_model(options.judge, device), device)
         judge = proved(judge, options.judge, drawn=True) if drawn else proved(judge, options.judge, minimum=0, drawn=False)
     with _progress() as progress:
-        if protocol in ('toyfaces', 'domains'):
+        if protocol in protocols.DRAWN:
             card = protocols.evaluate(model, protocol=protocol, n=n, judge=judge, progress=progress,
                                       untrained=_untrained(model), **inception, **shared)
             return card, gallery_rows(model, seed=options.seed) if with_gallery else []
-        images, labels = _held_out(model, source, trained, n, options.seed, progress, options.size)
+        if protocol == 'parser':
+            from retouch.metrics.parsing import parser_card
+
+            return parser_card(model, _held_out_parses(model, source, trained, n, options.seed, progress), source=source, **shared), []
+        if protocol == 'domains_folder':
+            images, labels = _held_out_domains(model, source, n, progress)
+        else:
+            images, labels = _held_out(model, source, trained, n, options.seed, progress, options.size)
         if protocol == 'classifier':
             return protocols.classifier_card(model, images, labels, source=source, **shared), []
-        card = protocols.evaluate(model, protocol='folder', judge=judge, images=images, labels=labels, source=source,
+        card = protocols.evaluate(model, protocol=protocol, judge=judge, images=images, labels=labels, source=source,
                                   progress=progress, **inception, **shared)
         if not with_gallery or judge is None:
             return card, []
-        return card, tasks_to_rows(model.method, *protocols.folder_tasks(model.method, images[:4], labels[:4], judge))
+        make = domain_folder_tasks if protocol == 'domains_folder' else folder_tasks
+        return card, tasks_to_rows(model.method, *make(model.method, images[:4], labels[:4], judge), what='picture')
+
+
+def _score_pairs(model: Model, source: str, n: int, options: EvaluateOptions, shared: dict[str, Any],
+                 with_gallery: bool) -> tuple[Card, list[GalleryRow]]:
+    """The card of a paired model, and pictures for its report."""
+    from retouch.data.sets import PairData, open_pairs
+    from retouch.metrics.pairs import evaluate_pairs, held_out_pairs, pair_task
+    from retouch.model import load_model
+    from retouch.report import tasks_to_rows
+
+    reader = load_model(options.judge, shared['device']) if options.judge else None
+    size, wanted = model.data.size, model.data.domains[-1]
+    with _progress() as progress:
+        if source == 'toyfaces':
+            a, b = held_out_pairs(n, size, options.seed, wanted)
+        else:
+            config = PairData(source=source, direction='b_to_a' if wanted == 'A' else 'a_to_b', size=size, load_size=None)
+            opened = open_pairs(config, 'test', lambda done, total: progress(done, total, 'reading pictures'))
+            a, b = opened.a[:n], opened.b[:n]
+        card = evaluate_pairs(model, a, b, source=source, reader=reader, progress=progress, untrained=_untrained(model), **shared)
+    return card, tasks_to_rows(model.method, a[:4], [pair_task(model.method, b[:4])], what='pair') if with_gallery else []
 
 
 def _untrained(model: Model) -> Any:
@@ -286,13 +324,12 @@ def _untrained(model: Model) -> Any:
 
 def _protocol(method: str, kind: str, source: str) -> str:
     """The protocol that scores a method on a source of data."""
-    if method == 'classifier':
-        return 'classifier'
-    if kind == 'attributes':
-        return 'toyfaces' if source == 'toyfaces' else 'folder'
-    if kind == 'domains' and source == 'toyfaces':
-        return 'domains'
-    raise ValueError(f'no protocol of this version scores {kind} of {source}: expected a model of attributes, or of domains of toyfaces')
+    if method in ('classifier', 'parser'):
+        return method
+    if kind == 'pairs':
+        return 'pairs'
+    drawn, folder = {'attributes': ('toyfaces', 'folder'), 'domains': ('domains', 'domains_folder')}[kind]
+    return drawn if source == 'toyfaces' else folder
 
 
 def _held_out(model: Model, source: str, trained: dict[str, Any], n: int, seed: int,
@@ -313,6 +350,33 @@ def _held_out(model: Model, source: str, trained: dict[str, Any], n: int, seed: 
     if not len(opened.images):
         raise ValueError(f'{source} has no held-out pictures: expected at least 2; use a larger set')
     return opened.images[:n], opened.labels[:n]
+
+
+def _held_out_parses(model: Model, source: str, trained: dict[str, Any], n: int, seed: int,
+                     progress: Callable[[int, int, str], None]) -> ParsingSet:
+    """At most n pictures that training never saw, with their true parses."""
+    from dataclasses import replace
+
+    from retouch.data.sets import ParsingData, open_parsing
+
+    known = {'holdout': n, 'seed': seed} if source == 'toyfaces' else {k: trained[k] for k in ('ids', 'classes', 'holdout') if k in trained}
+    config = ParsingData(source=source, size=model.data.size, **known)
+    opened = open_parsing(config, 'test', lambda done, total: progress(done, total, 'reading pictures'))
+    return replace(opened, images=opened.images[:n], segmentations=opened.segmentations[:n])
+
+
+def _held_out_domains(model: Model, source: str, n: int, progress: Callable[[int, int, str], None]) -> tuple[np.ndarray, np.ndarray]:
+    """Test pictures of two domains uint8 [N,S,S,3], A and B in turn as far as both reach, and [N,2]: is of A, is of B."""
+    import numpy as np
+
+    from retouch.data.sets import DomainData, open_domains
+
+    config = DomainData(source=source, size=model.data.size, load_size=None)
+    opened = open_domains(config, 'test', lambda done, total: progress(done, total, 'reading pictures'))
+    half = n // 2
+    both = sorted([(i, 0) for i in range(min(half, len(opened.a)))] + [(i, 1) for i in range(min(half, len(opened.b)))])
+    images = np.stack([(opened.a, opened.b)[of][i] for i, of in both])
+    return images, np.eye(2, dtype=np.float32)[[of for _, of in both]]
 
 
 def _figures(gallery: Sequence[GalleryRow], folder: Path) -> list[Path]:
@@ -420,6 +484,8 @@ def _parameters(run: Run) -> dict[str, int] | None:
         if not names:
             return None
         spec = DataSpec(size=run.data.size, attributes=tuple(names))
+    elif run.data.kind == 'parsing':
+        spec = DataSpec(size=run.data.size, attributes=run.data.names)
     else:
         spec = DataSpec(size=run.data.size, domains=('A', 'B'))
     with torch.device('meta'):

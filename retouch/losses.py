@@ -38,6 +38,11 @@ def mse_to_constant(score: Tensor, target: float) -> Tensor:
     return ((full(score) - target) ** 2).mean()
 
 
+def bce_to_constant(score: Tensor, target: float) -> Tensor:
+    """Vanilla GAN term: binary cross-entropy of every score (batch and patches, logits) with a constant, mean over all."""
+    return F.binary_cross_entropy_with_logits(full(score), torch.full_like(score, target, dtype=full(score).dtype))
+
+
 def gradient_penalty_of(gradient: Tensor) -> Tensor:
     """WGAN-GP: mean over N of (||g||_2 - 1)^2, the norm over C,H,W. gradient [N,C,H,W].
 

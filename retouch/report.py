@@ -20,9 +20,9 @@ from retouch.data import toyfaces
 from retouch.guidance.gradcam import explain_edit
 from retouch.metrics.card import Card, LeakageMatrix, Measure, about, measure_to_text, number
 from retouch.metrics.difference import difference_map
-from retouch.metrics.protocols import domain_tasks, toyfaces_tasks
 from retouch.metrics.psnr import to_bytes
 from retouch.metrics.scoring import Task, pictures_to_tensor
+from retouch.metrics.tasks import domain_tasks, toyfaces_tasks
 from retouch.model import write_atomically
 
 PANELS = ('input', 'mask', 'edit', 'truth', 'difference')
@@ -66,8 +66,11 @@ def gallery_rows(model: Any, attributes: Sequence[str] | None = None, n_faces: i
     return tasks_to_rows(method, inputs, tasks)
 
 
-def tasks_to_rows(method: Any, inputs: np.ndarray, tasks: Sequence[Task]) -> list[GalleryRow]:
-    """Rows for the tasks of a protocol, ordered by picture. inputs uint8 [n,S,S,3]; a task without true results shows none."""
+def tasks_to_rows(method: Any, inputs: np.ndarray, tasks: Sequence[Task], what: str = 'face') -> list[GalleryRow]:
+    """Rows for the tasks of a protocol, ordered by picture. inputs uint8 [n,S,S,3]; a task without true results shows none.
+
+    The last panel shows where the edit differs from the input; of a pair, whose input is another picture, from the truth.
+    """
     device = next((p.device for p in method.nets.parameters()), torch.device('cpu'))
     rows: list[tuple[int, GalleryRow]] = []
     for task in tasks:
@@ -87,9 +90,14 @@ def tasks_to_rows(method: Any, inputs: np.ndarray, tasks: Sequence[Task]) -> lis
             panels['edit'] = edits[m]
             if task.truth is not None:
                 panels['truth'] = task.truth[m]
-            panels['difference'] = difference_map(edits[m], inputs[row])
-            title = task.name if '=' in task.name else f'{task.name}={int(task.wanted[m, task.column])}'
-            rows.append((row, GalleryRow(f'face {row + 1}: {title}', panels)))
+            if task.truth is not None and task.region is None:
+                panels['error'] = difference_map(edits[m], task.truth[m])
+            else:
+                panels['difference'] = difference_map(edits[m], inputs[row])
+            title = task.name
+            if '=' not in title and task.wanted is not None and task.column is not None:
+                title += f'={int(task.wanted[m, task.column])}'
+            rows.append((row, GalleryRow(f'{what} {row + 1}: {title}', panels)))
     return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
 
 
@@ -142,7 +150,8 @@ def _summary(card: Card) -> str:
     shown = []
     for name, text in (('edit_accuracy', 'edits that arrive'), ('leakage', 'other attributes changed'),
                        ('psnr_outside', 'outside the region'),
-                       ('psnr_truth', 'against the truth'), ('mask_iou', 'mask on the true region'), ('psnr_whole', 'against the input'),
+                       ('psnr_truth', 'against the truth'), ('fcn_iou', 'class IoU'), ('mask_iou', 'mask on the true region'),
+                       ('psnr_whole', 'against the input'),
                        ('accuracy', 'labels read right')):
         measure = card.measures.get(name)
         if measure is not None and (measure.value is not None or _infinite(name, measure)):
@@ -163,7 +172,8 @@ def _gallery(gallery: Sequence[GalleryRow]) -> str:
                         for name, pixels in row.panels.items())
         figures.append(f'<figure><figcaption>{_e(row.title)}</figcaption>'
                        f'<div class="panels" style="grid-template-columns:repeat({len(row.panels)},1fr)">{cells}</div></figure>')
-    return ('<h2>Edits</h2><p>Held-out pictures. Mask: white may change. Difference: edit against input, black where equal.</p>'
+    return ('<h2>Edits</h2><p>Held-out pictures. Mask: white may change. Difference: edit against input, error: against the truth, black '
+            'where equal.</p>'
             f'<div class="gallery">{"".join(figures)}</div>')
 
 
@@ -197,16 +207,16 @@ def _value(name: str, measure: Measure | None) -> str:
 
 def _bars(card: Card) -> str:
     charts = []
-    for name in ('edit_accuracy', 'accuracy', 'mask_iou', 'psnr_outside', 'psnr_truth'):
+    for name in ('edit_accuracy', 'accuracy', 'fcn_iou', 'mask_iou', 'psnr_outside', 'psnr_truth'):
         measure = card.measures.get(name)
         values = {k: v for k, v in ((measure.per_attribute if measure else None) or {}).items() if v is not None}
         if not values:
             continue
-        full = 1.0 if about(name).unit == 'share' or name == 'mask_iou' else max(max(values.values()), 1e-9)
+        full = 1.0 if about(name).unit == 'share' or name in ('mask_iou', 'fcn_iou') else max(max(values.values()), 1e-9)
         rows = ''.join(f'<div class="bar"><span>{_e(k)}</span><i><b style="width:{100 * min(max(v / full, 0), 1):.1f}%"></b></i>'
                        f'<span>{_e(number(v))}</span></div>' for k, v in values.items())
         charts.append(f'<div><h3>{_e(name)}{f" ({_e(about(name).unit)})" if about(name).unit else ""}</h3>{rows}</div>')
-    return f'<h2>By attribute</h2><div class="charts">{"".join(charts)}</div>' if charts else ''
+    return f'<h2>By attribute or class</h2><div class="charts">{"".join(charts)}</div>' if charts else ''
 
 
 def _heat(matrix: LeakageMatrix) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from retouch.data.batches import AttributeBatch, DataSpec, DomainBatch, Moment, PairBatch
+from retouch.data.batches import AttributeBatch, DataSpec, DomainBatch, Moment, PairBatch, ParsingBatch
 from retouch.engine.update import AttributeRequest, DomainRequest
 from retouch.methods import METHODS
 from retouch.methods.cam import BACKBONES, CAM
@@ -29,6 +29,9 @@ def random_batch(kind: str, spec: DataSpec, n: int = 2, iteration: int = 0) -> A
         return AttributeBatch(images(), labels, 1 - labels, index, moment)
     if kind == 'domains':
         return DomainBatch(images(), images(), index, index, whole, whole, moment)
+    if kind == 'parsing':
+        classes = torch.randint(len(spec.attributes), (n, spec.size, spec.size), generator=g)
+        return ParsingBatch(images(), classes, index, moment)
     assert kind == 'pairs', kind
     return PairBatch(images(), images(), index, whole, moment)
 

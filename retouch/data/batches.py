@@ -17,11 +17,14 @@ class DataSpec(Config):
     size: int
     """Side of the square pictures in pixels."""
     attributes: tuple[str, ...] = ()
-    """Label columns in order (attribute data)."""
+    """Label columns in order (attribute data), or the classes of a parse (parsing data)."""
     domains: tuple[str, ...] = ()
     """Names of the domains (domain and pair data), the source first, e.g. ('A', 'B')."""
     samples: tuple[int, ...] = Field(default=(), exclude=True)
     """Pictures in the training set of each domain, for systems that keep something per picture; not stored with a model."""
+
+
+IGNORED = 255     # as a class of a parse: nobody knows
 
 
 def keyed_generator(*key: object) -> torch.Generator:
@@ -84,4 +87,14 @@ class PairBatch:
     image_b: Tensor             # [N,3,H,W]
     index: Tensor               # [N] int64
     view: Tensor                # [N,4] float32: top, left and side of the window in fractions of the stored picture, 1 where mirrored
+    moment: Moment
+
+
+@dataclass(frozen=True, slots=True)
+class ParsingBatch:
+    """Pictures and the class of every pixel."""
+
+    image: Tensor               # [N,3,H,W] float32 in [-1,1]
+    classes: Tensor             # [N,H,W] int64, positions in DataSpec.attributes; IGNORED where unknown
+    index: Tensor               # [N] int64 position of the sample in the set
     moment: Moment

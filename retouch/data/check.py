@@ -26,6 +26,7 @@ from retouch.data.sources import (
     read_pair_folder,
     read_parsing_folder,
     recognise,
+    same_aspect,
 )
 from retouch.errors import one_line
 
@@ -270,13 +271,8 @@ def _pair_errors(source: PairFolder, sizes: dict[Path, tuple[int, int]]) -> list
                 wrong.append(str(error))
         return wrong
     odd = [f'{item.a.stem}: {_times(sizes[item.a])} px and {_times(sizes[item.b])} px' for item in source.train + source.test
-           if item.b and item.a in sizes and item.b in sizes and not _same_aspect(sizes[item.a], sizes[item.b])]
+           if item.b and item.a in sizes and item.b in sizes and not same_aspect(sizes[item.a], sizes[item.b])]
     return [f'{len(odd)} pairs of different aspect, first {odd[0]}: expected the same scene in the same frame'] if odd else []
-
-
-def _same_aspect(a: tuple[int, int], b: tuple[int, int]) -> bool:
-    """Equal shapes up to a pixel of rounding at the smaller size."""
-    return abs(a[0] * b[1] - a[1] * b[0]) <= max(*a, *b)
 
 
 def _times(size: tuple[int, int]) -> str:
@@ -314,7 +310,7 @@ def _look_at_masks(source: AttributeFolder, unreadable: list[str]) -> tuple[Mask
                 unreadable.append(one_line(error))
             continue
         read += 1
-        if not _same_aspect(size, mask.size):
+        if not same_aspect(size, mask.size):
             odd.append(f'{mask_path.name} is {_times(mask.size)} px, its picture {_times(size)} px')
         # A palette's index is the class; a bilevel file's pixel is 0 or 255.
         grey = mask if mask.mode in ('P', 'L') else mask.convert('L')
@@ -371,12 +367,12 @@ def _next(root: Path, source: AttributeFolder | DomainFolder | PairFolder, by_si
     else:
         from retouch.recipes import RECIPES
 
-        recipe = 'pix2pix.paper' if isinstance(source, PairFolder) else 'parser.paper'
+        recipe = 'pix2pix.paper' if isinstance(source, PairFolder) else 'parser.celebamask'
         if recipe not in RECIPES:
             return 'retouch list'                            # no system for this kind of set yet
         if isinstance(source, PairFolder) and source.layout == 'pairs':
             side = min(h for _, h in by_side) if by_side else 256
-        words += [recipe, '--data', str(root), *(_size(side, 256, load=True) if isinstance(source, PairFolder) else [])]
+        words += [recipe, '--data', str(root), *(_size(side, 256, load=True) if isinstance(source, PairFolder) else _size(side, 128))]
     return shlex.join(words)
 
 

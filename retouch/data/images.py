@@ -70,6 +70,16 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
         return picture.size
 
 
+def shown_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """(width, height) in pixels from the header, as the picture is shown: EXIF orientation applied. Raises ValueError like `read_image`."""
+    with opened(path) as picture:
+        try:
+            turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        except Exception:                                # metadata too broken to be read count as none
+            turned = False
+        return picture.size[::-1] if turned else picture.size
+
+
 def read_image(path: str | os.PathLike[str]) -> Image.Image:
     """The whole picture with its EXIF orientation applied; mode (alpha too) and `info['icc_profile']` as in the file.
 

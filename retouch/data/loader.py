@@ -5,8 +5,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from retouch.data.batches import AttributeBatch, DomainBatch, Moment, PairBatch, keyed_generator, to_device
+from retouch.data.batches import AttributeBatch, DomainBatch, Moment, PairBatch, ParsingBatch, keyed_generator, to_device
 from retouch.data.labels import LabelRule, single_edits
+from retouch.data.parsing import mirrored_classes, warp
 from retouch.data.transforms import crop_at, flip_where, to_float
 
 
@@ -138,3 +139,35 @@ class PairLoader(Loader):
         index = self.mine(self.global_indices(iteration, self.a.n, 'A'))
         (image_a, view), (image_b, _) = (self.augment(p.gather(index), moment, 'A') for p in (self.a, self.b))
         return PairBatch(image_a, image_b, index, view, moment)
+
+
+class ParsingLoader(Loader):
+    """ParsingBatch from images uint8 [N,H,W,3] and their parses uint8 [N,H,W]; scaled, shifted and flipped alike.
+
+    Args:
+        scale: of the frame, lowest and highest, drawn log-uniformly; (1, 1): none.
+        shift: largest in either direction, in fractions of the frame.
+    """
+
+    def __init__(self, images: np.ndarray, segmentations: np.ndarray, names: tuple[str, ...], scale: tuple[float, float], shift: float,
+                 **shared: object) -> None:
+        super().__init__(**shared)                               # type: ignore[arg-type]
+        self.pictures, self.segmentations, self.scale, self.shift = Pictures(images, self.device), segmentations, scale, shift
+        self.mirrored = torch.arange(256)                        # IGNORED stays what it is
+        self.mirrored[:len(names)] = torch.tensor(mirrored_classes(names))
+
+    def batch(self, iteration: int, iterations: int) -> ParsingBatch:
+        """The batch of an iteration."""
+        moment = self.moment(iteration, iterations)
+        index = self.mine(self.global_indices(iteration, self.pictures.n, 'A'))
+        image, classes = self.pictures.gather(index), torch.from_numpy(self.segmentations[index.numpy()]).long()
+        if self.flip:
+            where = moment.uniform('flip') < 0.5
+            classes = torch.where(where[:, None, None], self.mirrored[classes.flip(-1)], classes)
+            image = flip_where(image, to_device(where, self.device))
+        classes = to_device(classes, self.device)
+        if self.scale != (1, 1) or self.shift:
+            low, high = self.scale
+            draws = moment.uniform('warp', 3, device=self.device)
+            image, classes = warp(image, classes, low * (high / low) ** draws[:, 0], self.shift * (2 * draws[:, 1:] - 1))
+        return ParsingBatch(image, classes, index, moment)

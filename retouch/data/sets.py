@@ -18,8 +18,17 @@ from retouch.data import toyfaces
 from retouch.data.batches import DataSpec
 from retouch.data.cache import cache_root, cached_images
 from retouch.data.labels import LabelRule
-from retouch.data.loader import AttributeLoader, DomainLoader, PairLoader
-from retouch.data.sources import read_attribute_folder, read_domain_folder, read_pair_folder
+from retouch.data.loader import AttributeLoader, DomainLoader, PairLoader, ParsingLoader
+from retouch.data.night import NIGHT, night
+from retouch.data.parsing import IDS, TWELVE, Ids, cached_masks, check_ids
+from retouch.data.sources import (
+    check_same_frame,
+    domains_to_classes,
+    read_attribute_folder,
+    read_domain_folder,
+    read_pair_folder,
+    read_parsing_folder,
+)
 from retouch.errors import unknown
 
 HELD_OUT = 1_000_000     # index of the first drawn face that no training set contains
@@ -64,7 +73,7 @@ class DomainData(Config):
     source: str = 'toyfaces'
     """'toyfaces', a folder with trainA, trainB, testA, testB, or two folders as 'A,B'."""
     attribute: str = 'Eyeglasses'
-    """Toyfaces: domain A lacks it, domain B has it."""
+    """Toyfaces: domain A lacks it, domain B has it. Night: A holds every other face as drawn, B the faces between them at night."""
     size: int = Field(default=256, gt=0)
     load_size: int | None = 286
     """Side to which pictures are resized before a random crop of `size`; None: no crop."""
@@ -96,7 +105,43 @@ class PairData(Config):
         return check_load_size(self)
 
 
-DataConfig = Annotated[AttributeData | DomainData | PairData, Field(discriminator='kind')]
+class ParsingData(Config):
+    """Pictures with the class of every pixel."""
+
+    kind: Literal['parsing'] = 'parsing'
+    source: str = 'toyfaces'
+    """'toyfaces', or a folder of images/ and masks/ with equal names."""
+    ids: Ids = 'celebamask'
+    """What the ids in a folder's masks mean: the order of CelebAMask-HQ's README, of face-parsing.PyTorch, or the twelve classes."""
+    classes: Literal['twelve', 'nineteen'] = 'twelve'
+    """What the parser learns: SeCGAN's twelve, or CelebAMask-HQ's nineteen as they are (folders only)."""
+    size: int = Field(default=128, gt=0)
+    scale: tuple[float, float] = (1.0, 1.0)
+    """Random scale of the frame in training, lowest and highest; below 1 the face gets smaller."""
+    shift: float = Field(default=0.0, ge=0, le=0.5)
+    """Largest random shift in training, in fractions of the frame."""
+    flip: bool = True
+    n: int = Field(default=4000, gt=0, le=HELD_OUT)
+    holdout: int = Field(default=2000, ge=0)
+    """Last pictures that training never sees: at most a fifth of a folder; drawn faces of their own."""
+    seed: int = 0
+
+    @model_validator(mode='after')
+    def _fits(self) -> Self:
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise ValueError(f'scale={self.scale[0]},{self.scale[1]}: expected the lowest first, both above 0; try --data.scale 0.75,1.1')
+        if self.classes == 'nineteen' and (self.source == 'toyfaces' or self.ids == 'twelve'):
+            what = 'toyfaces' if self.source == 'toyfaces' else 'masks with ids=twelve'
+            raise ValueError(f'classes=nineteen of {what}: there are twelve; set --data.classes twelve')
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes in the parser's order."""
+        return TWELVE if self.classes == 'twelve' else IDS[self.ids]
+
+
+DataConfig = Annotated[AttributeData | DomainData | PairData | ParsingData, Field(discriminator='kind')]
 
 
 @dataclass(frozen=True)
@@ -115,6 +160,15 @@ class TwoSets:
 
     a: np.ndarray
     b: np.ndarray
+    spec: DataSpec
+
+
+@dataclass(frozen=True)
+class ParsingSet:
+    """Images uint8 [N,S,S,3] and their parses uint8 [N,S,S], positions in spec.attributes."""
+
+    images: np.ndarray
+    segmentations: np.ndarray
     spec: DataSpec
 
 
@@ -152,10 +206,15 @@ def open_attributes(config: AttributeData, split: Split = 'train', progress: Pro
         images, _, labels = drawn(range(start, start + n), config.size, config.seed, progress)
         columns = [toyfaces.ATTRIBUTES.index(name) for name in names]
         return AttributeSet(images, labels[:, columns].astype(np.float32), DataSpec(size=config.size, attributes=tuple(names)))
-    folder = read_attribute_folder(Path(config.source), config.attributes or None)
+    root, b = _one_or_two(config.source)
+    wanted = config.attributes or None
+    folder = read_attribute_folder(root, wanted) if b is None else domains_to_classes(read_domain_folder(root, b), wanted)
     n_test = folder.n_test or min(config.holdout, len(folder.paths) // 5)
     part = slice(0, len(folder.paths) - n_test) if split == 'train' else slice(len(folder.paths) - n_test, None)
-    images = cached_images(folder.paths[part], config.size, crop=config.crop, progress=progress)
+    if folder.layout == 'domains' and config.crop is None:       # as two-domain systems see these pictures
+        images = cached_images(folder.paths[part], config.size, resample='bicubic', stretch=True, progress=progress)
+    else:
+        images = cached_images(folder.paths[part], config.size, crop=config.crop, progress=progress)
     spec = DataSpec(size=config.size, attributes=folder.names)
     return AttributeSet(images, folder.labels[part].astype(np.float32), spec, folder.exclusive)
 
@@ -169,14 +228,20 @@ def open_domains(config: DomainData, split: Split = 'train', progress: Progress 
     """Reads one part of a two-domain set. Test pictures come at `size`, training pictures at `load_size`."""
     side = config.load_size if config.load_size and split == 'train' else config.size
     if config.source == 'toyfaces':
-        if config.attribute not in toyfaces.ATTRIBUTES:
-            raise unknown('attribute', config.attribute, toyfaces.ATTRIBUTES)
+        if config.attribute not in (*toyfaces.ATTRIBUTES, NIGHT):
+            raise unknown('attribute', config.attribute, (*toyfaces.ATTRIBUTES, NIGHT))
         start, n = (0, config.n) if split == 'train' else (HELD_OUT, 1000)
         images, _, labels = drawn(range(start, start + n), side, config.seed, progress)
+        if config.attribute == NIGHT:
+            return two_sets(config.size, images[::2], night(images[1::2]))
         has = labels[:, toyfaces.ATTRIBUTES.index(config.attribute)] == 1
         return two_sets(config.size, images[~has], images[has])
     folder = read_domain_folder(*_one_or_two(config.source))
     paths = (folder.train_a, folder.train_b) if split == 'train' else (folder.test_a, folder.test_b)
+    for name, part in zip('AB', paths, strict=True):
+        if not part:
+            raise ValueError(f'{config.source} has no {split} pictures of domain {name}: expected {split}{name}/ with pictures, or '
+                             'two folders of at least 5 each')
     images_a, images_b = (cached_images(p, side, resample='bicubic', stretch=True, progress=progress) for p in paths)
     return two_sets(config.size, images_a, images_b)
 
@@ -200,40 +265,72 @@ def open_pairs(config: PairData, split: Split = 'train', progress: Progress | No
     folder = read_pair_folder(*_one_or_two(config.source))
     items = folder.train if split == 'train' else folder.test
     if not items:
-        raise ValueError(f'{config.source} has no {split} pairs: expected a {split}/ folder of side-by-side pictures')
+        raise ValueError(f'{config.source} has no {split} pairs: expected a {split}/ folder of side-by-side pictures, or two folders of at '
+                         'least 5 each')
+    check_same_frame(items)
     left, right = ('whole', 'whole') if items[0].b else ('left', 'right')
     images_a = cached_images([i.a for i in items], side, resample='bicubic', side=left, stretch=True, progress=progress)
     images_b = cached_images([i.b or i.a for i in items], side, resample='bicubic', side=right, stretch=True, progress=progress)
     return two_sets(config.size, images_a, images_b)
 
 
-def open_set(config: DataConfig, split: Split = 'train', progress: Progress | None = None) -> AttributeSet | TwoSets:
+def open_parsing(config: ParsingData, split: Split = 'train', progress: Progress | None = None) -> ParsingSet:
+    """Reads one part of a set of pictures and parses."""
+    spec = DataSpec(size=config.size, attributes=config.names)
+    if config.source == 'toyfaces':
+        start, n = (0, config.n) if split == 'train' else (HELD_OUT, config.holdout)
+        images, segmentations, _ = drawn(range(start, start + n), config.size, config.seed, progress)
+        return ParsingSet(images, segmentations, spec)
+    folder = read_parsing_folder(config.source)
+    n_test = min(config.holdout, len(folder.paths) // 5)
+    part = slice(0, len(folder.paths) - n_test) if split == 'train' else slice(len(folder.paths) - n_test, None)
+    if not folder.paths[part]:
+        raise ValueError(f'{config.source} has no {split} pictures: expected at least 5, of which the last fifth is held out')
+    assert folder.masks is not None
+    segmentations = cached_masks(folder.masks[part], folder.paths[part], config.size, IDS[config.ids], config.names, progress)
+    if config.ids != 'twelve':
+        check_ids(segmentations, config.names, config.ids)
+    return ParsingSet(cached_images(folder.paths[part], config.size, progress=progress), segmentations, spec)
+
+
+def open_set(config: DataConfig, split: Split = 'train', progress: Progress | None = None) -> AttributeSet | TwoSets | ParsingSet:
     """Opens the set a configuration names."""
+    if isinstance(config, ParsingData):
+        return open_parsing(config, split, progress)
     if isinstance(config, AttributeData):
         return open_attributes(config, split, progress)
     return open_domains(config, split, progress) if isinstance(config, DomainData) else open_pairs(config, split, progress)
 
 
-def set_to_hash(opened: AttributeSet | TwoSets) -> str:
+def _parts_of(opened: AttributeSet | TwoSets | ParsingSet) -> tuple[np.ndarray, np.ndarray]:
+    if isinstance(opened, TwoSets):
+        return opened.a, opened.b
+    return opened.images, opened.labels if isinstance(opened, AttributeSet) else opened.segmentations
+
+
+def set_to_hash(opened: AttributeSet | TwoSets | ParsingSet) -> str:
     """What a resumed run compares: sizes, order, labels and up to 4,096 evenly spaced pictures of each part."""
     digest = hashlib.blake2b(digest_size=8)
-    parts = (opened.images, opened.labels) if isinstance(opened, AttributeSet) else (opened.a, opened.b)
-    for part in parts:
+    for part in _parts_of(opened):
         digest.update(repr((part.shape, part.dtype)).encode())
-        some = np.linspace(0, len(part) - 1, min(len(part), 4096)).astype(int) if part.ndim == 4 else slice(None)
+        some = np.linspace(0, len(part) - 1, min(len(part), 4096)).astype(int) if part.ndim > 2 else slice(None)
         digest.update(np.ascontiguousarray(part[some]))
     return digest.hexdigest()
 
 
-def make_loader(opened: AttributeSet | TwoSets, config: DataConfig, batch_size: int, seed: int, device: torch.device, rank: int = 0,
-                world: int = 1, rule: LabelRule = 'attgan_tf') -> AttributeLoader | DomainLoader | PairLoader:
+def make_loader(opened: AttributeSet | TwoSets | ParsingSet, config: DataConfig, batch_size: int, seed: int, device: torch.device,
+                rank: int = 0, world: int = 1,
+                rule: LabelRule = 'attgan_tf') -> AttributeLoader | DomainLoader | PairLoader | ParsingLoader:
     """The loader for an opened set."""
     shared: dict[str, Any] = {'batch_size': batch_size, 'seed': seed, 'size': config.size, 'flip': config.flip, 'device': device,
                               'rank': rank, 'world': world}
-    for images in (opened.images,) if isinstance(opened, AttributeSet) else (opened.a, opened.b):
+    for images in _parts_of(opened):
         if not len(images):
             raise ValueError('a part of the set holds no picture: expected at least one; raise --data.n or choose another --data.attribute')
     if isinstance(opened, AttributeSet):
         assert isinstance(config, AttributeData)
         return AttributeLoader(opened.images, opened.labels, opened.spec.attributes, config.targets, rule, **shared)
+    if isinstance(opened, ParsingSet):
+        assert isinstance(config, ParsingData)
+        return ParsingLoader(opened.images, opened.segmentations, opened.spec.attributes, config.scale, config.shift, **shared)
     return (DomainLoader if isinstance(config, DomainData) else PairLoader)(opened.a, opened.b, **shared)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from retouch.data.images import IMAGE_SUFFIXES, image_size
+from retouch.data.images import IMAGE_SUFFIXES, image_size, shown_size
 from retouch.errors import unknown
 
 LAYOUTS = {
@@ -233,6 +233,22 @@ def check_side_by_side(path: Path, size: tuple[int, int]) -> None:
         raise ValueError(f'{path}: {size[0]} x {size[1]} px: expected width = 2 x height, A left and B right')
 
 
+def same_aspect(a: tuple[int, int], b: tuple[int, int]) -> bool:
+    """Equal shapes up to a pixel of rounding at the smaller size."""
+    return abs(a[0] * b[1] - a[1] * b[0]) <= max(*a, *b)
+
+
+def check_same_frame(items: Sequence[PairItem]) -> None:
+    """ValueError where the two files of a pair are of different shape, and so not of one scene in one frame."""
+    for item in items:
+        if item.b is None:
+            continue
+        a, b = shown_size(item.a), shown_size(item.b)
+        if not same_aspect(a, b):
+            raise ValueError(f'{item.a} is {a[0]} x {a[1]} px, its partner {item.b} {b[0]} x {b[1]} px: expected the same scene in the '
+                             'same frame; crop one of them, `retouch data check` lists all')
+
+
 def _no_layout(root: Path, missing: dict[str, str]) -> str:
     if missing:
         begun = '; '.join(f'nearest is {name} ({LAYOUTS[name]}): {what}' for name, what in missing.items())
@@ -249,7 +265,7 @@ def _no_layout(root: Path, missing: dict[str, str]) -> str:
 
 def read_attribute_folder(root: str | os.PathLike[str], attributes: Sequence[str] | None = None,
                           masks: str | os.PathLike[str] | None = None) -> AttributeFolder:
-    """Pictures and labels of a CelebA-like folder, a table, or class folders.
+    """Pictures and labels of a CelebA-like folder, a table, class folders, or the folders of two domains as classes A and B.
 
     Args:
         root: the folder.
@@ -264,9 +280,11 @@ def read_attribute_folder(root: str | os.PathLike[str], attributes: Sequence[str
     if layout == 'parsing':
         raise ValueError(f'{root} holds pictures and masks but no labels: expected a label file, e.g. labels.csv with file,Smiling,…; '
                          'add one beside images/')
+    if layout == 'domains':
+        return domains_to_classes(read_domain_folder(root), attributes)
     if layout not in ('celeba', 'celeba_hq', 'table', 'classes'):
         raise ValueError(f'{root} is laid out as {layout} ({LAYOUTS[layout]}): expected pictures with attributes (celeba, celeba_hq, '
-                         'table or classes); choose a recipe for its kind, see `retouch list`')
+                         'table, classes or domains); choose a recipe for its kind, see `retouch list`')
     if attributes is not None and len(set(attributes)) < len(attributes):
         raise ValueError(f'attributes {", ".join(attributes)}: expected each name once')
     if layout == 'classes':
@@ -482,12 +500,27 @@ def _read_classes(root: Path, attributes: Sequence[str] | None, masks: str | os.
     for name in test:
         if attributes is None and name not in names:
             raise ValueError(f'{root / "test" / name}: train/ has no such class: expected {", ".join(names)}; remove or rename it')
-    first, last = _interleaved([images_in(folders[i]) for i in at]), _interleaved([test.get(name, ()) for name in names])
-    both = first + last
-    labels = np.zeros((len(both), len(names)), np.uint8)
+    paths, labels, n_test = _one_hot([images_in(folders[i]) for i in at], [test.get(name, ()) for name in names])
+    return AttributeFolder('classes', root, paths, labels, names, find_masks(root, paths, masks), True, n_test, convention='folders')
+
+
+def domains_to_classes(folder: DomainFolder, attributes: Sequence[str] | None = None) -> AttributeFolder:
+    """Two domains as the exclusive classes A and B, for a classifier that is to tell them apart."""
+    names, at = _columns(folder.root, ('A', 'B'), attributes)
+    if len(names) < 2:
+        raise ValueError(f'domain {names[0]} alone: expected A,B')
+    train, test = (folder.train_a, folder.train_b), (folder.test_a, folder.test_b)
+    paths, labels, n_test = _one_hot([train[i] for i in at], [test[i] for i in at])
+    return AttributeFolder('domains', folder.root, paths, labels, names, None, True, n_test, convention='folders')
+
+
+def _one_hot(train: list[tuple[Path, ...]], test: list[tuple[Path, ...]]) -> tuple[tuple[Path, ...], np.ndarray, int]:
+    """Paths, labels uint8 [N,K] and how many of the last are the test part, from the pictures of each of K classes."""
+    last = _interleaved(test)
+    both = _interleaved(train) + last
+    labels = np.zeros((len(both), len(train)), np.uint8)
     labels[np.arange(len(both)), [k for k, _ in both]] = 1
-    paths = tuple(path for _, path in both)
-    return AttributeFolder('classes', root, paths, labels, names, find_masks(root, paths, masks), True, len(last), convention='folders')
+    return tuple(path for _, path in both), labels, len(last)
 
 
 def _interleaved(groups: Sequence[tuple[Path, ...]]) -> list[tuple[int, Path]]:

@@ -2,6 +2,11 @@
 from __future__ import annotations
 
 
+def constant(iteration: int, iterations: int) -> float:
+    """1 throughout (Ha0Tang/AttentionGAN @ 45da496: 60 epochs without decay)."""
+    return 1.0
+
+
 def linear_second_half(iteration: int, iterations: int) -> float:
     """1 for the first half, then linearly to 0 (StarGAN's paper; AGGAN's multi-domain code)."""
     return _linear_after(iteration, iterations, 0.5)

@@ -5,11 +5,16 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from retouch.errors import unknown
+from retouch.methods.aggan import AGGAN
 from retouch.methods.aggan_multi import AGGANMulti
+from retouch.methods.asgit import ASGIT, ASGITPairs
+from retouch.methods.attentiongan import AttentionGAN
 from retouch.methods.attgan import AttGAN
 from retouch.methods.cam import CAM
 from retouch.methods.classifier import AttributeClassifier
 from retouch.methods.cyclegan import CycleGAN
+from retouch.methods.parser import Parser
+from retouch.methods.pix2pix import Pix2Pix
 from retouch.methods.stargan import StarGAN
 from retouch.methods.stgan import STGAN
 
@@ -17,10 +22,16 @@ METHODS: dict[str, Any] = {
     'stargan': StarGAN,
     'attgan': AttGAN,
     'stgan': STGAN,
+    'aggan': AGGAN,
     'aggan_multi': AGGANMulti,
     'cyclegan': CycleGAN,
+    'attentiongan': AttentionGAN,
+    'pix2pix': Pix2Pix,
+    'asgit': ASGIT,
+    'asgit_pairs': ASGITPairs,
     'cam': CAM,
     'classifier': AttributeClassifier,
+    'parser': Parser,
 }
 
 

@@ -24,7 +24,8 @@ class About(NamedTuple):
 
 
 MEASURES: dict[str, About] = {
-    'edit_accuracy': About('share', 'higher', 'edits that the judge reads as asked; mean over attributes'),
+    'edit_accuracy': About('share', 'higher', 'edits that the judge reads as asked (night: that go more than half of the way to the true '
+                                              'result); mean over attributes'),
     'leakage': About('share', 'lower', 'attributes nobody asked about that read otherwise than in the true result; mean over attributes'),
     'psnr_outside': About('dB', 'higher', 'output against input outside the true region; squared error pooled over all pictures'),
     'psnr_outside_per_image': About('dB', 'higher', 'the same for every picture, then the mean (pictures without any error left out)'),
@@ -40,11 +41,17 @@ MEASURES: dict[str, About] = {
     'pointing_game': About('share', 'higher', 'masks whose maximum lies in the true region'),
     'untouched': About('share', 'higher', 'pixels that are byte-identical to the input'),
     'untouched_outside_mask': About('share', 'higher', 'pixels with mask <= 0.5 that are byte-identical to the input'),
-    'fid': About('', 'lower', 'Frechet distance between held-out pictures and edits of all attributes'),
-    'kid': About('', 'lower', 'kernel distance (unbiased) between held-out pictures and edits of all attributes'),
+    'fid': About('', 'lower', 'Frechet distance between held-out pictures (of two domains: the target) and the edits of all attributes'),
+    'kid': About('', 'lower', 'kernel distance (unbiased) between held-out pictures (of two domains: the target) and the edits of all '
+                              'attributes'),
+    'kid_fused': About('', 'lower', 'mean of the kernel distances of the edits to the target and to the source domain'),
     'inception_score': About('', 'higher', 'Inception score of the edits'),
     'precision': About('share', 'higher', 'edits that lie among held-out pictures'),
     'recall': About('share', 'higher', 'held-out pictures that lie among edits'),
+    'ssim_truth': About('', 'higher', 'structural similarity of output and true result, whole frame'),
+    'fcn_pixel_accuracy': About('share', 'higher', 'pixels whose class in the output is the true one; pooled'),
+    'fcn_class_accuracy': About('share', 'higher', 'the same of every class that occurs, then the mean'),
+    'fcn_iou': About('share', 'higher', 'pixels of a class in both output and truth, of those in either; mean over classes that occur'),
     'accuracy': About('share', 'higher', 'labels that the classifier reads right; mean over attributes'),
 }
 

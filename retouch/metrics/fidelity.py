@@ -24,6 +24,7 @@ KID_SUBSETS, KID_SUBSET_SIZE = 100, 100      # unbiased at any subset size; smal
 READY = 'retouch-ready-features'
 _KEYS = {'fid': 'frechet_inception_distance', 'kid': 'kernel_inception_distance_mean', 'inception_score': 'inception_score_mean',
          'precision': 'precision', 'recall': 'recall'}
+INCEPTION = tuple(_KEYS)
 
 
 class ReadyFeatures(FeatureExtractorBase):
@@ -132,8 +133,7 @@ def find_inception_weights(path: str | Path | None = None, download: bool = Fals
     return chosen
 
 
-def images_to_inception(real: Tensor, fake: Tensor, weights: Path, *, seed: int = 0, batch_size: int = 64,
-                        device: torch.device | str = 'cpu') -> dict[str, float]:
+def images_to_inception(real: Tensor, fake: Tensor, measures: tuple[str, ...] = INCEPTION, *, weights: Path, seed: int = 0,
+                        batch_size: int = 64, device: torch.device | str = 'cpu') -> dict[str, float]:
     """FID, KID, Inception score, precision and recall with TensorFlow's Inception of 2015. real, fake uint8 [N,3,H,W]."""
-    return inputs_to_fidelity(real, fake, 'inception-v3-compat', tuple(_KEYS), seed=seed, batch_size=batch_size, device=device,
-                              weights=weights)
+    return inputs_to_fidelity(real, fake, 'inception-v3-compat', measures, seed=seed, batch_size=batch_size, device=device, weights=weights)

@@ -50,6 +50,21 @@ def squared_error_inside_outside(output: Tensor, reference: Tensor, region: Tens
     return SquaredError(inside, count, squared.flatten(1).sum(1).cpu().double() - inside, values - count)
 
 
+def images_to_arrived(output: Tensor, truth: Tensor, start: Tensor) -> Tensor:
+    """Whether the output is less than half as far (root mean square) from the true result as the input is: float64 [N] of 0/1.
+
+    It is then also nearer to the true result than to the input. A grey picture is that too, where the input is dark; so half the way.
+
+    Args:
+        output: [N,3,H,W] in [-1,1].
+        truth: [N,3,H,W] in [-1,1].
+        start: [N,3,H,W] in [-1,1], the input.
+    """
+    nowhere = torch.zeros(len(output), 1, *output.shape[2:], dtype=torch.bool, device=output.device)
+    left, whole = (squared_error_inside_outside(x, truth, nowhere).outside for x in (output, start))
+    return (4 * left < whole).double()
+
+
 def mse_to_psnr(mse: np.ndarray) -> np.ndarray:
     """Mean squared error in squared 8-bit levels -> dB with peak 255; infinite for 0, NaN for NaN."""
     with np.errstate(divide='ignore', invalid='ignore'):

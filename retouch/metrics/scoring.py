@@ -27,9 +27,9 @@ class Task:
     """One kind of edit, asked of M of the n pictures."""
 
     name: str                                        # row of the card: an attribute or a direction
-    column: int                                      # the edited attribute among the judge's
+    column: int | None                               # the edited attribute among the judge's; None: the true result is the measure
     rows: np.ndarray                                 # int64 [M] which pictures
-    wanted: Tensor                                   # bool [M,J] labels after the edit, in the judge's columns
+    wanted: Tensor | None                            # bool [M,J] labels after the edit, in the judge's columns
     request: Callable[[Tensor, slice], Any]          # (x [b,3,S,S], which of the M) -> what the method translates
     truth: np.ndarray | None = None                  # uint8 [M,S,S,3]
     region: np.ndarray | None = None                 # bool [M,S,S]
@@ -40,7 +40,7 @@ class Scores:
     """What a pass leaves behind."""
 
     tallies: dict[str, Tally]
-    leakage: list[list[float]]                       # [K,J]
+    leakage: list[list[float]]                       # [K,J]; empty where nothing is expected of the judge
     features: list[Tensor] = field(default_factory=list)   # K times [M,F], the judge's
     images: list[Tensor] = field(default_factory=list)     # K times uint8 [M,3,S,S], only if asked for
 
@@ -54,7 +54,7 @@ def pictures_to_tensor(images: np.ndarray, device: torch.device | str = 'cpu') -
     return torch.from_numpy(np.array(images, order='C')).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def score(tasks: list[Task], inputs: np.ndarray, answer: Answer, judge: Judge, expected: list[Tensor], *,
+def score(tasks: list[Task], inputs: np.ndarray, answer: Answer, judge: Judge, expected: list[Tensor] | None, *,
           device: torch.device | str = 'cpu', batch_size: int = 64, keep_images: bool = False,
           advance: Callable[[int], None] | None = None) -> Scores:
     """Scores the answers to all tasks.
@@ -64,7 +64,7 @@ def score(tasks: list[Task], inputs: np.ndarray, answer: Answer, judge: Judge, e
         inputs: uint8 [n,S,S,3].
         answer: what is scored: (task, x [b,3,S,S], which of the task's M) -> Translation.
         judge: reads the answers.
-        expected: per task, bool [M,J]: how the judge should read a perfect answer.
+        expected: per task, bool [M,J]: how the judge should read a perfect answer; None: leakage is not measured.
         device: where answers are computed and compared.
         batch_size: pictures at once.
         keep_images: keep the answers as bytes, for extractors that look at pictures.
@@ -74,7 +74,7 @@ def score(tasks: list[Task], inputs: np.ndarray, answer: Answer, judge: Judge, e
         FloatingPointError: an answer that is not finite.
     """
     n, names = len(inputs), WITHOUT_TRUTH if any(task.truth is None for task in tasks) else WITH_TRUTH
-    total, count = ({name: np.zeros((len(tasks), n)) for name in names} for _ in range(2))
+    total, count = ({name: np.zeros((len(tasks), n)) for name in names if expected or name != 'leakage'} for _ in range(2))
     scores = Scores({}, [])
     for k, task in enumerate(tasks):
         features, images, changed = [], [], []
@@ -90,14 +90,22 @@ def score(tasks: list[Task], inputs: np.ndarray, answer: Answer, judge: Judge, e
                 image = psnr.to_bytes(out.image).float() / 127.5 - 1      # what a saved picture holds is what every measure sees
                 mask = None if out.mask is None else check_mask(out.mask, x)
                 read, seen = judge.look(image)
-                changes = accuracy.readings_to_changes(read, expected[k][part])
-                found: Found = {'edit_accuracy': (accuracy.readings_to_edit_accuracy(read, task.wanted[part], task.column), None),
-                                'leakage': (accuracy.changes_to_leakage(changes, task.column), None)}
+                found: Found = {}
+                if task.column is not None:
+                    assert task.wanted is not None
+                    found['edit_accuracy'] = accuracy.readings_to_edit_accuracy(read, task.wanted[part], task.column), None
+                    if expected:
+                        changes = accuracy.readings_to_changes(read, expected[k][part])
+                        found['leakage'] = accuracy.changes_to_leakage(changes, task.column), None
+                        changed.append(changes)
                 if task.truth is None or task.region is None:
                     found |= _against_input(image, x, mask)
                 else:
+                    truth = pictures_to_tensor(task.truth[part], device)
                     region = torch.from_numpy(task.region[part]).unsqueeze(1).to(device)
-                    found |= _against_truth(image, x, pictures_to_tensor(task.truth[part], device), region)
+                    found |= _against_truth(image, x, truth, region)
+                    if task.column is None:
+                        found['edit_accuracy'] = psnr.images_to_arrived(image, truth, x), None
                     for source, shown in (('', mask), ('[gradcam]', out.extras.get('gradcam'))):
                         if shown is not None:
                             found |= {f'{name}{source}': value for name, value in _against_region(check_mask(shown, x), region).items()}
@@ -106,7 +114,6 @@ def score(tasks: list[Task], inputs: np.ndarray, answer: Answer, judge: Judge, e
                     total[name], count[name] = np.zeros((len(tasks), n)), np.zeros((len(tasks), n))
                 total[name][k, rows] = value.cpu().double().numpy()
                 count[name][k, rows] = 1.0 if weight is None else weight.cpu().double().numpy()
-            changed.append(changes)
             features.append(seen)
             if keep_images:
                 images.append(psnr.to_bytes(image).cpu())
@@ -115,7 +122,8 @@ def score(tasks: list[Task], inputs: np.ndarray, answer: Answer, judge: Judge, e
         if not features:
             raise ValueError(f'no picture to edit for {task.name}: expected at least one that lacks it; raise --n')
         scores.features.append(torch.cat(features))
-        scores.leakage.append(accuracy.changes_to_leakage_row(torch.cat(changed)).tolist())
+        if changed:
+            scores.leakage.append(accuracy.changes_to_leakage_row(torch.cat(changed)).tolist())
         if keep_images:
             scores.images.append(torch.cat(images))
     scores.tallies = {name: Tally(total[name], count[name], REDUCE.get(name, pooled)) for name in total}

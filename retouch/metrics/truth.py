@@ -11,6 +11,7 @@ import torch
 
 from retouch.data import toyfaces
 from retouch.data.labels import HAIR_COLOURS, LabelRule, flip_targets
+from retouch.data.night import night
 from retouch.data.sets import HELD_OUT, cache_root, drawn
 from retouch.errors import unknown
 from retouch.metrics.drawing import draw_targets
@@ -83,6 +84,25 @@ def true_edits(names: tuple[str, ...], images: np.ndarray, labels: np.ndarray, s
             _write(_key(*targets[name], size, seed), result)
             found[name] = Truth(rows, targets[name][0][rows], result, _regions(images[rows], result))
     return {name: found[name] for name in names}
+
+
+def nights(faces: np.ndarray) -> tuple[np.ndarray, dict[int, Truth]]:
+    """Held-out faces of which every other one is shown at night, and the way there and back.
+
+    Args:
+        faces: uint8 [n,S,S,3] from `held_out_faces`.
+
+    Returns:
+        inputs uint8 [n,S,S,3], and 1 -> what night makes of the faces by day, 0 -> what day makes of the others. The labels stay, so that
+        no Truth has targets.
+    """
+    inputs, dark = faces.copy(), night(faces)
+    inputs[1::2] = dark[1::2]
+    truths = {}
+    for value, pictures in ((1, dark), (0, faces)):
+        rows = np.arange(1 - value, len(faces), 2)
+        truths[value] = Truth(rows, np.empty((len(rows), 0), np.uint8), pictures[rows], _regions(inputs[rows], pictures[rows]))
+    return inputs, truths
 
 
 def _regions(x: np.ndarray, y: np.ndarray) -> np.ndarray:

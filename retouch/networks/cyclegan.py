@@ -4,18 +4,23 @@ Layer facts: Zhu et al., ICCV 2017, and junyanz/pytorch-CycleGAN-and-pix2pix (BS
 """
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor, nn
 
-from retouch.networks.layers import ResidualBlock, instance_norm
+from retouch.networks.layers import ResidualBlock, instance_norm, norm_of
 
 
 def init_normal(module: nn.Module, std: float = 0.02) -> nn.Module:
-    """The CycleGAN family's initialisation: convolutions N(0, std), biases 0. Returns the module."""
+    """The CycleGAN family's initialisation: convolutions N(0, std), scales of batch norm N(1, std), biases 0. Returns the module."""
     for m in module.modules():
         if isinstance(m, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(m.weight, 0.0, std)
             if m.bias is not None:
                 nn.init.zeros_(m.bias)
+        elif isinstance(m, nn.BatchNorm2d):
+            nn.init.normal_(m.weight, 1.0, std)
+            nn.init.zeros_(m.bias)
     return module
 
 
@@ -40,17 +45,35 @@ class ResNetGenerator(nn.Module):
 
 
 class PatchDiscriminator(nn.Module):
-    """[N,in,H,W] -> patch scores [N,1,h,w]; at 256 px 30x30 scores with a 70x70 field. 2,764,737 parameters with 3 input channels."""
+    """[N,in,H,W] -> patch scores [N,1,h,w]; at 256 px 30x30 scores with a 70x70 field. 2,764,737 parameters with 3 input channels.
 
-    def __init__(self, in_channels: int = 3, width: int = 64, layers: int = 3) -> None:
+    norm 'batch': convolutions before it have no bias; 2,765,633 parameters.
+    """
+
+    def __init__(self, in_channels: int = 3, width: int = 64, layers: int = 3, norm: Literal['batch', 'instance'] = 'instance') -> None:
         super().__init__()
         channels = [width * min(2 ** i, 8) for i in range(layers + 1)]
         main: list[nn.Module] = [nn.Conv2d(in_channels, width, 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
         for i, (a, b) in enumerate(zip(channels, channels[1:], strict=False), 1):
             stride = 2 if i < layers else 1
-            main += [nn.Conv2d(a, b, 4, stride, 1), instance_norm(b, False), nn.LeakyReLU(0.2, inplace=True)]
+            main += [nn.Conv2d(a, b, 4, stride, 1, bias=norm == 'instance'), norm_of(norm, b), nn.LeakyReLU(0.2, inplace=True)]
         main.append(nn.Conv2d(channels[-1], 1, 4, 1, 1))
         self.main = nn.Sequential(*main)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.main(x)
+
+    def with_activation(self, x: Tensor, conv: int, rectified: bool = True) -> tuple[Tensor, Tensor]:
+        """Scores and, from the same pass, what a convolution made of x.
+
+        Args:
+            x: [N,in,H,W].
+            conv: which convolution, 1 is the first and `layers` + 1 the last before the scores.
+            rectified: after its LeakyReLU; otherwise before, after its norm.
+
+        Returns:
+            scores [N,1,h,w] and the activation [N,C,h',w'], both attached to the graph.
+        """
+        cut = 3 * conv - 1 - (not rectified)
+        a = self.main[:cut](x)
+        return self.main[cut:](a if rectified else a.clone()), a         # the LeakyReLU works in place

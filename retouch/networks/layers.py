@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,11 @@ def instance_norm(channels: int, affine: bool, eps: float = 1e-5) -> nn.Module:
     GroupNorm with one channel a group is the same function (a test compares them in float64), and faster on CPU.
     """
     return nn.GroupNorm(channels, channels, eps, affine)
+
+
+def norm_of(norm: Literal['batch', 'instance'], channels: int) -> nn.Module:
+    """Normalises [N,C,H,W]: batch norm with scale and offset, instance norm without. Neither keeps running statistics."""
+    return nn.BatchNorm2d(channels, track_running_stats=False) if norm == 'batch' else instance_norm(channels, False)
 
 
 def with_condition(x: Tensor, condition: Tensor) -> Tensor:

@@ -1,12 +1,11 @@
-"""Recipes: functions that return a Run. One module per method, one function per row of a table; names are `<id>.<row>`."""
+"""Recipes: functions that return a Run. One module per method file, one function per row of a table; names are `<id>.<row>`."""
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from retouch.recipes import aggan_multi, attgan, cam, classifier, cyclegan, stargan, stgan
+from retouch.recipes import aggan, aggan_multi, asgit, attentiongan, attgan, cam, classifier, cyclegan, parser, pix2pix, stargan, stgan
 from retouch.run import Run
 
-RECIPES: dict[str, Callable[[], Run]] = {
-    f'{module.__name__.rsplit(".", 1)[1]}.{row}': recipe
-    for module in (stargan, attgan, stgan, aggan_multi, cyclegan, cam, classifier) for row, recipe in module.ROWS.items()
-}
+MODULES = (stargan, attgan, stgan, aggan, aggan_multi, cyclegan, attentiongan, pix2pix, asgit, cam, classifier, parser)
+TABLES = {**{module.__name__.rpartition('.')[2]: module.ROWS for module in MODULES}, 'asgit_pairs': asgit.PAIRS}
+RECIPES: dict[str, Callable[[], Run]] = {f'{method}.{row}': recipe for method, rows in TABLES.items() for row, recipe in rows.items()}

@@ -286,7 +286,7 @@ def test_list_names_every_method_and_recipe(capsys: pytest.CaptureFixture[str]) 
     assert set(listing) == {'methods', 'recipes', 'data'} and 'toyfaces' in listing['data']
     assert set(listing['methods']) == set(METHODS) and set(listing['recipes']) == set(RECIPES) and len(RECIPES) > 5
     for method in listing['methods'].values():
-        assert method['kind'] in ('attributes', 'domains', 'pairs') and method['summary'] and len(method['paper']) > 40
+        assert method['kind'] in ('attributes', 'domains', 'pairs', 'parsing') and method['summary'] and len(method['paper']) > 40
     for name, recipe in listing['recipes'].items():
         assert recipe['method'] == name.partition('.')[0] and recipe['summary']
         assert recipe['parameters'] is None or all(count > 0 for count in recipe['parameters'].values())

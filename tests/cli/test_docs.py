@@ -42,8 +42,9 @@ def cut_short(arguments: list[str]) -> list[str]:
 
 @pytest.fixture(scope='module')
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the pages presume: a picture `face.png` and drawn faces in CelebA's layout under `faces/`."""
+    """What the pages presume: a picture `face.png`, drawn faces in CelebA's layout under `faces/`, by day and by night under `scenes/`."""
     from retouch.data import toyfaces
+    from retouch.data.night import night
     from retouch.model import SHIPPED
 
     folder = tmp_path_factory.mktemp('docs')
@@ -57,6 +58,11 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(image).save(pictures / f'{i:06d}.png')
         rows.append(f'{i:06d}.png ' + ' '.join('1' if value else '-1' for value in label))
     (folder / 'faces' / 'list_attr_celeba.txt').write_text('\n'.join(rows) + '\n')
+    halves = {'trainA': images[:12], 'trainB': night(images[12:24]), 'testA': images[24:32], 'testB': night(images[32:])}
+    for part, scenes in halves.items():
+        (folder / 'scenes' / part).mkdir(parents=True)
+        for i, image in enumerate(scenes):
+            Image.fromarray(image).save(folder / 'scenes' / part / f'{i}.png')
     identity, attributes = toyfaces.face(1_000_003)
     Image.fromarray(np.asarray(toyfaces.render(identity, attributes, 160)[0])).save(folder / 'face.png')
     return folder

@@ -17,8 +17,8 @@ from retouch.guidance.mask import check_mask
 from retouch.methods import METHODS
 from tests.batches import TINY, random_batch, random_request
 
-MASKED = {'aggan_multi'}                                         # systems whose Translation carries an edit mask
-BATCH_COUPLED = {'classifier', 'attgan', 'stgan', 'cam.attgan', 'cam.stgan'}      # batch norm in training mode
+MASKED = {'aggan', 'aggan_multi', 'attentiongan'}         # systems whose Translation carries an edit mask
+BATCH_COUPLED = {'classifier', 'parser', 'attgan', 'stgan', 'aggan', 'pix2pix', 'cam.attgan', 'cam.stgan'}    # batch norm
 
 
 def make(name: str, ema: float | None = 0.9) -> Trainer:
@@ -44,12 +44,13 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 
 def test_registry_is_whole() -> None:
-    assert set(METHODS) == {'stargan', 'attgan', 'stgan', 'aggan_multi', 'cyclegan', 'cam', 'classifier'}
+    assert set(METHODS) == {'stargan', 'attgan', 'stgan', 'aggan', 'aggan_multi', 'cyclegan', 'asgit', 'asgit_pairs', 'cam',
+                            'classifier', 'parser', 'pix2pix', 'attentiongan'}
     assert set(TINY) == {*METHODS, 'cam.attgan', 'cam.stgan'}
     for name, cls in METHODS.items():
         assert cls.id == name and cls.Config.model_fields['id'].default == name
         assert isinstance(cls.tiny(), Trainable)
-    assert {name for name, cls in METHODS.items() if isinstance(cls.tiny(), Method)} == set(METHODS) - {'classifier'}
+    assert {name for name, cls in METHODS.items() if isinstance(cls.tiny(), Method)} == set(METHODS) - {'classifier', 'parser'}
 
 
 @pytest.mark.parametrize('name', TINY)
@@ -113,7 +114,7 @@ def test_resume_is_exact(name: str, tmp_path) -> None:
     assert same(straight.ema.weights, second.ema.weights)
 
 
-@pytest.mark.parametrize('name', [n for n in TINY if n != 'classifier'])
+@pytest.mark.parametrize('name', [n for n in TINY if n not in ('classifier', 'parser')])
 def test_translate(name: str) -> None:
     torch.manual_seed(0)
     method = TINY[name]().eval()

@@ -17,13 +17,25 @@ EXACT = {                                                        # trainable par
     'attgan.tf': {'G': 43_459_203, 'D': 44_718_990},
     'stgan.paper': {'G': 74_471_760, 'D': 44_720_974},
     'stgan.official': {'G': 74_998_771, 'D': 44_718_990},
+    'aggan.paper': {'G': 7_848_260, 'F': 7_848_260, 'D_A': 6_953_793, 'D_B': 6_953_793, 'P_A': 6_954_817, 'P_B': 6_954_817},
+    'aggan.code': {'G': 7_931_332, 'F': 7_931_332, 'D_A': 6_953_793, 'D_B': 6_953_793},
     'aggan_multi.paper': {'G': 8_443_072, 'D': 44_786_624},
     'cyclegan.paper': {'G': 11_378_179, 'F': 11_378_179, 'D_A': 2_764_737, 'D_B': 2_764_737},
+    'asgit.paper': {'T': 75_649, 'G': 11_378_179, 'F': 11_378_179, 'D_A': 2_764_737, 'D_B': 2_764_737},
+    'asgit.code': {'G': 11_378_179, 'F': 11_378_179, 'D_A': 2_764_737, 'D_B': 2_764_737},
+    'asgit_pairs.paper': {'T': 75_649, 'G': 41_825_667, 'D': 2_767_809},
+    'asgit_pairs.code': {'T': 75_649, 'G': 54_409_603, 'D': 2_767_809},
+    'attentiongan.paper': {'G': 11_822_949, 'F': 11_822_949, 'D_A': 2_764_737, 'D_B': 2_764_737},
+    'pix2pix.paper': {'G': 54_413_955, 'D': 2_768_705},
+    'pix2pix.cgan': {'G': 54_413_955, 'D': 2_768_705},
+    'pix2pix.gan': {'G': 54_413_955, 'D': 2_765_633},
+    'pix2pix.encoder_decoder': {'G': 39_075_459, 'D': 2_768_705},
     'classifier.paper': {'C': 3_284_093},
 }
 CAM_ROWS = ('', '_baseline', '_generator', '_discriminator', '_literal')
 EXACT |= {f'cam.{backbone}_paper{row}': EXACT[f'{backbone}.paper'] for backbone in ('stargan', 'attgan', 'stgan') for row in CAM_ROWS}
-PUBLISHED = {'paper', 'code', 'rafd', 'official', 'tf'}          # rows at the size of the papers; all others are small
+# rows at the papers' size; all others are small
+PUBLISHED = {'paper', 'code', 'rafd', 'official', 'tf', 'cgan', 'gan', 'encoder_decoder'}
 
 
 def nets_on_meta(name: str) -> dict[str, int]:

@@ -60,8 +60,22 @@ def test_rows_prints_what_there_is(repository: Path, tmp_path: Path, monkeypatch
 def test_every_table_names_recipes(repository: Path) -> None:
     from retouch.recipes import RECIPES
 
-    names = [recipe for recipes in script(repository, 'rows').TABLES.values() for recipe in recipes]
-    assert len(names) == 15 and set(names) <= set(RECIPES)
+    tables = script(repository, 'rows').TABLES
+    assert {name: len(recipes) for name, recipes in tables.items()} == {'cam_stargan': 5, 'cam_attgan': 5, 'cam_stgan': 5, 'eyeglasses': 12,
+                                                                         'parse_to_picture': 5, 'picture_to_parse': 5}
+    assert {recipe for recipes in tables.values() for recipe in recipes} <= set(RECIPES)
+
+
+def test_a_table_of_domain_systems_has_their_columns(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                     capsys: pytest.CaptureFixture[str]) -> None:
+    rows = script(repository, 'rows')
+    monkeypatch.setattr(rows, 'RESULTS', tmp_path)
+    monkeypatch.setattr(sys, 'argv', ['rows.py', 'eyeglasses', '--print'])
+    (tmp_path / 'aggan.toyfaces-s1.json').write_text(json.dumps({**record('aggan.toyfaces', 1, 0.9), 'psnr_unedited': None}))
+    rows.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert 'mask IoU' in lines[0] and 'unedited' not in lines[0] and '| `aggan.toyfaces` | 1 of 3 | 0.900 |' in lines[3]
+    assert len(lines) == 16 and len({line.count('|') for line in lines}) == 1
 
 
 def test_every_case_of_step_runs(repository: Path) -> None:
@@ -72,7 +86,10 @@ def test_every_case_of_step_runs(repository: Path) -> None:
     for penalty in ('autograd', 'closed_form'):
         runners[penalty] = step.cycle_runner(step.trainer_of('stargan', 'none', o, penalty=penalty), batch, o, only='D')
     runners |= {norm: step.norm_runner(norm, batch, o) for norm in ('InstanceNorm2d', 'instance_norm')}
-    assert len(runners) == 16
+    pictures = step.domain_batch(o)
+    systems = {row: step.domain_trainer(row, o) for row in step.DOMAINS}
+    runners |= {row: step.cycle_runner(trainer, pictures, o) for row, trainer in systems.items()}
+    assert len(runners) == 22 and step.store_bytes(systems['cyclegan']) == 0 and step.store_bytes(systems['asgit tam rhp']) == 4 * 4 * 4
     for name, run in runners.items():
         seconds = run()
         assert set(seconds) >= ({'all', 'D'} if 'norm' not in name.lower() else {'all'}) and all(math.isfinite(s) for s in seconds.values())

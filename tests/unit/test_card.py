@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,15 @@ from torch import Tensor, nn
 
 from retouch.data import toyfaces
 from retouch.data.batches import DataSpec
+from retouch.data.cache import cache_root
 from retouch.engine.update import AttributeRequest, DomainRequest, Translation
 from retouch.guidance.gradcam import explain_edit
 from retouch.metrics import protocols
 from retouch.metrics.card import Card, Measure, about, compare, measure_to_text
 from retouch.metrics.judge import Judge, load_judge, model_to_judge, proved
-from retouch.metrics.protocols import classifier_card, domain_tasks, evaluate
+from retouch.metrics.protocols import classifier_card, evaluate
 from retouch.metrics.scoring import WITH_TRUTH, pictures_to_tensor
+from retouch.metrics.tasks import domain_tasks, toyfaces_tasks
 from retouch.networks.stargan import Discriminator
 
 SIZE, ASKED = 32, ('Blond_Hair', 'Eyeglasses')
@@ -153,7 +156,7 @@ def test_the_score_of_a_grad_cam_is_that_of_the_explanation(judge: Judge) -> Non
     method = Fake(lambda request: Translation(-request.image), DataSpec(size=SIZE, attributes=ASKED),
                   nn.ModuleDict({'D': Discriminator(len(ASKED), SIZE, 4)}))
     found = evaluate(method, n=6, judge=judge)
-    inputs, tasks = protocols.toyfaces_tasks(method, judge.names, 6, 0)
+    inputs, tasks = toyfaces_tasks(method, judge.names, 6, 0)
     for task in tasks:
         request = task.request(pictures_to_tensor(inputs[task.rows]), slice(0, len(task.rows)))
         mask = explain_edit(method, request, -request.image)
@@ -269,8 +272,31 @@ def test_both_directions_are_asked_and_scored(judge: Judge) -> None:
     assert set(found.measures['edit_accuracy'].per_attribute or {}) == {'Eyeglasses=1', 'Eyeglasses=0'}
     _, tasks = domain_tasks(method, toyfaces.ATTRIBUTES, 12, 0)
     assert sum(len(task.rows) for task in tasks) == 12
+    assert {'fid[toyfaces_classifier]', 'kid[toyfaces_classifier]', 'kid_fused[toyfaces_classifier]'} <= set(found.measures)
     with pytest.raises(ValueError, match='hair colours have no single opposite'):
         evaluate(method, protocol='domains', n=12, judge=judge, attribute='Blond_Hair')
+
+
+def test_inception_measures_each_direction_by_its_target(judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / 'weights').write_bytes(b'weights')
+    calls: list[tuple[int, int, tuple[str, ...]]] = []
+
+    def stand_in(real: Tensor, fake: Tensor, measures: tuple[str, ...], **options: Any) -> dict[str, float]:
+        assert real.dtype == fake.dtype == torch.uint8 and real.shape[1:] == fake.shape[1:] == (3, SIZE, SIZE)
+        calls.append((len(real), len(fake), measures))
+        return {name: float(len(real)) for name in measures}
+
+    monkeypatch.setattr(protocols.fidelity, 'find_inception_weights', lambda *options: tmp_path / 'weights')
+    monkeypatch.setattr(protocols.fidelity, 'images_to_inception', stand_in)
+    method = Fake(lambda request: Translation(request.image), DataSpec(size=SIZE, domains=('A', 'B')))
+    found = evaluate(method, protocol='domains', n=9, judge=judge, attribute='Night', extra=('inception',))
+    every = protocols.fidelity.INCEPTION
+    assert calls[:4] == [(4, 5, every), (5, 5, ('kid',)), (5, 4, every), (4, 4, ('kid',))] and len(every) == 5
+    assert found.measures['fid'].value == 4.5 == found.measures['kid_fused'].value and 'kid_fused[toyfaces_classifier]' in found.measures
+    assert found.measures['recall'].per_attribute == {'Night=1': 4, 'Night=0': 5} and 'inception' in found.extractors
+    calls.clear()
+    found = run(judge, lambda request: Translation(request.image), n=6, extra=('inception',))
+    assert {call[2] for call in calls} == {every} and found.measures['fid'].value == 6 and found.measures['fid'].per_attribute is None
 
 
 # ---- the folder protocol, on two lamps: attribute = a bright corner
@@ -320,6 +346,52 @@ def test_folder_scores_by_hand() -> None:
     assert (found.measures['psnr_whole'].per_attribute or {})['Right'] == pytest.approx(10 * np.log10(255 ** 2 / (190 ** 2 * corner)))
     assert set(found.references) == {'copy'} and found.references['copy']['untouched'].value == 1
     assert found.references['copy']['edit_accuracy'].value == 0 and found.data.source == 'lamps'
+
+
+# ---- two domains of one's own, on two lamps: A is the left one, B the right one
+
+def two_lamps(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """n pictures of A and n of B in turn, no two alike, and [2n,2]: is of A, is of B."""
+    labels = np.eye(2, dtype=np.float32)[np.arange(2 * n) % 2]
+    images = lamps(labels)
+    images[:, 16:] += np.arange(2 * n, dtype=np.uint8)[:, None, None, None]
+    return images, labels
+
+
+def test_domains_of_a_folder_by_hand() -> None:
+    images, labels = two_lamps(6)
+
+    def only_there(request: DomainRequest) -> Translation:
+        # to B: both lamps change places; to A: nothing
+        image = request.image.clone()
+        if request.to == 'B':
+            image[:, :, :8] = image[:, :, :8].flip(-1)
+        mask = torch.zeros(len(image), 1, SIZE, SIZE)
+        mask[:, :, :8] = 1
+        return Translation(image, mask)
+
+    judge = classifier(LampReader(), ('A', 'B'))
+    judge.method.config = SimpleNamespace(labels='single')
+    method = Fake(only_there, DataSpec(size=SIZE, domains=('A', 'B')))
+    found = evaluate(method, protocol='domains_folder', images=images, labels=labels, judge=judge, source='lamps')      # type: ignore[arg-type]
+    assert found.data.attributes == ('to=B', 'to=A') and found.data.count == {'to=B': 6, 'to=A': 6} and found.data.rule is None
+    assert found.measures['edit_accuracy'].per_attribute == {'to=B': 1.0, 'to=A': 0.0}
+    corners = 2 * 64 / SIZE ** 2
+    assert found.measures['untouched'].per_attribute == {'to=B': pytest.approx(1 - corners), 'to=A': 1.0}
+    assert found.measures['untouched_outside_mask'].value == 1 and found.measures['mask_area'].value == pytest.approx(0.25)
+    assert (found.measures['psnr_whole'].per_attribute or {})['to=B'] == pytest.approx(10 * np.log10(255 ** 2 / (190 ** 2 * corners)))
+    names = {'edit_accuracy', 'psnr_whole', 'untouched', 'untouched_outside_mask', 'mask_area'}
+    assert set(found.measures) == names | {f'{name}[classifier]' for name in ('fid', 'kid', 'kid_fused')}
+    assert found.leakage_matrix is None and set(found.references) == {'copy'}
+    # to B has arrived among the pictures of B, to A has stayed where it was
+    kid, fused = (found.measures[f'{name}[classifier]'].per_attribute or {} for name in ('kid', 'kid_fused'))
+    assert kid['to=B'] == pytest.approx(0, abs=0.2)      # type: ignore[operator]
+    assert kid['to=A'] > 1 and fused['to=A'] == pytest.approx(kid['to=A'] / 2, abs=0.2)      # type: ignore[operator]
+    for message, changes in {'has no judge of its own': {'judge': None}, r'expected \[N,S,S,3\] and \[N,2\]': {'labels': labels[:, :1]},
+                             "unknown attribute for this judge 'A'": {'judge': classifier(LampReader(), LAMPS)}}.items():
+        options = {'images': images, 'labels': labels, 'judge': judge, **changes}
+        with pytest.raises(ValueError, match=message):
+            evaluate(method, protocol='domains_folder', **options)
 
 
 # ---- judges
@@ -432,7 +504,7 @@ def test_a_measure_as_text() -> None:
 
 
 def test_references_are_remembered_and_a_damaged_memory_is_replaced(judge: Judge, card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
-    for path in protocols.cache_root().glob('references-*.json'):
+    for path in cache_root().glob('references-*.json'):
         path.write_text('{"copy": 3')
     assert run(judge, noisy(0.1)).references == card.references
     monkeypatch.setattr(protocols, '_copy', None)               # would fail if it were computed again

@@ -18,6 +18,7 @@ from retouch.data import toyfaces
 from retouch.metrics import accuracy, fidelity, masks, psnr, ssim
 from retouch.metrics.bootstrap import Tally, mean_over_attributes, pooled, pooled_psnr, tally_to_interval, tally_to_value, tally_to_values
 from retouch.metrics.difference import _STOPS, COLOURS, FULL, difference_map
+from retouch.metrics.distances import directions_to_distances, edits_to_distances
 from retouch.metrics.scoring import _against_input
 from retouch.metrics.truth import _regions, held_out_faces, true_edits
 
@@ -290,6 +291,43 @@ def test_a_set_is_at_no_distance_from_itself_and_damage_moves_it_away(two_sets: 
     assert same['fid'] == pytest.approx(0, abs=1e-4) and abs(same['kid']) < 0.05
     away = [fidelity.features_to_fidelity(real, real * (1 - s), ('fid',))['fid'] for s in (0.0, 0.1, 0.3, 0.6)]
     assert away == sorted(away)
+
+
+def test_distances_of_two_directions_by_hand() -> None:
+    """A stand-in for KID, the squared distance of the means: of domains at 0 and 3, edits at 1 (to 3) and at 0 (to 0)."""
+    def compare(real: Tensor, fake: Tensor, measures: tuple[str, ...]) -> dict[str, float]:
+        return {name: float((real.mean() - fake.mean()) ** 2) for name in measures}
+
+    real = torch.tensor([[0.0], [3.0], [0.0], [3.0]])
+    rows, fakes, names = [np.array([0, 2]), np.array([1, 3])], [torch.full((2, 1), 1.0), torch.zeros(2, 1)], ('to=B', 'to=A')
+    found = directions_to_distances(real, fakes, names, rows, compare, ('fid', 'kid'))
+    assert found['kid'].per_attribute == {'to=B': 4.0, 'to=A': 0.0} == found['fid'].per_attribute and found['kid'].value == 2
+    assert found['kid_fused'].per_attribute == {'to=B': (4 + 1) / 2, 'to=A': (0 + 9) / 2} and found['kid_fused'].value == 3.5
+    alone = directions_to_distances(real[:3], fakes, names, [rows[0], rows[1][:1]], compare, ('fid', 'kid'))
+    assert all(measure.value is None for measure in alone.values()) and len(alone) == 3
+    together = edits_to_distances(real, fakes, names, compare, ('fid', 'kid'), ('kid',))
+    assert together['kid'].value == 1 and together['kid'].per_attribute == {'to=B': 0.25, 'to=A': 2.25}
+    assert together['fid'].per_attribute is None
+
+
+def test_the_pooled_set_is_the_other_reading_of_fused(two_sets: tuple[Tensor, Tensor]) -> None:
+    """KID to source and target together is `kid_fused` less a quarter of KID(source, target): exact without subsets, as for one mean."""
+    def mmd(x: Tensor, y: Tensor) -> float:
+        def kernel(a: Tensor, b: Tensor) -> Tensor:
+            return (a @ b.T / a.shape[1] + 1) ** 3
+        return float(kernel(x, x).mean() + kernel(y, y).mean() - 2 * kernel(x, y).mean())
+
+    source, target = (small_features(images)[:60].double() for images in two_sets)
+    fake = (source + target.flip(0)) / 2
+    fused = (mmd(fake, source) + mmd(fake, target)) / 2
+    assert mmd(fake, torch.cat([source, target])) == pytest.approx(fused - mmd(source, target) / 4)
+
+
+def test_more_than_half_of_the_way_to_the_truth() -> None:
+    x, y = torch.zeros(4, 3, 2, 2), torch.full((4, 3, 2, 2), 0.5)
+    output = torch.stack([x[0], x[0] + 0.24, x[0] + 0.27, x[0] + 0.77])
+    assert psnr.images_to_arrived(output, y, x).tolist() == [0, 0, 1, 0] and psnr.images_to_arrived(y, y, x).tolist() == [1] * 4
+    assert psnr.images_to_arrived(x, x, x).tolist() == [0] * 4                         # nothing was to change
 
 
 def test_one_picture_has_no_distribution() -> None:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,11 +13,15 @@ import pytest
 from PIL import Image
 
 from retouch.data.check import check_folder, contact_sheet, render
+from retouch.data.images import shown_size
+from retouch.data.sets import AttributeData, DomainData, PairData, open_attributes, open_domains, open_pairs
 from retouch.data.sources import (
     LAYOUTS,
     AttributeFolder,
     DomainFolder,
     PairFolder,
+    PairItem,
+    check_same_frame,
     read_attribute_folder,
     read_domain_folder,
     read_pair_folder,
@@ -213,6 +218,26 @@ def test_domains(tmp_path: Path) -> None:
     assert [len(p) for p in (two.train_a, two.test_a, two.train_b, two.test_b)] == [5, 1, 1, 0]
 
 
+def test_domains_as_two_classes(tmp_path: Path) -> None:
+    root = domains(tmp_path / 'set')
+    folder = read_attribute_folder(root)
+    assert (folder.layout, folder.names, folder.exclusive, folder.n_test) == ('domains', ('A', 'B'), True, 3)
+    assert sorted(f'{p.parent.name}/{p.name} {a}{b}' for p, (a, b) in zip(folder.paths[:3], folder.labels, strict=False)) == [
+        'trainA/1.jpg 10', 'trainA/2.jpg 10', 'trainB/1.jpg 01']
+    assert sorted(p.parent.name for p in folder.paths[3:]) == ['testA', 'testB', 'testB']
+    assert read_attribute_folder(root, ['B', 'A']).labels[0].tolist() == folder.labels[0, ::-1].tolist()
+    fails('domain B alone', lambda: read_attribute_folder(root, ['B']))
+    fails("unknown attribute 'C'", lambda: read_attribute_folder(root, ['A', 'C']))
+    picture(root / 'testA' / 'wide.jpg', (60, 20))
+    for source, n in ((str(root), 4), (f'{root / "trainA"},{root / "trainB"}', 0)):
+        opened = open_attributes(AttributeData(source=source, size=16, holdout=0), 'train')
+        assert opened.images.shape == (3, 16, 16, 3) and opened.exclusive and opened.spec.attributes == ('A', 'B')
+        if n:                                                    # stretched, as two-domain systems see them
+            held_out = open_attributes(AttributeData(source=source, size=16), 'test')
+            assert np.array_equal(held_out.images[held_out.labels[:, 0] == 1], open_domains(
+                DomainData(source=source, size=16, load_size=None), 'test').a)
+
+
 def test_pairs(tmp_path: Path) -> None:
     folder = read_pair_folder(pairs(tmp_path / 'one'))
     assert [len(p) for p in (folder.train, folder.val, folder.test)] == [3, 1, 2] and folder.train[0].b is None
@@ -309,6 +334,37 @@ def test_unknown_attributes_and_the_wrong_kind_of_set(tmp_path: Path) -> None:
     fails('laid out as celeba .*expected train/', lambda: read_pair_folder(root))
     fails('laid out as pairs .*expected pictures with attributes', lambda: read_attribute_folder(pairs(tmp_path / '2')))
     fails('pictures and masks but no labels', lambda: read_attribute_folder(parsing(tmp_path / '3')))
+
+
+def test_a_pair_of_two_shapes_is_refused(tmp_path: Path) -> None:
+    root = pairs_ab(tmp_path)
+    picture(root / 'B' / '2.png', (12, 6))
+    data = PairData(source=str(root), size=8, load_size=None)
+    fails(r'A/2.jpg is \d+ x \d+ px, its partner .*B/2.png 12 x 6 px: expected the same scene', lambda: open_pairs(data, 'train'))
+    picture(root / 'B' / '2.png', (64, 64))                     # the same frame in another resolution
+    assert open_pairs(data, 'train').b.shape == (4, 8, 8, 3)
+
+
+def test_a_pair_may_be_turned_by_its_exif(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name, size in {'A': (6, 12), 'B': (12, 6)}.items():
+        (tmp_path / name).mkdir()
+        Image.new('RGB', size).save(tmp_path / name / '1.jpg', exif=exif if name == 'A' else Image.Exif())
+    check_same_frame([PairItem(tmp_path / 'A' / '1.jpg', tmp_path / 'B' / '1.jpg'), PairItem(tmp_path / 'absent.jpg', None)])
+    assert shown_size(tmp_path / 'A' / '1.jpg') == (12, 6)
+
+
+def test_a_missing_part_is_named(tmp_path: Path) -> None:
+    root = domains(tmp_path / 'set')
+    shutil.rmtree(root / 'testB')
+    data = DomainData(source=str(root), size=8, load_size=None)
+    fails(r'no test pictures of domain B: expected testB/', lambda: open_domains(data, 'test'))
+    assert len(open_domains(data, 'train').b) == 1
+    pairs(tmp_path / 'pairs')
+    for name in ('val', 'test'):
+        shutil.rmtree(tmp_path / 'pairs' / name)
+    fails('no test pairs: expected a test/', lambda: open_pairs(PairData(source=str(tmp_path / 'pairs'), size=8, load_size=None), 'test'))
 
 
 def test_empty_domains_and_unequal_pairs(tmp_path: Path) -> None:

@@ -1,0 +1,182 @@
+"""Face parses: lists of classes, how nineteen become twelve, masks on disk, and one geometry for a picture and its parse."""
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from retouch.data import toyfaces
+from retouch.data.batches import IGNORED
+from retouch.data.cache import cache_root, cores
+from retouch.data.images import image_size, read_image
+from retouch.errors import unknown
+
+# SeCGAN's twelve, in the order of its list and of the drawn faces; each with the classes of CelebAMask-HQ that it holds.
+GROUPS: dict[str, tuple[str, ...]] = {
+    'skin': ('skin',), 'eyebrows': ('l_brow', 'r_brow'), 'eyes': ('l_eye', 'r_eye'), 'eyeglasses': ('eye_g',), 'ears': ('l_ear', 'r_ear'),
+    'earrings': ('ear_r',), 'nose': ('nose',), 'mouth': ('mouth',), 'lips': ('u_lip', 'l_lip'), 'neck': ('neck',), 'hair': ('hair',),
+    'others': ('background', 'neck_l', 'cloth', 'hat'),
+}
+TWELVE = tuple(GROUPS)
+GROUP_OF = {fine: group for group, members in GROUPS.items() for fine in members} | {group: group for group in GROUPS}
+Ids = Literal['twelve', 'celebamask', 'face_parsing']
+# What the numbers in a mask mean. Two orders of the nineteen are in use, and a set does not say which.
+IDS: dict[str, tuple[str, ...]] = {
+    'twelve': TWELVE,
+    # the README of CelebAMask-HQ
+    'celebamask': ('background', 'skin', 'nose', 'eye_g', 'l_eye', 'r_eye', 'l_brow', 'r_brow', 'l_ear', 'r_ear', 'mouth', 'u_lip', 'l_lip',
+                   'hair', 'hat', 'ear_r', 'neck_l', 'neck', 'cloth'),
+    # zllrunning/face-parsing.PyTorch @ d2e684c
+    'face_parsing': ('background', 'skin', 'l_brow', 'r_brow', 'l_eye', 'r_eye', 'eye_g', 'l_ear', 'r_ear', 'ear_r', 'nose', 'mouth',
+                     'u_lip', 'l_lip', 'neck', 'neck_l', 'cloth', 'hair', 'hat'),
+}
+assert TWELVE == toyfaces.CLASSES
+
+
+# ---- classes
+
+def groups_of(names: Sequence[str]) -> list[int]:
+    """The position in TWELVE of every class. ValueError for a class of neither list."""
+    for name in names:
+        if name not in GROUP_OF:
+            raise unknown('class of a face parse', name, GROUP_OF)
+    return [TWELVE.index(GROUP_OF[name]) for name in names]
+
+
+def logits_to_twelve(logits: Tensor, names: Sequence[str]) -> Tensor:
+    """Log-probabilities of SeCGAN's twelve classes; the probabilities of a group's members are summed, which an argmax first would not do.
+
+    Args:
+        logits: [N,C,H,W] of a parser of the classes `names`.
+        names: C class names, of the twelve or of CelebAMask-HQ's nineteen in any order.
+
+    Returns:
+        [N,12,H,W], differentiable; the exponentials sum to 1 in every pixel.
+    """
+    logs, groups = logits.log_softmax(1), groups_of(names)
+    members = [[k for k, group in enumerate(groups) if group == g] for g in range(len(TWELVE))]
+    if not all(members):
+        absent = next(name for name, found in zip(TWELVE, members, strict=True) if not found)
+        raise ValueError(f'no class of {absent!r} among {", ".join(names)}: expected all of a list, the twelve or the nineteen')
+    return torch.stack([logs[:, found].logsumexp(1) for found in members], 1)
+
+
+def colours_of(names: Sequence[str]) -> Tensor:
+    """A colour [C,3] in [-1,1] for every class: its group's of the drawn faces' palette; grey for a class of neither list."""
+    palette = [toyfaces.PALETTE[TWELVE.index(GROUP_OF[name])] if name in GROUP_OF else (128, 128, 128) for name in names]
+    return torch.tensor(palette, dtype=torch.float32).reshape(-1, 3) / 127.5 - 1
+
+
+def mirrored_classes(names: Sequence[str]) -> list[int]:
+    """Which class each one becomes in a mirror: l_brow and r_brow change places, where a list has both."""
+    twin = {name: ('r' if name[0] == 'l' else 'l') + name[1:] for name in names if name[:2] in ('l_', 'r_')}
+    return [names.index(twin[name]) if twin.get(name) in names else k for k, name in enumerate(names)]
+
+
+# ---- masks on disk
+
+def cached_masks(masks: Sequence[Path], pictures: Sequence[Path], size: int, names: Sequence[str], classes: Sequence[str],
+                 progress: Callable[[int, int], None] | None = None) -> np.ndarray:
+    """Parses at the working size, uint8 [N,S,S]: the largest central square as of the pictures, nearest neighbour; kept in the cache.
+
+    Args:
+        masks: the files, one channel of ids (a palette's index counts, not its colour).
+        pictures: their pictures, of the same shape up to scale (CelebAMask-HQ's are twice as large as its masks).
+        size: side in pixels.
+        names: what the ids on disk mean.
+        classes: the list wanted: `names`, or TWELVE.
+        progress: called with (done, total).
+
+    Raises:
+        ValueError: an unreadable or coloured mask, an id that is no class, a mask of another shape than its picture.
+    """
+    digest = hashlib.sha256(json.dumps([size, list(names), list(classes)]).encode())
+    for path in (*masks, *pictures):
+        status = os.stat(path)
+        digest.update(f'\n{os.path.realpath(path)}\0{status.st_size}\0{status.st_mtime_ns}'.encode('utf-8', 'surrogateescape'))
+    stored = cache_root() / f'masks-{digest.hexdigest()[:32]}.npy'
+    with contextlib.suppress(OSError, ValueError, EOFError):     # not there, or a damaged cache file
+        return np.load(stored, mmap_mode='r')
+    table = np.array(range(len(names)) if tuple(classes) == tuple(names) else groups_of(names), np.uint8)
+    out = np.empty((len(masks), size, size), np.uint8)
+    with ThreadPoolExecutor(cores()) as pool:
+        for done, mask in enumerate(pool.map(lambda pair: read_mask(*pair, size, len(names)), zip(masks, pictures, strict=True))):
+            out[done] = table[mask]
+            if progress:
+                progress(done + 1, len(masks))
+    temporary = stored.with_name(f'.{stored.stem}.{os.getpid()}.npy')
+    try:
+        stored.parent.mkdir(parents=True, exist_ok=True)
+        np.save(temporary, out)
+        os.replace(temporary, stored)
+    except OSError:                                              # no room for a cache: read them again next time
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return out
+
+
+def read_mask(path: Path, picture: Path, size: int, classes: int) -> np.ndarray:
+    """One mask, uint8 [size,size] of ids below `classes`. ValueError of one line (see `cached_masks`)."""
+    mask = read_image(path)
+    w, h = mask.size
+    pw, ph = image_size(picture)
+    if abs(w * ph - h * pw) > max(w, h, pw, ph):
+        raise ValueError(f'{path}: {w} x {h} px, its picture {pw} x {ph} px: expected a mask of the same frame; make it again from the '
+                         'picture')
+    if mask.mode not in ('P', 'L'):
+        raise ValueError(f'{path}: a mask of mode {mask.mode}: expected one channel of class ids (mode P or L), 0 to {classes - 1}')
+    ids = np.asarray(mask)
+    if ids.max() >= classes:
+        raise ValueError(f'{path}: class id {ids.max()}: expected 0 to {classes - 1}; correct the mask, or say what its ids mean with '
+                         f'--data.ids ({", ".join(IDS)})')
+    side = min(w, h)
+    left, top = round((w - side) / 2), round((h - side) / 2)
+    return np.asarray(Image.fromarray(ids[top:top + side, left:left + side]).resize((size, size), Image.Resampling.NEAREST))
+
+
+def check_ids(parses: np.ndarray, names: Sequence[str], ids: str) -> None:
+    """ValueError where masks of nineteen classes were read in the other order: hair covers more of any set than neck and lips together.
+
+    Args:
+        parses: uint8 [N,S,S] in the classes `names`.
+        names: class names, of the twelve or the nineteen.
+        ids: how they were read.
+    """
+    some = parses[np.linspace(0, len(parses) - 1, min(len(parses), 200)).astype(int)]
+    counts = np.bincount(np.array(groups_of(names))[some.ravel()], minlength=len(TWELVE))
+    hair, neck, lips = (counts[TWELVE.index(name)] / some.size for name in ('hair', 'neck', 'lips'))
+    if hair < neck + lips:
+        other = 'celebamask' if ids == 'face_parsing' else 'face_parsing'
+        raise ValueError(f'read as ids={ids} these masks are {hair:.1%} hair, {neck:.1%} neck and {lips:.1%} lips: expected more hair; '
+                         f'they are numbered otherwise, set --data.ids {other}')
+
+
+# ---- one geometry for both
+
+def warp(images: Tensor, parses: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    """Shows pictures and their parses at another scale and place; beyond the frame the picture is mirrored and the parse is IGNORED.
+
+    Args:
+        images: [N,3,H,W].
+        parses: int64 [N,H,W].
+        scale: [N]; 0.8 shows the whole frame at 0.8 of its size, 1.25 the inner 0.8 of it.
+        shift: [N,2] by how much the content moves right and down, in fractions of the frame.
+    """
+    theta = torch.zeros(len(images), 2, 3, device=images.device)
+    theta[:, 0, 0] = theta[:, 1, 1] = 1 / scale
+    theta[:, :, 2] = -2 * shift / scale[:, None]
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    shown = F.grid_sample(images, grid, 'bilinear', 'reflection', align_corners=False)
+    classes = F.grid_sample(parses[:, None].float(), grid, 'nearest', 'border', align_corners=False)[:, 0].round().long()
+    return shown, classes.masked_fill((grid.abs() > 1).any(-1), IGNORED)

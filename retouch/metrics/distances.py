@@ -1,0 +1,67 @@
+"""How far edits are from real pictures: of all edits together, or of the two directions of a two-domain system, each by itself."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from retouch.metrics.bootstrap import finite_or_none
+from retouch.metrics.card import Measure, about
+
+Compare = Callable[[Tensor, Tensor, tuple[str, ...]], dict[str, float]]         # (real, fake, measures) -> measure -> value
+
+
+def edits_to_distances(real: Tensor, fakes: Sequence[Tensor], names: Sequence[str], compare: Compare, measures: tuple[str, ...],
+                       each: tuple[str, ...] = ()) -> dict[str, Measure]:
+    """Distances of all edits together to all held-out pictures.
+
+    Args:
+        real: [n,...] features or pictures, as `compare` takes them.
+        fakes: K times [M_k,...], the edits of each kind.
+        names: the K kinds.
+        compare: measures two sets.
+        measures: which.
+        each: which of them also by kind. Not the Frechet distance: of fewer pictures than feature dimensions it is mostly bias.
+    """
+    found = {name: _measure(name, value) for name, value in compare(real, torch.cat(list(fakes)), measures).items()}
+    for measure in each:
+        values = {name: finite_or_none(compare(real, some, (measure,))[measure]) if len(some) > 1 else None
+                  for name, some in zip(names, fakes, strict=True)}
+        found[measure] = found[measure].model_copy(update={'per_attribute': values})
+    return found
+
+
+def directions_to_distances(real: Tensor, fakes: Sequence[Tensor], names: Sequence[str], rows: Sequence[np.ndarray], compare: Compare,
+                            measures: tuple[str, ...]) -> dict[str, Measure]:
+    """Distances of the edits of both directions to held-out pictures of the domain they should arrive in.
+
+    `kid_fused` is (KID(edits, target) + KID(edits, source)) / 2. A copy and a perfect edit both score half the distance of the domains, so
+    that it says nothing without `kid` beside it.
+
+    Args:
+        real: [n,...] features or pictures of both domains.
+        fakes: 2 times [M,...], the edits of each direction.
+        names: the two directions.
+        rows: 2 times [M], which of the n were edited: the pictures of the direction's source, and so of the other one's target.
+        compare: measures two sets.
+        measures: which to the target, 'kid' among them.
+
+    Returns:
+        each measure and `kid_fused`: the value of each direction and their mean; null where a domain has fewer than two pictures.
+    """
+    found: dict[str, list[float | None]] = {name: [] for name in (*measures, 'kid_fused')}
+    for fake, source, target in zip(fakes, rows, reversed(rows), strict=True):
+        values: dict[str, float] = {}
+        if min(len(source), len(target)) > 1:
+            values = compare(real[torch.from_numpy(target)], fake, measures)
+            values['kid_fused'] = (values['kid'] + compare(real[torch.from_numpy(source)], fake, ('kid',))['kid']) / 2
+        for name, of_directions in found.items():
+            of_directions.append(finite_or_none(values.get(name, float('nan'))))
+    return {name: _measure(name, float(np.mean([float('nan') if v is None else v for v in values]))).model_copy(
+        update={'per_attribute': dict(zip(names, values, strict=True))}) for name, values in found.items()}
+
+
+def _measure(name: str, value: float) -> Measure:
+    return Measure(value=finite_or_none(value), unit=about(name).unit)

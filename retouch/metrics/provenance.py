@@ -1,0 +1,67 @@
+"""What a card says of its making: weights, versions and pictures; and reference rows that are computed once."""
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import retouch
+from retouch.data.sets import cache_root
+from retouch.metrics.card import Checkpoint, Measure
+from retouch.model import write_atomically
+
+Rows = dict[str, dict[str, Measure]]
+
+
+def pictures_to_hash(images: np.ndarray, labels: np.ndarray) -> str:
+    """12 hex digits over the bytes of a set of pictures with labels."""
+    digest = hashlib.sha256(str((images.shape, labels.shape)).encode())
+    digest.update(np.ascontiguousarray(images).data)
+    digest.update(np.ascontiguousarray(labels > 0.5).astype(np.uint8).data)
+    return digest.hexdigest()[:12]
+
+
+def pairs_to_hash(given: np.ndarray, wanted: np.ndarray) -> str:
+    """12 hex digits over the bytes of a set of pairs, uint8 [N,S,S,3] each."""
+    digest = hashlib.sha256(str((given.shape, wanted.shape)).encode())
+    for images in (given, wanted):
+        digest.update(np.ascontiguousarray(images).data)
+    return digest.hexdigest()[:12]
+
+
+def versions() -> dict[str, str]:
+    """What computed the numbers."""
+    packages = ('torch', 'torchvision', 'numpy', 'pillow', 'torchmetrics', 'torch-fidelity')
+    return {'retouch': retouch.__version__, 'python': platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def remembered(key: dict[str, Any], compute: Callable[[], Rows]) -> Rows:
+    """Reference rows do not depend on the model: computed once for a benchmark, a judge and a version of this code."""
+    code = b''.join(path.read_bytes() for path in sorted(Path(__file__).parent.glob('*.py')))
+    digest = hashlib.sha256(json.dumps([key, versions()], sort_keys=True).encode() + code).hexdigest()[:16]
+    path = cache_root() / f'references-{digest}.json'
+    try:
+        stored = json.loads(path.read_bytes())
+        return {row: {name: Measure.model_validate(measure) for name, measure in measures.items()} for row, measures in stored.items()}
+    except (OSError, ValueError):                                # not there, or a damaged cache file
+        rows = compute()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({row: {name: measure.model_dump() for name, measure in measures.items()} for row, measures in rows.items()})
+        write_atomically(path, text.encode())
+    except OSError:
+        pass                                                     # no room for a cache: compute again next time
+    return rows
+
+
+def checkpoint(model: Any) -> Checkpoint:
+    """Which weights a card is of."""
+    info = getattr(model, 'info', {})
+    rule = f'last EMA (decay {info["ema"]})' if info.get('ema') else 'last'
+    return Checkpoint(rule=rule, name=info.get('recipe'), sha256=getattr(model, 'weights_sha256', None), iteration=info.get('iteration'))

@@ -1,0 +1,151 @@
+"""Which pictures are edited how, for every protocol that judges edits: a set of pictures, and tasks that ask something of some of them."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from retouch.data import toyfaces
+from retouch.data.labels import HAIR_COLOURS, LabelRule, flip_targets
+from retouch.data.night import NIGHT
+from retouch.engine.update import AttributeRequest, DomainRequest
+from retouch.errors import unknown
+from retouch.metrics.judge import Judge
+from retouch.metrics.scoring import Task
+from retouch.metrics.truth import held_out_faces, nights, true_edits
+
+RULE: LabelRule = 'attgan_tf'
+Progress = Callable[[int, int, str], None]      # (done, total, what)
+
+
+def toyfaces_tasks(method: Any, judged: Sequence[str], n: int, seed: int, size: int | None = None, attributes: Sequence[str] | None = None,
+                   progress: Progress | None = None) -> tuple[np.ndarray, list[Task]]:
+    """Every edit of an attribute model on held-out faces: inputs uint8 [n,S,S,3] and one Task an attribute.
+
+    The label rule works on all 15 attributes; the model is told those it knows.
+    """
+    known = tuple(method.data.attributes)
+    if not known:
+        raise ValueError('this model has no attributes: expected an attribute model for protocol toyfaces; use --protocol domains')
+    chosen = tuple(attributes or known)
+    for name in chosen:
+        if name not in known:
+            raise unknown('attribute of this model', name, known)
+    inputs, labels = held_out_faces(n, size or method.data.size, seed)
+    truths = true_edits(chosen, inputs, labels, seed, RULE, _drawing(progress))
+    columns = [toyfaces.ATTRIBUTES.index(name) for name in known]
+    tasks = []
+    for name in chosen:
+        truth = truths[name]
+        before, after = (torch.from_numpy(table[:, columns]).float() for table in (labels[truth.rows], truth.targets))
+
+        def request(x: Tensor, part: slice, before: Tensor = before, after: Tensor = after) -> AttributeRequest:
+            return AttributeRequest(x, before[part].to(x.device), after[part].to(x.device))
+
+        tasks.append(Task(name, _column(judged, name), truth.rows, _for_judge(truth.targets, judged), request, truth.images, truth.regions))
+    return inputs, tasks
+
+
+def domain_tasks(method: Any, judged: Sequence[str], n: int, seed: int, size: int | None = None, attribute: str | None = None,
+                 progress: Progress | None = None) -> tuple[np.ndarray, list[Task]]:
+    """Both directions of a two-domain model on held-out faces: faces without the attribute go to B, faces with it to A.
+
+    Of Night, every other face is shown at night. The judge cannot read faces by night, so that no column of its is asked for.
+    """
+    domains = _two_domains(method)
+    attribute = attribute or 'Eyeglasses'
+    inputs, labels = held_out_faces(n, size or method.data.size, seed)
+    if attribute == NIGHT:
+        inputs, truths = nights(inputs)
+        return inputs, [Task(f'{NIGHT}={value}', None, truth.rows, None, _to(domains[value]), truth.images, truth.regions)
+                        for value, truth in truths.items()]
+    truth = true_edits((attribute,), inputs, labels, seed, RULE, _drawing(progress))[attribute]
+    if attribute in HAIR_COLOURS:
+        raise ValueError(f'domain attribute {attribute}: hair colours have no single opposite; choose another one, such as Eyeglasses')
+    arrives = truth.targets[:, toyfaces.ATTRIBUTES.index(attribute)]
+    tasks = []
+    for value in (1, 0):
+        some = np.flatnonzero(arrives == value)
+        tasks.append(Task(f'{attribute}={value}', _column(judged, attribute), truth.rows[some], _for_judge(truth.targets[some], judged),
+                          _to(domains[value]), truth.images[some], truth.regions[some]))
+    return inputs, tasks
+
+
+def _two_domains(method: Any) -> tuple[str, ...]:
+    domains = tuple(method.data.domains)
+    if len(domains) != 2:
+        raise ValueError(f'this model has {len(domains)} domains: expected two; attribute models use --protocol toyfaces')
+    return domains
+
+
+def _to(domain: str) -> Callable[[Tensor, slice], DomainRequest]:
+    return lambda x, part: DomainRequest(x, domain)
+
+
+def folder_tasks(method: Any, images: np.ndarray | None, labels: np.ndarray | None, judge: Judge) -> tuple[np.ndarray, list[Task]]:
+    """Every edit of an attribute model on labelled pictures without true results."""
+    known = tuple(method.data.attributes)
+    if images is None or labels is None or len(images) != len(labels) or labels.shape[1:] != (len(known),):
+        shapes = None if images is None else images.shape, None if labels is None else labels.shape
+        raise ValueError(f'protocol folder got images {shapes[0]} and labels {shapes[1]}: expected [N,S,S,3] and [N,{len(known)}]')
+    table = torch.from_numpy(np.asarray(labels)).float()
+    exclusive = getattr(getattr(method, 'config', None), 'labels', 'multi') == 'single'
+    tasks = []
+    for k, name in enumerate(known):
+        if exclusive:
+            target = torch.zeros_like(table)
+            target[:, k] = 1
+            applies = table[:, k] == 0
+        else:
+            target, applies = flip_targets(table, name, known, RULE)
+        rows = torch.nonzero(applies).flatten()
+
+        def request(x: Tensor, part: slice, before: Tensor = table[rows], after: Tensor = target[rows]) -> AttributeRequest:
+            return AttributeRequest(x, before[part].to(x.device), after[part].to(x.device))
+
+        wanted = torch.zeros(len(rows), len(judge.names), dtype=torch.bool)
+        for column, other in enumerate(known):
+            wanted[:, judge.column(other)] = target[rows, column] > 0.5
+        tasks.append(Task(name, judge.column(name), rows.numpy(), wanted, request))
+    return images, tasks
+
+
+def domain_folder_tasks(method: Any, images: np.ndarray | None, labels: np.ndarray | None, judge: Judge) -> tuple[np.ndarray, list[Task]]:
+    """Both directions of a two-domain model on pictures of its two domains, without true results. labels [N,2]: is A, is B."""
+    domains = _two_domains(method)
+    if images is None or labels is None or labels.shape != (len(images), 2):
+        shapes = None if images is None else images.shape, None if labels is None else labels.shape
+        raise ValueError(f'protocol domains_folder got images {shapes[0]} and labels {shapes[1]}: expected [N,S,S,3] and [N,2]')
+    columns = [judge.column(name) for name in domains]
+    tasks = []
+    for value in (1, 0):
+        rows = np.flatnonzero(labels[:, value] < 0.5)
+        wanted = torch.zeros(len(rows), len(judge.names), dtype=torch.bool)
+        wanted[:, columns[value]] = True
+        tasks.append(Task(f'to={domains[value]}', columns[value], rows, wanted, _to(domains[value])))
+    return images, tasks
+
+
+def check_tasks(tasks: Sequence[Task], n: int) -> None:
+    """ValueError where a task has no picture."""
+    empty = [task.name for task in tasks if not len(task.rows)]
+    if empty or not tasks:
+        raise ValueError(f'no picture to edit{f" for {empty[0]}" if empty else ""} among {n}: raise --n or use a larger set')
+
+
+def _column(judged: Sequence[str], name: str) -> int:
+    if name not in judged:
+        raise unknown('attribute for this judge', name, judged)
+    return list(judged).index(name)
+
+
+def _for_judge(targets: np.ndarray, judged: Sequence[str]) -> Tensor:
+    """uint8 [M,15] in toyfaces' order -> bool [M,J] in the judge's order."""
+    return torch.from_numpy(targets[:, [_column(toyfaces.ATTRIBUTES, name) for name in judged]] > 0)
+
+
+def _drawing(progress: Progress | None) -> Callable[[int, int], None] | None:
+    return None if progress is None else lambda done, total: progress(done, total, 'drawing true results')

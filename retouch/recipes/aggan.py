@@ -1,0 +1,52 @@
+"""AGGAN's recipes: the paper's model, the released code's, and the rows of the ablation (Table II) on drawn faces."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from retouch.data.sets import DomainData
+from retouch.engine.fit import TrainConfig
+from retouch.methods.aggan import Config
+from retouch.recipes import cyclegan
+from retouch.run import Run
+
+NO_AD: dict[str, Any] = {'use_attention_discriminator': False}
+ABLATION: dict[str, tuple[str, dict[str, Any]]] = {              # ending -> what it says of itself, what it changes
+    '_no_ad': ('no discriminator sees a mask', NO_AD),
+    '_no_ad_ag': ('no masks at all', {**NO_AD, 'attention': False, 'lambda_tv': 0.0}),
+    '_no_ad_pl': ('no discriminator sees a mask, no pixel loss', {**NO_AD, 'lambda_pix': 0.0}),
+    '_no_ad_al': ('no discriminator sees a mask, no total variation', {**NO_AD, 'lambda_tv': 0.0}),
+    '_no_ad_pl_al': ('no discriminator sees a mask, no pixel loss, no total variation', {**NO_AD, 'lambda_pix': 0.0, 'lambda_tv': 0.0}),
+}
+
+
+def paper() -> Run:
+    """The paper's setting: 256 px, batch 1, 200 epochs, counted for 1,000 pictures a domain."""
+    return Run(method=Config(), data=DomainData(source='ar_face', load_size=None),
+               train=TrainConfig(iterations=200_000, batch_size=1, log_every=100, sample_every=5000, save_every=5000))
+
+
+def code() -> Run:
+    """The released code: no discriminator sees a mask, pixel shuffles, a three times larger total variation."""
+    run = paper()
+    return run.model_copy(update={'method': Config(use_attention_discriminator=False, upsample='pixelshuffle', tv_channels=3)})
+
+
+def toyfaces() -> Run:
+    """Small: drawn faces at 48 px without and with Eyeglasses, data and length of `cyclegan.toyfaces`."""
+    run = cyclegan.toyfaces()
+    return run.model_copy(update={'method': Config(width_g=16, blocks=3, width_d=32, norm='instance', lr=2e-4, schedule='linear_last_40',
+                                                   lambda_tv=1e-6 * (256 / run.data.size) ** 2)})
+
+
+def _row(doc: str, **changes: Any) -> Callable[[], Run]:
+    def recipe() -> Run:
+        run = toyfaces()
+        return run.model_copy(update={'method': Config(**{**run.method.model_dump(), **changes})})
+    recipe.__doc__ = doc
+    return recipe
+
+
+ROWS: dict[str, Callable[[], Run]] = {'paper': paper, 'code': code, 'toyfaces': toyfaces}
+for _end, (_what, _changes) in ABLATION.items():
+    ROWS[f'toyfaces{_end}'] = _row(f'Small: as `aggan.toyfaces`, but {_what}.', **_changes)

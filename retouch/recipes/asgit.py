@@ -1,0 +1,79 @@
+"""ASGIT's recipes: the paper's and the released code's settings, and {PHA, TAM} x {RHP, Alpha} on drawn faces, unpaired and paired."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from retouch.data.sets import DomainData, PairData
+from retouch.engine.fit import TrainConfig
+from retouch.methods.asgit import Config, PairsConfig
+from retouch.recipes import cyclegan, pix2pix
+from retouch.run import Run
+
+CODE: dict[str, Any] = {'pha_layer': 3, 'mask_norm': 'batch', 'align_attention': False, 'bypass_ones': False}
+
+
+def paper() -> Run:
+    """The paper's setting: PHA and RHP, 286 -> 256 px, batch 1, 200 epochs of about 1,335 pictures (horse2zebra)."""
+    return Run(method=Config(), data=DomainData(source='horse2zebra'),
+               train=TrainConfig(iterations=267_000, batch_size=1, log_every=100, sample_every=5000, save_every=5000))
+
+
+def code() -> Run:
+    """The released `attn_cycle_gan`: no transfer block, the 3rd convolution, no flip, maps that stay where they are, 1.5 x at test time."""
+    run = paper()
+    return run.model_copy(update={'method': Config(**CODE, transfer='identity', inference_attention='constant'),
+                                  'data': run.data.model_copy(update={'flip': False})})
+
+
+def pairs_paper() -> Run:
+    """The paper's supervised setting: 143 -> 128 px, batch 1, 200 epochs of 2,975 pairs (Cityscapes), label to photograph."""
+    return Run(method=PairsConfig(), data=PairData(source='cityscapes', direction='b_to_a', size=128, load_size=143),
+               train=TrainConfig(iterations=595_000, batch_size=1, log_every=100, sample_every=5000, save_every=5000))
+
+
+def pairs_code() -> Run:
+    """The released `pix2pix_attn` at its 256 px: cross-entropy, the 3rd convolution, no flip, maps that stay where they are."""
+    run = pairs_paper()
+    return run.model_copy(update={'method': PairsConfig(**CODE, gan_mode='bce'),
+                                  'data': run.data.model_copy(update={'flip': False, 'size': 256, 'load_size': 286})})
+
+
+def toyfaces() -> Run:
+    """Small: PHA and RHP on drawn faces at 48 px without and with Eyeglasses; data, widths, rate and length of `cyclegan.toyfaces`."""
+    run = cyclegan.toyfaces()
+    m: Any = run.method
+    return run.model_copy(update={'method': Config(width_g=m.width_g, blocks=m.blocks, width_d=m.width_d, width_t=16, lr=m.lr,
+                                                   schedule='linear_last_40')})
+
+
+def pairs_toyfaces() -> Run:
+    """Small: PHA and RHP on drawn faces from their parse at 64 px; data, widths, rate and length of `pix2pix.toyfaces`."""
+    run = pix2pix.toyfaces()
+    m: Any = run.method
+    return run.model_copy(update={'method': PairsConfig(width_g=m.width_g, width_d=m.width_d, width_t=16, lr=m.lr,
+                                                        schedule='linear_last_40')})
+
+
+def pairs_toyfaces_back() -> Run:
+    """Small: as `asgit_pairs.toyfaces` the other way, the parse from the face."""
+    run = pairs_toyfaces()
+    return run.model_copy(update={'data': run.data.model_copy(update={'direction': 'b_to_a'})})
+
+
+def _row(base: Callable[[], Run], doc: str, **changes: Any) -> Callable[[], Run]:
+    def recipe() -> Run:
+        run = base()
+        return run.model_copy(update={'method': type(run.method).model_validate({**run.method.model_dump(), **changes})})
+    recipe.__doc__ = doc
+    return recipe
+
+
+ROWS: dict[str, Callable[[], Run]] = {'paper': paper, 'code': code, 'toyfaces': toyfaces}
+for _attention, _fusion, _what in (('pha', 'alpha', 'PHA and Alpha'), ('tam', 'rhp', 'TAM and RHP'), ('tam', 'alpha', 'TAM and Alpha')):
+    ROWS[f'toyfaces_{_attention}_{_fusion}'] = _row(toyfaces, f'Small: as `asgit.toyfaces`, with {_what}.',
+                                                    attention=_attention, fusion=_fusion)
+PAIRS: dict[str, Callable[[], Run]] = {'paper': pairs_paper, 'code': pairs_code, 'toyfaces': pairs_toyfaces,
+                                       'toyfaces_back': pairs_toyfaces_back}
+for _name in ('toyfaces', 'toyfaces_back'):
+    PAIRS[f'{_name}_tam'] = _row(PAIRS[_name], f'Small: as `asgit_pairs.{_name}`, with TAM.', attention='tam')

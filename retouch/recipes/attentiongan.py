@@ -1,0 +1,24 @@
+"""AttentionGAN's recipes."""
+from __future__ import annotations
+
+from retouch.data.sets import DomainData
+from retouch.engine.fit import TrainConfig
+from retouch.methods.attentiongan import Config
+from retouch.recipes import cyclegan
+from retouch.run import Run
+
+
+def paper() -> Run:
+    """The authors' script: 286 -> 256 px, batch 4, 60 epochs of about 334 batches (horse2zebra), no decay."""
+    return Run(method=Config(), data=DomainData(source='horse2zebra'),
+               train=TrainConfig(iterations=20_040, batch_size=4, log_every=100, sample_every=1000, save_every=1000))
+
+
+def toyfaces() -> Run:
+    """Small: drawn faces at 48 px without and with Eyeglasses; data, widths and length of `cyclegan.toyfaces`."""
+    run = cyclegan.toyfaces()
+    shared = run.method.model_dump(include={'width_g', 'blocks', 'width_d', 'lr', 'schedule'})
+    return run.model_copy(update={'method': Config(**shared)})
+
+
+ROWS = {'paper': paper, 'toyfaces': toyfaces}

@@ -58,6 +58,8 @@ def train(options: TrainOptions, changes: dict[str, str]) -> int:
 
 
 def _next_commands(run: Run, folder: Path) -> list[str]:
+    if run.data.kind == 'exemplars':
+        return []
     lines = [f'retouch evaluate {folder}']
     if run.data.kind == 'attributes' and run.method_id != 'classifier':
         from retouch.data.toyfaces import ATTRIBUTES
@@ -235,6 +237,9 @@ def _score(options: EvaluateOptions, with_gallery: bool = False) -> tuple[Card, 
         raise ValueError(f'--n {n}: expected at least 2 pictures')
     device = find_device(options.device)
     model = load_model(options.model, device)
+    if model.method.kind == 'exemplars':
+        raise ValueError(f'{options.model} takes exemplars ({model.method.id}), and no protocol scores that yet: expected a model of '
+                         f'attributes, domains, pairs or parses; look at {options.model}/samples instead')
     trained = model.info.get('data', {})
     source = options.data or trained.get('source', 'toyfaces')
     protocol = _protocol(model.method.id, model.method.kind, source)
@@ -479,7 +484,7 @@ def _parameters(run: Run) -> dict[str, int] | None:
     from retouch.data.toyfaces import ATTRIBUTES
     from retouch.methods import find_method
 
-    if run.data.kind == 'attributes':
+    if run.data.kind in ('attributes', 'exemplars'):
         names = run.data.attributes or (ATTRIBUTES if run.data.source == 'toyfaces' else ())
         if not names:
             return None

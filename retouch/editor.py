@@ -88,6 +88,9 @@ class Editor:
     def __init__(self, model: Model) -> None:
         if not hasattr(model.method, 'translate'):
             raise ValueError(f'{model.path} is a {model.method.id}, which reads pictures and cannot edit them: choose another model')
+        if model.method.kind == 'exemplars':
+            raise ValueError(f'{model.path} is a {model.method.id}, which takes an exemplar that the editor cannot give it yet: use '
+                             'load_model(path).method.translate(ExemplarRequest(image, exemplar))')
         self.model, self.data = model, model.data
         self.method: Any = model.method                          # attribute methods also have `read`
 

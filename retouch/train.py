@@ -23,11 +23,12 @@ from retouch.engine.logs import Meter
 from retouch.engine.state import load_state
 from retouch.engine.trainer import Trainer
 from retouch.methods import find_method
-from retouch.model import save_model, write_atomically
+from retouch.model import load_model, save_model, write_atomically
 from retouch.run import Run, leaves
 
 Outcome = Literal['finished', 'stopped', 'interrupted']
-FREE = {'train': ('log_every', 'sample_every', 'save_every', 'threads'), 'method': ('lr',)}      # what a resumed run may change
+# what a resumed run may change; a parser may lie elsewhere, its weights are compared
+FREE = {'train': ('log_every', 'sample_every', 'save_every', 'threads'), 'method': ('lr', 'parser')}
 
 
 def default_out(run: Run) -> Path:
@@ -47,7 +48,20 @@ def build(run: Run, opened: AttributeSet | Any) -> Any:
     if labels == 'single' and getattr(run.data, 'targets', '') == 'single' and run.method_id != 'classifier':
         raise ValueError(f"data.targets='single' with {where}='single': one flipped class is no class; set --data.targets permute")
     torch.manual_seed(run.seed)
-    return find_method(run.method_id)(run.method, opened.spec)
+    method = find_method(run.method_id)(run.method, opened.spec)
+    if getattr(method, 'parser_classes', ()):
+        method.take_parser(_read_parser(run.method.parser, opened.spec.size, method.parser_classes))
+    return method
+
+
+def _read_parser(name: str, size: int, classes: tuple[str, ...]) -> Any:
+    """The frozen parser that a system is guided by."""
+    from retouch.metrics.parsing import model_to_parser
+
+    if not name:
+        raise ValueError(f'method.parser is not set: expected a face parser of {size} px; train one with `retouch train parser.toyfaces48 '
+                         f'--data.size {size} --out runs/parser` and pass --method.parser runs/parser')
+    return model_to_parser(load_model(name), size, classes).method
 
 
 def make_trainer(run: Run, fabric: Fabric, show: bool) -> tuple[Trainer, Any, str]:

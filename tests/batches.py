@@ -7,13 +7,15 @@ from typing import Any
 
 import torch
 
-from retouch.data.batches import AttributeBatch, DataSpec, DomainBatch, Moment, PairBatch, ParsingBatch
-from retouch.engine.update import AttributeRequest, DomainRequest
+from retouch.data.batches import AttributeBatch, DataSpec, DomainBatch, ExemplarBatch, Moment, PairBatch, ParsingBatch
+from retouch.engine.update import AttributeRequest, DomainRequest, ExemplarRequest
 from retouch.methods import METHODS
 from retouch.methods.cam import BACKBONES, CAM
+from retouch.methods.secgan import SeCGAN
 
 TINY: dict[str, Callable[[], Any]] = {name: cls.tiny for name, cls in METHODS.items()}      # what every promise is checked on
 TINY |= {f'cam.{backbone}': partial(CAM.tiny, backbone) for backbone in BACKBONES if backbone != 'stargan'}
+TINY |= {'secgan.attgan': partial(SeCGAN.tiny, 'attgan'), 'secgan.concat': partial(SeCGAN.tiny, 'attgan', form='concat')}
 
 def random_batch(kind: str, spec: DataSpec, n: int = 2, iteration: int = 0) -> Any:
     """A batch for a Trainable of `kind`, the same for the same arguments."""
@@ -29,6 +31,9 @@ def random_batch(kind: str, spec: DataSpec, n: int = 2, iteration: int = 0) -> A
         return AttributeBatch(images(), labels, 1 - labels, index, moment)
     if kind == 'domains':
         return DomainBatch(images(), images(), index, index, whole, whole, moment)
+    if kind == 'exemplars':
+        labels, others = ((torch.rand(n, len(spec.attributes), generator=g) < 0.5).float() for _ in range(2))
+        return ExemplarBatch(images(), labels, images(), others, index, index, moment)
     if kind == 'parsing':
         classes = torch.randint(len(spec.attributes), (n, spec.size, spec.size), generator=g)
         return ParsingBatch(images(), classes, index, moment)
@@ -41,4 +46,6 @@ def random_request(kind: str, spec: DataSpec, n: int = 3) -> Any:
     batch = random_batch(kind, spec, n)
     if kind == 'attributes':
         return AttributeRequest(batch.image, batch.labels, batch.target)
+    if kind == 'exemplars':
+        return ExemplarRequest(batch.image, batch.exemplar)
     return DomainRequest(batch.image_a, spec.domains[1])

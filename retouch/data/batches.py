@@ -17,7 +17,7 @@ class DataSpec(Config):
     size: int
     """Side of the square pictures in pixels."""
     attributes: tuple[str, ...] = ()
-    """Label columns in order (attribute data), or the classes of a parse (parsing data)."""
+    """Label columns in order (attribute and exemplar data), or the classes of a parse (parsing data)."""
     domains: tuple[str, ...] = ()
     """Names of the domains (domain and pair data), the source first, e.g. ('A', 'B')."""
     samples: tuple[int, ...] = Field(default=(), exclude=True)
@@ -51,8 +51,14 @@ class Moment:
 
     def uniform(self, name: str, *shape: int, device: torch.device | str = 'cpu') -> Tensor:
         """U(0,1) of shape [count, *shape]: this process's rows of the global draw called `name`."""
-        rows = torch.rand(self.total, *shape, generator=keyed_generator(self.seed, self.iteration, name))
-        return to_device(rows[self.start:self.start + self.count], device)
+        return self._rows(torch.rand(self.total, *shape, generator=keyed_generator(self.seed, self.iteration, name)), device)
+
+    def normal(self, name: str, *shape: int, device: torch.device | str = 'cpu') -> Tensor:
+        """N(0,1) of shape [count, *shape]: this process's rows of the global draw called `name`."""
+        return self._rows(torch.randn(self.total, *shape, generator=keyed_generator(self.seed, self.iteration, name)), device)
+
+    def _rows(self, draw: Tensor, device: torch.device | str) -> Tensor:
+        return to_device(draw[self.start:self.start + self.count], device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,4 +103,17 @@ class ParsingBatch:
     image: Tensor               # [N,3,H,W] float32 in [-1,1]
     classes: Tensor             # [N,H,W] int64, positions in DataSpec.attributes; IGNORED where unknown
     index: Tensor               # [N] int64 position of the sample in the set
+    moment: Moment
+
+
+@dataclass(frozen=True, slots=True)
+class ExemplarBatch:
+    """Pictures and, drawn from the same set without regard to them, exemplars."""
+
+    image: Tensor               # [N,3,H,W] float32 in [-1,1]
+    labels: Tensor              # [N,K] float32 in {0,1}, what the picture shows
+    exemplar: Tensor            # [N,3,H,W] float32 in [-1,1]
+    exemplar_labels: Tensor     # [N,K] float32 in {0,1}, what the exemplar shows
+    index: Tensor               # [N] int64 position of the sample in the set
+    exemplar_index: Tensor      # [N] int64
     moment: Moment

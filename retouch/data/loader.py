@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from retouch.data.batches import AttributeBatch, DomainBatch, Moment, PairBatch, ParsingBatch, keyed_generator, to_device
+from retouch.data.batches import AttributeBatch, DomainBatch, ExemplarBatch, Moment, PairBatch, ParsingBatch, keyed_generator, to_device
 from retouch.data.labels import LabelRule, single_edits
 from retouch.data.parsing import mirrored_classes, warp
 from retouch.data.transforms import crop_at, flip_where, to_float
@@ -31,7 +31,7 @@ class Pictures:
 
 
 class Loader:
-    """What the three kinds of loader share: order, augmentation, and this process's share of the global batch.
+    """What all loaders share: order, augmentation, and this process's share of the global batch.
 
     Args:
         batch_size: pictures per process.
@@ -107,6 +107,22 @@ class AttributeLoader(Loader):
             target = single_edits(labels, self.names, moment.uniform('targets'), self.rule)
         image, _ = self.augment(self.pictures.gather(index), moment, 'A')
         return AttributeBatch(image, to_device(labels, self.device), to_device(target, self.device), index, moment)
+
+
+class ExemplarLoader(Loader):
+    """ExemplarBatch from images uint8 [N,H,W,3] and labels [N,K]; pictures and exemplars come in two independent orders of one set."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, **shared: object) -> None:
+        super().__init__(**shared)                               # type: ignore[arg-type]
+        self.pictures, self.labels = Pictures(images, self.device), torch.from_numpy(np.asarray(labels, np.float32))
+
+    def batch(self, iteration: int, iterations: int) -> ExemplarBatch:
+        """The batch of an iteration."""
+        moment = self.moment(iteration, iterations)
+        index, other = (self.mine(self.global_indices(iteration, self.pictures.n, name)) for name in 'AB')
+        (image, _), (exemplar, _) = (self.augment(self.pictures.gather(i), moment, name) for i, name in ((index, 'A'), (other, 'B')))
+        labels, exemplar_labels = (to_device(self.labels[i], self.device) for i in (index, other))
+        return ExemplarBatch(image, labels, exemplar, exemplar_labels, index, other, moment)
 
 
 class DomainLoader(Loader):

@@ -18,7 +18,7 @@ from retouch.data import toyfaces
 from retouch.data.batches import DataSpec
 from retouch.data.cache import cache_root, cached_images
 from retouch.data.labels import LabelRule
-from retouch.data.loader import AttributeLoader, DomainLoader, PairLoader, ParsingLoader
+from retouch.data.loader import AttributeLoader, DomainLoader, ExemplarLoader, PairLoader, ParsingLoader
 from retouch.data.night import NIGHT, night
 from retouch.data.parsing import IDS, TWELVE, Ids, cached_masks, check_ids
 from retouch.data.sources import (
@@ -141,7 +141,30 @@ class ParsingData(Config):
         return TWELVE if self.classes == 'twelve' else IDS[self.ids]
 
 
-DataConfig = Annotated[AttributeData | DomainData | PairData | ParsingData, Field(discriminator='kind')]
+class ExemplarData(Config):
+    """Labelled pictures, two at a time: one to translate and one to take the style from."""
+
+    kind: Literal['exemplars'] = 'exemplars'
+    source: str = 'toyfaces'
+    """'toyfaces', or a folder of attributes in a layout that `retouch data check` knows."""
+    attributes: tuple[str, ...] = ()
+    """Columns to use, in order; empty: all there are."""
+    any_of: tuple[str, ...] = ()
+    """Keep only pictures that show at least one of these, columns of `attributes` or others; empty: keep all."""
+    size: int = Field(default=128, gt=0)
+    """Side of the pictures in pixels."""
+    crop: int | None = Field(default=None, gt=0)
+    """Central square cut from every picture before it is resized, in pixels; None: the largest."""
+    flip: bool = True
+    n: int = Field(default=4000, gt=0, le=HELD_OUT)
+    """Drawn faces in the training set, before `any_of` (toyfaces only)."""
+    holdout: int = Field(default=2000, ge=0)
+    """Last pictures of a folder, before `any_of`, that training never sees (at most a fifth of it)."""
+    seed: int = 0
+    """Which drawn set (toyfaces only)."""
+
+
+DataConfig = Annotated[AttributeData | DomainData | PairData | ParsingData | ExemplarData, Field(discriminator='kind')]
 
 
 @dataclass(frozen=True)
@@ -195,8 +218,9 @@ def drawn(indices: range, size: int, seed: int, progress: Progress | None = None
     return images, segmentations, labels
 
 
-def open_attributes(config: AttributeData, split: Split = 'train', progress: Progress | None = None) -> AttributeSet:
+def open_attributes(config: AttributeData | ExemplarData, split: Split = 'train', progress: Progress | None = None) -> AttributeSet:
     """Reads one part of an attribute set. Raises ValueError for anything that does not fit."""
+    any_of = config.any_of if isinstance(config, ExemplarData) else ()
     if config.source == 'toyfaces':
         names = config.attributes or toyfaces.ATTRIBUTES
         for name in names:
@@ -204,19 +228,34 @@ def open_attributes(config: AttributeData, split: Split = 'train', progress: Pro
                 raise unknown('attribute', name, toyfaces.ATTRIBUTES)
         start, n = (0, config.n) if split == 'train' else (HELD_OUT, min(config.holdout, 1000))
         images, _, labels = drawn(range(start, start + n), config.size, config.seed, progress)
+        rows = np.flatnonzero(_shows(labels, toyfaces.ATTRIBUTES, any_of))
         columns = [toyfaces.ATTRIBUTES.index(name) for name in names]
-        return AttributeSet(images, labels[:, columns].astype(np.float32), DataSpec(size=config.size, attributes=tuple(names)))
+        spec = DataSpec(size=config.size, attributes=tuple(names))
+        return AttributeSet(images if len(rows) == n else images[rows], labels[rows][:, columns].astype(np.float32), spec)
     root, b = _one_or_two(config.source)
-    wanted = config.attributes or None
+    wanted = tuple(dict.fromkeys((*config.attributes, *any_of))) if config.attributes else None
     folder = read_attribute_folder(root, wanted) if b is None else domains_to_classes(read_domain_folder(root, b), wanted)
     n_test = folder.n_test or min(config.holdout, len(folder.paths) // 5)
-    part = slice(0, len(folder.paths) - n_test) if split == 'train' else slice(len(folder.paths) - n_test, None)
+    keep, first = _shows(folder.labels, folder.names, any_of), len(folder.paths) - n_test
+    keep[slice(first, None) if split == 'train' else slice(0, first)] = False
+    rows = np.flatnonzero(keep)
+    paths = [folder.paths[i] for i in rows]
     if folder.layout == 'domains' and config.crop is None:       # as two-domain systems see these pictures
-        images = cached_images(folder.paths[part], config.size, resample='bicubic', stretch=True, progress=progress)
+        images = cached_images(paths, config.size, resample='bicubic', stretch=True, progress=progress)
     else:
-        images = cached_images(folder.paths[part], config.size, crop=config.crop, progress=progress)
-    spec = DataSpec(size=config.size, attributes=folder.names)
-    return AttributeSet(images, folder.labels[part].astype(np.float32), spec, folder.exclusive)
+        images = cached_images(paths, config.size, crop=config.crop, progress=progress)
+    names = config.attributes or folder.names
+    columns = [folder.names.index(name) for name in names]
+    return AttributeSet(images, folder.labels[rows][:, columns].astype(np.float32), DataSpec(size=config.size, attributes=names),
+                        folder.exclusive)
+
+
+def _shows(labels: np.ndarray, names: tuple[str, ...], any_of: tuple[str, ...]) -> np.ndarray:
+    """[N] whether a row of labels [N,K] has at least one of the attributes `any_of`; True where that is empty."""
+    for name in any_of:
+        if name not in names:
+            raise unknown('attribute', name, names)
+    return labels[:, [names.index(name) for name in any_of]].any(1) if any_of else np.ones(len(labels), bool)
 
 
 def two_sets(size: int, a: np.ndarray, b: np.ndarray, domains: tuple[str, str] = ('A', 'B')) -> TwoSets:
@@ -297,7 +336,7 @@ def open_set(config: DataConfig, split: Split = 'train', progress: Progress | No
     """Opens the set a configuration names."""
     if isinstance(config, ParsingData):
         return open_parsing(config, split, progress)
-    if isinstance(config, AttributeData):
+    if isinstance(config, AttributeData | ExemplarData):
         return open_attributes(config, split, progress)
     return open_domains(config, split, progress) if isinstance(config, DomainData) else open_pairs(config, split, progress)
 
@@ -320,14 +359,17 @@ def set_to_hash(opened: AttributeSet | TwoSets | ParsingSet) -> str:
 
 def make_loader(opened: AttributeSet | TwoSets | ParsingSet, config: DataConfig, batch_size: int, seed: int, device: torch.device,
                 rank: int = 0, world: int = 1,
-                rule: LabelRule = 'attgan_tf') -> AttributeLoader | DomainLoader | PairLoader | ParsingLoader:
+                rule: LabelRule = 'attgan_tf') -> AttributeLoader | DomainLoader | ExemplarLoader | PairLoader | ParsingLoader:
     """The loader for an opened set."""
     shared: dict[str, Any] = {'batch_size': batch_size, 'seed': seed, 'size': config.size, 'flip': config.flip, 'device': device,
                               'rank': rank, 'world': world}
     for images in _parts_of(opened):
         if not len(images):
-            raise ValueError('a part of the set holds no picture: expected at least one; raise --data.n or choose another --data.attribute')
+            raise ValueError('a part of the set holds no picture: expected at least one; raise --data.n, or choose another '
+                             '--data.attribute or --data.any-of')
     if isinstance(opened, AttributeSet):
+        if isinstance(config, ExemplarData):
+            return ExemplarLoader(opened.images, opened.labels, **shared)
         assert isinstance(config, AttributeData)
         return AttributeLoader(opened.images, opened.labels, opened.spec.attributes, config.targets, rule, **shared)
     if isinstance(opened, ParsingSet):

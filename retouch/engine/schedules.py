@@ -27,6 +27,24 @@ def step_at_half(iteration: int, iterations: int) -> float:
     return 0.1 if 2 * iteration >= iterations else 1.0
 
 
+def halved_each_tenth(iteration: int, iterations: int) -> float:
+    """Half as large after every tenth of the run (NVlabs/MUNIT @ a82e222: every 100,000 of 1,000,000 iterations)."""
+    return 0.5 ** (10 * iteration // iterations)
+
+
+def halved_in_second_half(iteration: int, iterations: int) -> float:
+    """1 for the first half, then half as large after every twentieth of the run, nine times.
+
+    As AnonymousIclrAuthor/Highway-Adaptive-Instance-Normalization @ 82bb58c steps, every 10,000 of the last 100,000 iterations.
+    """
+    return 0.5 ** (20 * max(0, iteration - 1 - iterations // 2) // iterations)
+
+
+def exponential_second_half(iteration: int, iterations: int) -> float:
+    """1 for the first half, then exponentially to 0.01 at the end (SeCGAN on AttGAN: 2e-4 to 2e-6)."""
+    return min(1.0, 0.01 ** (2 * iteration / iterations - 1))
+
+
 def stargan_code(iteration: int, iterations: int) -> float:
     """What yunjey/stargan @ 94dd002 does: every 1000 iterations of the second half, one step of 1/(iterations/2) is taken off.
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from retouch.engine.ema import EMA
 from retouch.engine.state import rng_state, set_rng_state
@@ -80,7 +81,10 @@ class Trainer:
         self.module: nn.Module = trainable                                   # type: ignore[assignment]
         self.module.to(fabric.device).train()
         self.updates = trainable.updates()
-        self.optimisers = {u.name: u.optimiser([p for n in u.nets for p in trainable.nets[n].parameters()]) for u in self.updates}
+        self.optimisers: dict[str, Optimizer] = {}
+        for u in self.updates:
+            parameters = [p for n in u.nets for p in trainable.nets[n].parameters()]
+            self.optimisers[u.name] = self.optimisers[u.shares] if u.shares else u.optimiser(parameters)
         self.base_lr = {name: [g['lr'] for g in o.param_groups] for name, o in self.optimisers.items()}
         self.ema = EMA(trainable.nets, trainable.inference_nets, ema) if ema else None
         self.ledger = Ledger()
@@ -103,6 +107,8 @@ class Trainer:
                 step = update.step(batch, kept)
             step.loss.backward()
             self.average_gradients(update)
+            if update.clip is not None:
+                nn.utils.clip_grad_norm_([p for n in update.nets for p in self.trainable.nets[n].parameters()], update.clip)
             optimiser.step()
             for net in update.nets:
                 self.trainable.nets[net].requires_grad_(False)

@@ -35,6 +35,8 @@ class Update:
     schedule: Callable[[int, int], float]                    # (iteration, iterations) -> factor on the learning rate
     every: int = 1                                           # length of the cycle in iterations
     at: tuple[int, ...] = (-1,)                              # which iterations of every cycle; (-1,): its last
+    clip: float | None = None                                # largest norm of the gradient of its nets together; None: as it is
+    shares: str | None = None                                # an earlier Update whose optimiser, moments and all, makes this step too
 
     def runs_at(self, iteration: int) -> bool:
         """Whether this Update runs in the given 0-based iteration."""
@@ -65,6 +67,21 @@ class DomainRequest:
 
     image: Tensor                                            # [N,3,H,W] in [-1,1]
     to: str                                                  # a name in the model's DataSpec.domains
+    exemplar: Tensor | None = None                           # [N,3,H,W] of domain `to`, whose style is wanted, where a system reads one
+
+    def __post_init__(self) -> None:
+        if self.exemplar is not None and self.exemplar.shape != self.image.shape:
+            raise ValueError(f'exemplar {tuple(self.exemplar.shape)}: expected one for every picture, {tuple(self.image.shape)}')
+
+
+@dataclass(frozen=True, slots=True)
+class ExemplarRequest:
+    """Give a picture's foreground the style of an exemplar's. A painted mask takes the place of the model's own; 1 = foreground."""
+
+    image: Tensor                                            # [N,3,H,W] in [-1,1]
+    exemplar: Tensor                                         # [N,3,H,W] in [-1,1]
+    mask: Tensor | None = None                               # [N,1,H,W] in [0,1], of the picture
+    exemplar_mask: Tensor | None = None                      # [N,1,H,W] in [0,1], of the exemplar
 
 
 @runtime_checkable
@@ -72,7 +89,7 @@ class Trainable(Protocol):
     """Anything the engine can train: a translation method, a classifier, a parser."""
 
     id: ClassVar[str]
-    kind: ClassVar[str]                                      # batch kind: 'attributes' | 'domains' | 'pairs'
+    kind: ClassVar[str]                                      # batch kind: 'attributes' | 'domains' | 'pairs' | 'parsing' | 'exemplars'
     nets: nn.ModuleDict
     inference_nets: tuple[str, ...]                          # what a model directory holds (and EMA follows)
     data: DataSpec
@@ -93,5 +110,5 @@ class Method(Trainable, Protocol):
     """A Trainable that translates pictures."""
 
     def translate(self, request: Any) -> Translation:
-        """Answer an AttributeRequest or DomainRequest."""
+        """Answer an AttributeRequest, DomainRequest or ExemplarRequest."""
         ...

@@ -13,8 +13,12 @@ from retouch.methods.attgan import AttGAN
 from retouch.methods.cam import CAM
 from retouch.methods.classifier import AttributeClassifier
 from retouch.methods.cyclegan import CycleGAN
+from retouch.methods.drit import DRIT
+from retouch.methods.lomit import LOMIT
+from retouch.methods.munit import MUNIT
 from retouch.methods.parser import Parser
 from retouch.methods.pix2pix import Pix2Pix
+from retouch.methods.secgan import SeCGAN
 from retouch.methods.stargan import StarGAN
 from retouch.methods.stgan import STGAN
 
@@ -29,7 +33,11 @@ METHODS: dict[str, Any] = {
     'pix2pix': Pix2Pix,
     'asgit': ASGIT,
     'asgit_pairs': ASGITPairs,
+    'munit': MUNIT,
+    'drit': DRIT,
+    'lomit': LOMIT,
     'cam': CAM,
+    'secgan': SeCGAN,
     'classifier': AttributeClassifier,
     'parser': Parser,
 }

@@ -9,7 +9,8 @@ Differs:    [D1] `variant` 'pytorch' (default) is the baseline of later papers; 
             [D3] test time: every attribute that changes is at `test_int`; the code scales the edited attribute alone and leaves those
             that a conflict rule switches off with it at `thres_int`: a request says what changes, not why;
             [D4] alpha of (4) weights x where the code weights y: the same distribution;
-            [D5] real and fake share one D call (no norm across the batch, so equal) and no generator graph is built in the D step.
+            [D5] real and fake share one D call (no norm across the batch, so equal) and no generator graph is built in the D step;
+            [D6] `condition` 'difference' (l = b - a, at any time) and `schedule` 'exponential_second_half' are options.
 Shapes:     N batch, K attributes, H W image. x, y images in [-1,1]; a, b labels [N,K] in {0,1}; l [N,K]; src [N,1].
 
   (1) l(a, b) = (2b - 1) thres_int, times `intensity` where b is not a: 1 in training, test_int / thres_int after;  y = G(x, l(a, b))
@@ -38,7 +39,8 @@ from retouch.engine.update import AttributeRequest, Keep, Step, Translation, Upd
 from retouch.losses import bce_mean, full, gradient_penalty, l1_mean
 from retouch.networks.attgan import Discriminator, Generator
 
-SCHEDULES = {'step_at_half': schedules.step_at_half, 'linear_last_40': schedules.linear_last_40}
+SCHEDULES = {'step_at_half': schedules.step_at_half, 'exponential_second_half': schedules.exponential_second_half,
+             'linear_last_40': schedules.linear_last_40}
 
 CONSTANTS = {                                                  # variant -> of G, of D
     'pytorch': ({'slope': 0.01, 'norm_eps': 1e-5, 'norm_momentum': 0.1}, {'slope': 0.01, 'norm_eps': 1e-5, 'head_slope': 0.0}),
@@ -61,6 +63,8 @@ class Config(BaseConfig):
     variant: Literal['pytorch', 'tf'] = 'pytorch'
     """Slopes and norm constants: of the PyTorch code on which later papers build, or of the authors' TensorFlow code."""
     init: Literal['torch', 'xavier_zero_bias'] = 'torch'
+    condition: Literal['target', 'difference'] = 'target'
+    """What the decoder is told: (1), or target - source in {-1,0,1}, which no intensity scales."""
     width_g: int = Field(default=64, gt=0)
     width_d: int = Field(default=64, gt=0)
     layers: int = Field(default=5, ge=2)
@@ -83,7 +87,7 @@ class Config(BaseConfig):
     lr: float = 2e-4
     beta1: float = 0.5
     beta2: float = 0.999
-    schedule: Literal['step_at_half', 'linear_last_40'] = 'step_at_half'
+    schedule: Literal['step_at_half', 'exponential_second_half', 'linear_last_40'] = 'step_at_half'
     label_rule: LabelRule = 'attgan_pytorch'
     """Which conflicts an edit resolves: at test time, and in training with data.targets='single'."""
 
@@ -120,6 +124,8 @@ class AttGAN(nn.Module):
 
     def label(self, source: Tensor, target: Tensor, intensity: Tensor | float = 1.0) -> Tensor:
         """What the decoder is told. labels [N,K], intensity [N,K] or one for all -> [N,K]."""
+        if self.config.condition == 'difference':
+            return target - source
         return (2 * target - 1) * self.config.thres_int * torch.where(target != source, intensity, 1.0)                # (1)
 
     def generate(self, x: Tensor, source: Tensor, target: Tensor, intensity: Tensor | float = 1.0) -> Tensor:

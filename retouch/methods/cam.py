@@ -100,9 +100,9 @@ class CAM(nn.Module):
         self.config, self.data = config, data
         self.backbone = BACKBONES[config.backbone.id](config.backbone, data)
         self.depth = depth_of(config.layer, [data.size // 2 ** i for i in range(1, len(self.nets['D'].convs) + 1)])
-        if config.backward == 'reconstruction' and config.backbone.id == 'stargan':
+        if config.backward == 'reconstruction' and config.backbone.id == 'stargan' and config.backbone.reconstruct == 'cycle':
             raise ValueError("backward='reconstruction' with backbone stargan: it does not reconstruct x, it brings y back; "
-                             "expected 'cycle' or 'none'")
+                             "expected 'cycle' or 'none', or --method.backbone.reconstruct self")
 
     @property
     def nets(self) -> nn.ModuleDict:
@@ -154,11 +154,13 @@ class CAM(nn.Module):
                     {**step.images, 'gradcam': m.clamp(max=1)})
 
     def bring_back(self, batch: AttributeBatch, parts: Keep) -> Tensor:
-        """x' [N,3,H,W]: what StarGAN has for its cycle loss, one more generator pass for the others."""
+        """x' [N,3,H,W]: what StarGAN has for its cycle loss, one more generator pass where a backbone reconstructs x itself."""
         if self.config.backward == 'reconstruction':
             return parts['reconstruction']
         if 'cycle' in parts:
             return parts['cycle']
+        if 'intensity' not in parts:
+            return self.backbone.generate(parts['edit'], batch.target, batch.labels)
         intensity = parts['intensity'] if self.config.backward_intensity == 'same' else 1.0
         return self.backbone.generate(parts['edit'], batch.target, batch.labels, intensity)
 

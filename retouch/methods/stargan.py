@@ -8,7 +8,8 @@ Differs:    [D1] instance norm keeps no running statistics: identical to the aut
             [D3] learning rate: `schedule` 'linear' is the paper's, 'stargan_code' what the released code does (it hardly decays);
             [D4] D has fewer strided convolutions below 128 px (its map keeps a side of 2 or 3);
             [D5] real and fake share one D call (no norm in D, so equal) and no generator graph is built in the D step;
-            [D6] `condition` 'difference' (target - source), `penalty` 'closed_form' and `lambda_adv` (1 in the paper) are options.
+            [D6] `condition` 'difference' (target - source), `reconstruct` 'self' (G(x, a) in place of G(y, a) in (6)), `penalty`
+            'closed_form' and `lambda_adv` (1 in the paper) are options.
 Shapes:     N batch, K attributes, H W image. x, y images in [-1,1]; a, b labels [N,K] in {0,1}; src [N,1,h,w]:
             summed in (3), averaged in (1) and (4).
 
@@ -47,6 +48,8 @@ class Config(BaseConfig):
     """'multi': binary attributes, BCE; 'single': one-hot classes (RaFD), softmax CE."""
     condition: Literal['target', 'difference'] = 'target'
     """What the generator is told: the target labels, or target - source in {-1,0,1}."""
+    reconstruct: Literal['cycle', 'self'] = 'cycle'
+    """What (6) compares x with: y brought back, or x told the attributes it has, as later papers have it."""
     width_g: int = Field(default=64, gt=0)
     blocks: int = Field(default=6, ge=0)
     width_d: int = Field(default=64, gt=0)
@@ -94,7 +97,7 @@ class StarGAN(nn.Module):
                 Update('G', ('G',), self.generator_step, adam, SCHEDULES[c.schedule], every=c.n_critic))
 
     def generate(self, x: Tensor, source: Tensor, target: Tensor) -> Tensor:
-        """[N,3,H,W], labels [N,K] -> [N,3,H,W] in [-1,1]."""
+        """[N,3,H,W], labels [N,K] or [R N,K], R for every picture -> [N,3,H,W] or [R N,3,H,W] in [-1,1]."""
         return self.nets['G'](x, target if self.config.condition == 'target' else target - source).tanh()
 
     def discriminator_step(self, batch: AttributeBatch, kept: Keep) -> Step:
@@ -121,16 +124,20 @@ class StarGAN(nn.Module):
 
     def generator_step(self, batch: AttributeBatch, kept: Keep) -> Step:
         c, D, x, a, b = self.config, self.nets['D'], batch.image, batch.labels, batch.target
-        y = self.generate(x, a, b)
+        if c.reconstruct == 'self':
+            y, x_rec = self.generate(x, torch.cat([a, a]), torch.cat([b, a])).chunk(2)
+        else:
+            y = self.generate(x, a, b)
+            x_rec = self.generate(y, b, a)
         maps = D.features(y)
         src, logits = D.heads(maps[-1])
         loss_adv = -full(src).mean()                                                 # (4)
         loss_cls = self.classification(logits, b)                                      # (5)
-        x_rec = self.generate(y, b, a)
         loss_rec = l1_mean(x, x_rec)                                                   # (6)
         return Step(c.lambda_adv * loss_adv + c.lambda_cls * loss_cls + c.lambda_rec * loss_rec,
                     {'adv': loss_adv.detach(), 'cls': loss_cls.detach(), 'rec': loss_rec.detach()},
-                    {'input': x, 'edit': y.detach()}, parts={'edit': y, 'cycle': x_rec, 'maps': maps})
+                    {'input': x, 'edit': y.detach()},
+                    parts={'edit': y, 'maps': maps, 'cycle' if c.reconstruct == 'cycle' else 'reconstruction': x_rec})
 
     def translate(self, request: AttributeRequest) -> Translation:
         """Edits [N,3,H,W] from source to target labels; no edit mask."""

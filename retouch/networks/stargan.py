@@ -12,16 +12,19 @@ from retouch.networks.layers import ResidualBlock, instance_norm, with_condition
 
 
 class Generator(nn.Module):
-    """[N,3,H,W] and a condition [N,K] -> [N,out_channels,H,W], without the output activation. H, W divisible by 4.
+    """[N,in_channels,H,W] and a condition [N,K] -> [N,out_channels,H,W], without the output activation. H, W divisible by 4.
+
+    Several conditions for the same pictures may stand one after another, [R N,K] -> [R N,out_channels,H,W].
 
     Zero padding throughout: reflection padding lets instance norm remove the tiled condition (authors' remark).
     8,455,616 parameters with 13 attributes, width 64, 6 blocks, 3 output channels.
     """
 
-    def __init__(self, attributes: int, width: int = 64, blocks: int = 6, out_channels: int = 3) -> None:
+    def __init__(self, attributes: int, width: int = 64, blocks: int = 6, out_channels: int = 3, in_channels: int = 3) -> None:
         super().__init__()
         w = width
-        layers: list[nn.Module] = [nn.Conv2d(3 + attributes, w, 7, 1, 3, bias=False), instance_norm(w, True), nn.ReLU(inplace=True)]
+        layers: list[nn.Module] = [nn.Conv2d(in_channels + attributes, w, 7, 1, 3, bias=False), instance_norm(w, True),
+                                   nn.ReLU(inplace=True)]
         for c in (w, 2 * w):
             layers += [nn.Conv2d(c, 2 * c, 4, 2, 1, bias=False), instance_norm(2 * c, True), nn.ReLU(inplace=True)]
         layers += [ResidualBlock(4 * w, affine=True, bias=False, reflect=False) for _ in range(blocks)]
@@ -31,7 +34,8 @@ class Generator(nn.Module):
         self.main = nn.Sequential(*layers)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        return self.main(with_condition(x, condition))
+        times = len(condition) // len(x)
+        return self.main(with_condition(x if times == 1 else x.repeat(times, 1, 1, 1), condition))
 
 
 def depth_for(size: int) -> int:
@@ -50,17 +54,17 @@ def depth_for(size: int) -> int:
 
 
 class Discriminator(nn.Module):
-    """PatchGAN critic with a class head: [N,3,H,W] -> src [N,1,h,w] and logits [N,K], h = H / 2**depth.
+    """PatchGAN critic with a class head: [N,in_channels,H,W] -> src [N,1,h,w] and logits [N,K], h = H / 2**depth.
 
     No norm layer, LeakyReLU(0.01): piecewise linear in its input. 44,827,584 parameters with 13 attributes at 128 px.
     """
 
     slope = 0.01
 
-    def __init__(self, attributes: int, size: int, width: int = 64, depth: int | None = None) -> None:
+    def __init__(self, attributes: int, size: int, width: int = 64, depth: int | None = None, in_channels: int = 3) -> None:
         super().__init__()
         depth = depth_for(size) if depth is None else depth
-        channels = [3, *(width * 2 ** i for i in range(depth))]
+        channels = [in_channels, *(width * 2 ** i for i in range(depth))]
         self.convs = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in zip(channels, channels[1:], strict=False))
         self.src = nn.Conv2d(channels[-1], 1, 3, 1, 1, bias=False)
         self.cls = nn.Conv2d(channels[-1], attributes, size // 2 ** depth, bias=False)
@@ -83,7 +87,7 @@ class Discriminator(nn.Module):
         return self.heads(self.features(x)[-1])
 
     def input_gradient(self, x: Tensor) -> Tensor:
-        """d sum(src(x)) / dx as a closed form that is differentiable in the weights. [N,3,H,W] -> [N,3,H,W].
+        """d sum(src(x)) / dx as a closed form that is differentiable in the weights. x and the result [N,in_channels,H,W].
 
         The critic is piecewise linear, so its gradient is a chain of transposed convolutions through fixed slopes, and the gradient
         penalty needs no double backward (a test compares both in float64).

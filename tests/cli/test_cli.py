@@ -100,7 +100,8 @@ MISTAKES: list[tuple[str, str]] = [
     ('train cam.stargan_toyfaces --method.combine sum', 'method.combine'),
     ('train cam.stargan_toyfaces --method.layer conv9 --data.n 4 --data.size 48',
      "unknown layer 'conv9': expected one of conv1 (24x24), conv2 (12x12), conv3 (6x6), conv4 (3x3), or 'last'"),
-    ('train cam.stargan_toyfaces --method.backward reconstruction --data.n 4', "backward='reconstruction' with backbone stargan"),
+    ('train cam.stargan_toyfaces --method.backward reconstruction --method.backbone.reconstruct cycle --data.n 4',
+     "backward='reconstruction' with backbone stargan"),
     ('edit', 'missing MODEL and --out'),
     ('edit MODEL PICTURE --set Eyeglasses=1', 'missing --out'),
     ('edit MODEL --out out --set Eyeglasses=1', 'missing IMAGE'),
@@ -286,7 +287,8 @@ def test_list_names_every_method_and_recipe(capsys: pytest.CaptureFixture[str]) 
     assert set(listing) == {'methods', 'recipes', 'data'} and 'toyfaces' in listing['data']
     assert set(listing['methods']) == set(METHODS) and set(listing['recipes']) == set(RECIPES) and len(RECIPES) > 5
     for method in listing['methods'].values():
-        assert method['kind'] in ('attributes', 'domains', 'pairs', 'parsing') and method['summary'] and len(method['paper']) > 40
+        assert method['kind'] in ('attributes', 'domains', 'pairs', 'parsing', 'exemplars')
+        assert method['summary'] and len(method['paper']) > 40
     for name, recipe in listing['recipes'].items():
         assert recipe['method'] == name.partition('.')[0] and recipe['summary']
         assert recipe['parameters'] is None or all(count > 0 for count in recipe['parameters'].values())

@@ -92,7 +92,7 @@ def test_a_cam_run_is_resumed_only_as_it_was_started(tmp_path: Path, capsys: pyt
         ('attgan',): ('method.backbone.id=stargan', 'this run says attgan'),
         ('stargan', '--data.attributes', 'Bangs,Eyeglasses'): ("'Blond_Hair', ", "this run says ['Bangs', 'Eyeglasses']"),
         ('stargan', '--method.layer', 'last'): ('method.layer=4x4', 'this run says last'),
-        ('stargan', '--method.backbone.lambda-rec', '3'): ('method.backbone.lambda_rec=300.0', 'this run says 3.0'),
+        ('stargan', '--method.backbone.lambda-rec', '3'): ('method.backbone.lambda_rec=100.0', 'this run says 3.0'),
     }.items():
         assert cli.main([*words(*other), '--resume', 'auto']) == 2
         error = capsys.readouterr().err

@@ -22,7 +22,7 @@ FEWEST = {'methods': 5, 'networks': 2, 'guidance': 1, 'losses': 1, 'engine': 2, 
 # The registry in methods/__init__.py may name every method; a method file may import another one only if it is built on that system.
 BUILT_ON = {'methods/__init__.py': {'methods'}, 'methods/cam.py': {'methods.stargan', 'methods.attgan', 'methods.stgan'},
             'methods/aggan.py': {'methods.cyclegan'}, 'methods/attentiongan.py': {'methods.cyclegan'},
-            'methods/asgit.py': {'methods.cyclegan'}}
+            'methods/asgit.py': {'methods.cyclegan'}, 'methods/secgan.py': {'methods.stargan', 'methods.attgan'}}
 
 
 def files_of(root: Path, room: str) -> list[Path]:

@@ -31,9 +31,19 @@ EXACT = {                                                        # trainable par
     'pix2pix.gan': {'G': 54_413_955, 'D': 2_765_633},
     'pix2pix.encoder_decoder': {'G': 39_075_459, 'D': 2_768_705},
     'classifier.paper': {'C': 3_284_093},
+    'munit.paper': {'G_A': 15_026_187, 'G_B': 15_026_187, 'D_A': 8_271_171, 'D_B': 8_271_171},
+    'drit.paper': {'E_c': 9_018_112, 'E_a': 2_688_160, 'G': 9_564_710, 'D_c': 10_683_649,
+                   'D_A': 8_271_171, 'D_B': 8_271_171, 'D_A2': 8_271_171, 'D_B2': 8_271_171},
+    'lomit.paper': {'E_c': 5_390_848, 'E_s': 4_864_656, 'A': 3_806_721, 'H': 399_360, 'G': 5_758_723, 'D': 44_803_019},
+    'lomit.code': {'E_c': 5_390_848, 'E_s': 2_764_936, 'A': 3_806_721, 'H': 399_360, 'G': 5_758_723, 'D': 44_753_861},
 }
 CAM_ROWS = ('', '_baseline', '_generator', '_discriminator', '_literal')
 EXACT |= {f'cam.{backbone}_paper{row}': EXACT[f'{backbone}.paper'] for backbone in ('stargan', 'attgan', 'stgan') for row in CAM_ROWS}
+for _backbone, _channels in (('stargan', (8_493_248, 8_512_064, 44_836_800)), ('attgan', (43_471_491, 43_486_860, 44_728_206))):
+    _concat, _g, _d = _channels
+    _alone, _name = EXACT[f'{_backbone}.paper'], f'secgan.{_backbone}_paper'
+    EXACT |= {f'{_name}{row}': {**_alone, 'G_seg': _g, 'D_seg': _d, 'P': 1_286_892} for row in ('', '_sc1e-3', '_sc1e-1')}
+    EXACT |= {f'{_name}_concat': {**_alone, 'G': _concat, 'P': 1_286_892}, f'{_name}_sc0': _alone}
 # rows at the papers' size; all others are small
 PUBLISHED = {'paper', 'code', 'rafd', 'official', 'tf', 'cgan', 'gan', 'encoder_decoder'}
 
@@ -50,7 +60,7 @@ def nets_on_meta(name: str) -> dict[str, int]:
 def is_published(name: str) -> bool:
     """'stargan.code', 'cam.attgan_paper_literal'; not 'cam.attgan_toyfaces'."""
     method, row = name.split('.')
-    return (row.split('_')[1] == 'paper') if method == 'cam' else row in PUBLISHED
+    return (row.split('_')[1] == 'paper') if method in ('cam', 'secgan') else row in PUBLISHED
 
 
 def test_every_recipe() -> None:

@@ -72,9 +72,22 @@ def outputs(method: Any, batch: Any) -> dict[str, torch.Tensor]:
     if method.id == 'asgit':
         src, m = method.judge('D_B', batch.image_b)
         return {'image': nets['G'](batch.image_a), 'src': src, 'map': method.carry(m)}
+    if method.id == 'munit':
+        G = nets['G_A']
+        return {'image': G.decode(G.content(batch.image_a), G.style(batch.image_a.flip(0))), 'style': G.style(batch.image_a),
+                'src': nets['D_B'](batch.image_b)[-1]}
+    if method.id == 'drit':
+        content, (mean, logvar) = nets['E_c'](batch.image_a, 'A'), nets['E_a'](batch.image_b, 'B')
+        return {'image': nets['G'](content, mean, 'B'), 'mean': mean, 'logvar': logvar, 'con': nets['D_c'](content),
+                'src': nets['D_B'](batch.image_b)[-1]}
     if method.id == 'asgit_pairs':
         src, m = method.judge('D', torch.cat([batch.image_a, batch.image_b], 1))
         return {'image': nets['G'](batch.image_a), 'src': src, 'map': m, 'transferred': method.carry(m)}
+    if method.id == 'lomit':
+        a, b = method.take_apart(batch.image, batch.exemplar)
+        src, cls = nets['D'](batch.image)
+        return {'content': a.content, 'mask': a.mask, 'foreground': b.foreground, 'background': a.background,
+                'image': method.exchange(a, b)[0], 'src': src, 'cls': cls}
     if method.kind == 'domains':
         return {'image': nets['G'](batch.image_a), 'src': nets['D_B'](batch.image_b)}
     src, cls = nets['D'](batch.image)
@@ -85,7 +98,7 @@ def outputs(method: Any, batch: Any) -> dict[str, torch.Tensor]:
 def test_the_reference_covers_every_translator() -> None:
     rows = {name: row for name, row in REFERENCE.items() if name != 'what'}
     assert set(rows) == {'stargan', 'attgan', 'stgan', 'aggan', 'aggan_multi', 'cyclegan', 'attentiongan', 'pix2pix', 'asgit', 'asgit.tam',
-                         'asgit_pairs'}
+                         'asgit_pairs', 'lomit'}
     for row in rows.values():
         assert {'repository', 'commit', 'licence', 'torch', 'date'} <= set(row['origin'])
 

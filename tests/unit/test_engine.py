@@ -1,6 +1,7 @@
 """The engine's promises: schedules, keyed draws, whole states, and stops that lose nothing."""
 from __future__ import annotations
 
+import copy
 import json
 import os
 import resource
@@ -8,7 +9,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +24,7 @@ from retouch.engine.fit import TrainConfig, fit, measure
 from retouch.engine.logs import MaskMonitor, append_jsonl, cut_jsonl
 from retouch.engine.state import load_state, save_state
 from retouch.engine.trainer import Trainer
+from retouch.engine.update import Step, Update
 from retouch.methods import METHODS
 from tests.batches import random_batch
 
@@ -54,6 +59,8 @@ def test_schedules() -> None:
     assert schedules.cyclegan_linear(100, 200) == pytest.approx(1 - 1 / 101)
     assert schedules.cyclegan_linear(199, 200) == pytest.approx(1 / 101)             # never exactly 0
     assert schedules.linear_last_40(80, 100) == pytest.approx(0.5)
+    halved = [schedules.halved_each_tenth(i, 1_000_000) for i in (0, 99_999, 100_000, 199_999, 200_000, 999_999)]
+    assert halved == [1, 1, 0.5, 0.5, 0.25, 0.5 ** 9]
 
 
 def test_keyed_draws_do_not_depend_on_the_number_of_processes() -> None:
@@ -62,6 +69,57 @@ def test_keyed_draws_do_not_depend_on_the_number_of_processes() -> None:
     assert torch.equal(whole, torch.cat(halves))
     assert not torch.equal(whole, Moment(3, 8, 10, 0, 4, 4).uniform('alpha', 1, 1))
     assert not torch.equal(whole, Moment(3, 7, 10, 0, 4, 4).uniform('beta', 1, 1))
+    whole = Moment(3, 7, 10, 0, 4, 4).normal('style', 500)
+    assert torch.equal(whole, torch.cat([Moment(3, 7, 10, start, 2, 4).normal('style', 500) for start in (0, 2)]))
+    assert abs(whole.mean()) < 0.1 and abs(whole.std() - 1) < 0.1
+
+
+class Two:
+    """Two networks of one weight, and Updates whose gradients are known."""
+
+    def __init__(self, *updates: Update) -> None:
+        self.nets = torch.nn.ModuleDict({name: torch.nn.Linear(2, 1, bias=False) for name in 'ab'})
+        self.inference_nets, self.updates = ('a',), lambda: updates
+        self.to, self.train, self.state_dict = self.nets.to, self.nets.train, self.nets.state_dict
+        self.load_state_dict = self.nets.load_state_dict
+
+    def pull(self, gradient: float, *names: str) -> Callable[[object, dict[str, Any]], Step]:
+        return lambda batch, kept: Step(gradient * sum(self.nets[name].weight.sum() for name in names))
+
+    def run(self) -> tuple[Trainer, dict[str, torch.Tensor]]:
+        """A trainer after one iteration, and how far each weight went."""
+        trainer = Trainer(self, Fabric(accelerator='cpu', devices=1), iterations=10)
+        before = {name: net.weight.detach().clone() for name, net in self.nets.items()}
+        trainer.train_iteration(None)
+        return trainer, {name: (net.weight.detach() - before[name]).flatten() for name, net in self.nets.items()}
+
+
+def test_a_gradient_is_clipped_by_the_norm_of_all_its_nets() -> None:
+    sgd = partial(torch.optim.SGD, lr=1.0)
+    for clip, moved in ((None, 3.0), (100.0, 3.0), (2.0, 1.0), (0.5, 0.25)):         # four weights, each with a gradient of 3: a norm of 6
+        two = Two()
+        two.updates = lambda two=two, clip=clip: (Update('U', ('a', 'b'), two.pull(3.0, 'a', 'b'), sgd, schedules.constant, clip=clip),)
+        _, went = two.run()
+        for w in went.values():
+            torch.testing.assert_close(w, torch.full((2,), -moved), rtol=1e-4, atol=1e-4)
+
+
+def test_updates_may_share_an_optimiser() -> None:
+    two, adam = Two(), partial(torch.optim.Adam, lr=0.1, weight_decay=0.1)
+    two.updates = lambda: (Update('U', ('a', 'b'), two.pull(1.0, 'a', 'b'), adam, schedules.constant),
+                           Update('V', ('a',), two.pull(-3.0, 'a'), adam, schedules.constant, shares='U'))
+    trainer, _ = two.run()
+    assert trainer.optimisers['U'] is trainer.optimisers['V']
+    steps = {name: int(trainer.optimisers['U'].state[net.weight]['step']) for name, net in two.nets.items()}
+    assert steps == {'a': 2, 'b': 1} and two.nets['b'].weight.grad is None
+    other = Two()
+    other.updates = lambda: (Update('U', ('a', 'b'), other.pull(1.0, 'a', 'b'), adam, schedules.constant),
+                             Update('V', ('a',), other.pull(-3.0, 'a'), adam, schedules.constant, shares='U'))
+    resumed = Trainer(other, Fabric(accelerator='cpu', devices=1), iterations=10)
+    resumed.load_state_dict(copy.deepcopy(trainer.state_dict()))
+    for t in (trainer, resumed):
+        t.train_iteration(None)
+    assert all(torch.equal(two.nets[name].weight, other.nets[name].weight) for name in 'ab')
 
 
 def test_ema_follows_buffers() -> None:

@@ -1,0 +1,25 @@
+"""DRIT's recipes."""
+from __future__ import annotations
+
+from retouch.data.sets import DomainData
+from retouch.engine.fit import TrainConfig
+from retouch.methods.drit import Config
+from retouch.recipes import cyclegan
+from retouch.run import Run
+
+
+def paper() -> Run:
+    """The authors' setting: 256 -> 216 px, batch 2, 1200 epochs, counted for 1,000 pictures a domain."""
+    return Run(method=Config(), data=DomainData(source='summer2winter_yosemite', size=216, load_size=256),
+               train=TrainConfig(iterations=600_000, batch_size=2, log_every=100, sample_every=6000, save_every=6000))
+
+
+def toyfaces() -> Run:
+    """Small: drawn faces at 32 px without and with Eyeglasses; otherwise data of `cyclegan.toyfaces`, and 6,000 whole iterations."""
+    run = cyclegan.toyfaces()
+    method = Config(width_g=16, blocks=2, width_a=16, width_d=32, lr=4e-4, lr_content=1.6e-4, schedule='linear_last_40')
+    return run.model_copy(update={'method': method, 'data': run.data.model_copy(update={'size': 32}),
+                                  'train': run.train.model_copy(update={'iterations': run.train.iterations * method.d_iter})})
+
+
+ROWS = {'paper': paper, 'toyfaces': toyfaces}

@@ -1,0 +1,24 @@
+"""MUNIT's recipes."""
+from __future__ import annotations
+
+from retouch.data.sets import DomainData
+from retouch.engine.fit import TrainConfig
+from retouch.methods.munit import Config
+from retouch.recipes import cyclegan
+from retouch.run import Run
+
+
+def paper() -> Run:
+    """The authors' setting for edges and handbags: 256 px, batch 1, 1,000,000 iterations."""
+    return Run(method=Config(), data=DomainData(source='edges2handbags', load_size=None),
+               train=TrainConfig(iterations=1_000_000, batch_size=1, log_every=100, sample_every=5000, save_every=10_000))
+
+
+def toyfaces() -> Run:
+    """Small: drawn faces at 32 px without and with Eyeglasses; otherwise data and length of `cyclegan.toyfaces`."""
+    run = cyclegan.toyfaces()
+    return run.model_copy(update={'method': Config(width_g=16, blocks=2, width_mlp=64, width_d=32, lr=4e-4, schedule='linear_last_40'),
+                                  'data': run.data.model_copy(update={'size': 32})})
+
+
+ROWS = {'paper': paper, 'toyfaces': toyfaces}

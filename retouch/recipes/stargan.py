@@ -36,7 +36,7 @@ def toyfaces() -> Run:
     return Run(method=Config(width_g=16, blocks=1, width_d=32, condition='difference', reconstruct='self', lambda_adv=2.0, lambda_cls=1.0,
                              lambda_rec=100.0, n_critic=1, lr=2e-3, beta2=0.99, schedule='linear_last_40', penalty='closed_form'),
                data=AttributeData(attributes=SIX, size=32, targets='single', n=8000),
-               train=TrainConfig(iterations=12_000, batch_size=8, ema=0.999, log_every=50, sample_every=1000, save_every=1000))
+               train=TrainConfig(iterations=6000, batch_size=8, ema=0.999, log_every=50, sample_every=1000, save_every=1000))
 
 
 ROWS = {'paper': paper, 'code': code, 'rafd': rafd, 'toyfaces': toyfaces}

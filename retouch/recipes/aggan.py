@@ -33,7 +33,7 @@ def code() -> Run:
 
 
 def toyfaces() -> Run:
-    """Small: drawn faces at 48 px without and with Eyeglasses, data and length of `cyclegan.toyfaces`."""
+    """Small: drawn faces at 32 px without and with Eyeglasses, data and length of `cyclegan.toyfaces`."""
     run = cyclegan.toyfaces()
     return run.model_copy(update={'method': Config(width_g=16, blocks=3, width_d=32, norm='instance', lr=2e-4, schedule='linear_last_40',
                                                    lambda_tv=1e-6 * (256 / run.data.size) ** 2)})

@@ -40,7 +40,7 @@ def pairs_code() -> Run:
 
 
 def toyfaces() -> Run:
-    """Small: PHA and RHP on drawn faces at 48 px without and with Eyeglasses; data, widths, rate and length of `cyclegan.toyfaces`."""
+    """Small: PHA and RHP on drawn faces at 32 px without and with Eyeglasses; data, widths, rate and length of `cyclegan.toyfaces`."""
     run = cyclegan.toyfaces()
     m: Any = run.method
     return run.model_copy(update={'method': Config(width_g=m.width_g, blocks=m.blocks, width_d=m.width_d, width_t=16, lr=m.lr,

@@ -32,11 +32,20 @@ def code() -> Run:
     return run.model_copy(update={'method': Config(use_attention_discriminator=False, upsample='pixelshuffle', tv_channels=3)})
 
 
+def small(base: Run) -> Run:
+    """The small model on data and length of one of CycleGAN's recipes."""
+    return base.model_copy(update={'method': Config(width_g=16, blocks=3, width_d=32, norm='instance', lr=2e-4, schedule='linear_last_40',
+                                                    lambda_tv=1e-6 * (256 / base.data.size) ** 2)})
+
+
 def toyfaces() -> Run:
     """Small: drawn faces at 32 px without and with Eyeglasses, data and length of `cyclegan.toyfaces`."""
-    run = cyclegan.toyfaces()
-    return run.model_copy(update={'method': Config(width_g=16, blocks=3, width_d=32, norm='instance', lr=2e-4, schedule='linear_last_40',
-                                                   lambda_tv=1e-6 * (256 / run.data.size) ** 2)})
+    return small(cyclegan.toyfaces())
+
+
+def folder64() -> Run:
+    """Small: two folders of your own at 64 px, data and length of `cyclegan.folder64`."""
+    return small(cyclegan.folder64())
 
 
 def _row(doc: str, **changes: Any) -> Callable[[], Run]:
@@ -47,6 +56,6 @@ def _row(doc: str, **changes: Any) -> Callable[[], Run]:
     return recipe
 
 
-ROWS: dict[str, Callable[[], Run]] = {'paper': paper, 'code': code, 'toyfaces': toyfaces}
+ROWS: dict[str, Callable[[], Run]] = {'paper': paper, 'code': code, 'toyfaces': toyfaces, 'folder64': folder64}
 for _end, (_what, _changes) in ABLATION.items():
     ROWS[f'toyfaces{_end}'] = _row(f'Small: as `aggan.toyfaces`, but {_what}.', **_changes)

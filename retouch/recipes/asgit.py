@@ -39,20 +39,38 @@ def pairs_code() -> Run:
                                   'data': run.data.model_copy(update={'flip': False, 'size': 256, 'load_size': 286})})
 
 
+def small(base: Run) -> Run:
+    """PHA and RHP on one of CycleGAN's small recipes."""
+    m: Any = base.method
+    return base.model_copy(update={'method': Config(width_g=m.width_g, blocks=m.blocks, width_d=m.width_d, width_t=16, lr=m.lr,
+                                                    schedule='linear_last_40')})
+
+
 def toyfaces() -> Run:
     """Small: PHA and RHP on drawn faces at 32 px without and with Eyeglasses; data, widths, rate and length of `cyclegan.toyfaces`."""
-    run = cyclegan.toyfaces()
-    m: Any = run.method
-    return run.model_copy(update={'method': Config(width_g=m.width_g, blocks=m.blocks, width_d=m.width_d, width_t=16, lr=m.lr,
-                                                   schedule='linear_last_40')})
+    return small(cyclegan.toyfaces())
+
+
+def folder64() -> Run:
+    """Small: PHA and RHP on two folders of your own at 64 px; data, widths, rate and length of `cyclegan.folder64`."""
+    return small(cyclegan.folder64())
+
+
+def pairs_small(base: Run) -> Run:
+    """PHA and RHP on one of pix2pix's small recipes."""
+    m: Any = base.method
+    return base.model_copy(update={'method': PairsConfig(width_g=m.width_g, width_d=m.width_d, width_t=16, lr=m.lr,
+                                                         schedule='linear_last_40')})
 
 
 def pairs_toyfaces() -> Run:
     """Small: PHA and RHP on drawn faces from their parse at 64 px; data, widths, rate and length of `pix2pix.toyfaces`."""
-    run = pix2pix.toyfaces()
-    m: Any = run.method
-    return run.model_copy(update={'method': PairsConfig(width_g=m.width_g, width_d=m.width_d, width_t=16, lr=m.lr,
-                                                        schedule='linear_last_40')})
+    return pairs_small(pix2pix.toyfaces())
+
+
+def pairs_folder64() -> Run:
+    """Small: PHA and RHP on pairs of your own at 64 px; data, widths, rate and length of `pix2pix.folder64`."""
+    return pairs_small(pix2pix.folder64())
 
 
 def pairs_toyfaces_back() -> Run:
@@ -69,11 +87,11 @@ def _row(base: Callable[[], Run], doc: str, **changes: Any) -> Callable[[], Run]
     return recipe
 
 
-ROWS: dict[str, Callable[[], Run]] = {'paper': paper, 'code': code, 'toyfaces': toyfaces}
+ROWS: dict[str, Callable[[], Run]] = {'paper': paper, 'code': code, 'toyfaces': toyfaces, 'folder64': folder64}
 for _attention, _fusion, _what in (('pha', 'alpha', 'PHA and Alpha'), ('tam', 'rhp', 'TAM and RHP'), ('tam', 'alpha', 'TAM and Alpha')):
     ROWS[f'toyfaces_{_attention}_{_fusion}'] = _row(toyfaces, f'Small: as `asgit.toyfaces`, with {_what}.',
                                                     attention=_attention, fusion=_fusion)
 PAIRS: dict[str, Callable[[], Run]] = {'paper': pairs_paper, 'code': pairs_code, 'toyfaces': pairs_toyfaces,
-                                       'toyfaces_back': pairs_toyfaces_back}
+                                       'toyfaces_back': pairs_toyfaces_back, 'folder64': pairs_folder64}
 for _name in ('toyfaces', 'toyfaces_back'):
     PAIRS[f'{_name}_tam'] = _row(PAIRS[_name], f'Small: as `asgit_pairs.{_name}`, with TAM.', attention='tam')

@@ -20,4 +20,11 @@ def toyfaces() -> Run:
                train=TrainConfig(iterations=1500, batch_size=8, ema=0.999, log_every=50, sample_every=500, save_every=500))
 
 
-ROWS = {'paper': paper, 'toyfaces': toyfaces}
+def folder64() -> Run:
+    """Small: two folders of your own at 64 px."""
+    run = toyfaces()
+    return run.model_copy(update={'data': DomainData(source='domains', size=64, load_size=72),
+                                  'train': run.train.model_copy(update={'iterations': 6000, 'batch_size': 4})})
+
+
+ROWS = {'paper': paper, 'toyfaces': toyfaces, 'folder64': folder64}

@@ -11,8 +11,8 @@ Differs:    [D1] maps follow their picture through crop and flip (`align_attenti
             code declares and never calls; its branch has instance norm: batch norm at the published batch of 1 (`mask_norm`);
             [D5] PHA reads the last convolution before the scores, the paper's 4th (`pha_layer`; the code reads the 3rd);
             [D6] samples are shuffled; the code's trainer takes them in their order and pairs A with B by number;
-            [D7] calls of one network on several inputs are batched, but for batch norm; the pool's draws are keyed, the schedule counts in
-            1/200ths of the run, D has fewer layers below 64 px (CycleGAN's [D1] to [D4]);
+            [D7] calls of one network on several inputs are batched, but for batch norm and (6); the pool's draws are keyed, the schedule
+            counts in 1/200ths of the run, D has fewer layers below 64 px (CycleGAN's [D1] to [D4]);
             [D8] paired: the fakes of the discriminator step are made again in the generator step, with the same dropout.
 Shapes:     N batch, H W image. x of domain A, y of domain B in [-1,1]; G: A -> B, F: B -> A; D_A, D_B (paired: D of [input, picture]) patch
             scores [N,1,h,w] and an activation [N,C,h',w']; m maps [N,1,h',w'] in [0,1] that no gradient passes; T: map -> [N,1,H,W].
@@ -50,7 +50,7 @@ from retouch.guidance.attention_store import AttentionStore
 from retouch.losses import bce_to_constant, full, l1_mean, mse_to_constant
 from retouch.methods.cyclegan import SCHEDULES, ImagePool
 from retouch.networks.asgit import AttentionDiscriminator, TransferBlock
-from retouch.networks.cyclegan import PatchDiscriminator, ResNetGenerator, init_normal
+from retouch.networks.cyclegan import PatchDiscriminator, ResNetGenerator, init_normal, layers_at
 from retouch.networks.unet import UNet
 
 FUSIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -101,7 +101,7 @@ class GuidedConfig(BaseConfig):
 
     @model_validator(mode='after')
     def _answers_alone(self) -> Self:
-        if self.mask_norm == 'batch' and self.inference_attention == 'discriminator':
+        if self.attention == 'tam' and self.mask_norm == 'batch' and self.inference_attention == 'discriminator':
             raise ValueError("inference_attention='discriminator' with mask_norm='batch': a translation would depend on its batch mates; "
                              'set --method.mask-norm instance')
         return self
@@ -115,7 +115,7 @@ class Config(GuidedConfig):
     """Map of x: D_B's of the last translation of x; D_A's of x itself, now; or D_B's of a first translation without guidance."""
     cycle_attention: Literal['none', 'ones', 'discriminator'] = 'none'
     """What the way back is told: nothing, ones, or the map of the fake it starts from."""
-    blocks: int | None = None
+    blocks: int | None = Field(default=None, ge=0)
     """Residual blocks; None: 9 above 128 px, 6 up to 128 px."""
     lambda_cyc: float = 10.0
     lambda_idt: float = 0.0
@@ -141,11 +141,12 @@ class Guided(nn.Module):
     """What both systems do with a map: read it off a discriminator, keep it, carry it over, fuse it with a picture."""
 
     def __init__(self, config: Any, data: DataSpec, judged: int) -> None:
-        """Sizes of the maps, and the networks all forms have. `judged`: channels a discriminator sees."""
+        """Sizes of the maps, and the network that both forms have. `judged`: channels a discriminator sees."""
         super().__init__()
         c, size = config, data.size
-        self.config, self.data = config, data
-        self.layers = c.layers_d if c.layers_d is not None else (3 if size >= 64 else 2)
+        self.config, self.data, self.judged = config, data, judged
+        self.fusion, self.no_attention = FUSIONS[c.fusion], NO_ATTENTION[c.fusion]
+        self.layers = layers_at(size, c.layers_d)
         self.conv = self.layers + 1 if c.pha_layer is None else c.pha_layer
         if not 1 <= self.conv <= self.layers + 1:
             raise ValueError(f'pha_layer={c.pha_layer}: a discriminator of {size} px has {self.layers + 1} convolutions before its scores; '
@@ -155,7 +156,6 @@ class Guided(nn.Module):
         doublings = max(k for k in range(4) if size % 2 ** k == 0 and size // 2 ** k >= side)
         self.map_px = size // 2 ** doublings if c.transfer == 'conv3' else size         # what a map is resized to before T
         self.store_px = min(side, max(LARGEST, size // 8))
-        self.judged, self.fusion, self.no_attention = judged, FUSIONS[c.fusion], NO_ATTENTION[c.fusion]
         self.nets = nn.ModuleDict({'T': init_normal(TransferBlock(c.width_t, doublings, c.transfer_norm))} if c.transfer == 'conv3' else {})
 
     def discriminator(self) -> nn.Module:
@@ -195,30 +195,22 @@ class Guided(nn.Module):
             carried = torch.where(m.amin((2, 3), keepdim=True) > 0.999, 1.0, carried)
         return carried
 
-    def fuse(self, x: Tensor, a: Tensor | None) -> Tensor:
-        """A picture and the map it is given, or none: [N,3,H,W], [N,1,H,W] -> [N,3|4,H,W]."""
-        return self.fusion(x, self.everywhere(x, self.no_attention) if a is None else a)                # (3)
-
     def everywhere(self, x: Tensor, value: float) -> Tensor:
         """A map [N,1,H,W] of one value."""
         return full(x.new_full((len(x), 1, *x.shape[2:]), value))
 
-    def placeholder(self, x: Tensor) -> Tensor:
-        """The map of a picture about which nothing is known: ones, or the constant."""
-        if self.config.inference_attention == 'constant':
-            return self.everywhere(x, self.config.inference_constant)
-        return self.carry(self.everywhere(x, 1.0))
+    def nothing(self, x: Tensor) -> Tensor:
+        """The map [N,1,H,W] of a picture that is shown without attention."""
+        return self.everywhere(x, self.no_attention)
 
     def translate_with(self, x: Tensor, make: Callable[[Tensor], Tensor], look: Callable[[Tensor], Tensor]) -> Translation:
-        """What both kinds answer. make: fused picture -> image; look: a first translation -> its map."""
-        a = self.placeholder(x)
-        if self.config.inference_attention == 'discriminator':
-            if self.config.attention_source == 'current_input':
-                a = self.carry(look(x))
-            else:
-                first = None if self.config.attention_source == 'two_pass' else a
-                a = self.carry(look(make(self.fuse(x, first))))
-        return Translation(make(self.fuse(x, a)).float(), None, {'attention': a.float()})
+        """What both kinds answer. make: fused picture -> image; look: a first translation, or x itself -> its map."""
+        c = self.config
+        a = self.everywhere(x, c.inference_constant) if c.inference_attention == 'constant' else self.carry(self.everywhere(x, 1.0))
+        if c.inference_attention == 'discriminator':
+            before = self.nothing(x) if c.attention_source == 'two_pass' else a
+            a = self.carry(look(x if c.attention_source == 'current_input' else make(self.fusion(x, before))))
+        return Translation(make(self.fusion(x, a)).float(), None, {'attention': a.float()})
 
     @property
     def optimiser(self) -> Any:
@@ -266,11 +258,11 @@ class ASGIT(Guided):
         return (Update('G', learn_together, self.generator_step, self.optimiser, schedule),
                 Update('D', ('D_A', 'D_B'), self.discriminator_step, self.optimiser, schedule))
 
-    def guidance(self, batch: DomainBatch) -> tuple[Tensor | None, Tensor | None]:
-        """The maps [N,1,H,W] of x and y; None in the first of two passes."""
+    def guidance(self, batch: DomainBatch) -> tuple[Tensor, Tensor]:
+        """The maps [N,1,H,W] of x and y; without attention in the first of two passes."""
         source = self.config.attention_source
         if source == 'two_pass':
-            return None, None
+            return self.nothing(batch.image_a), self.nothing(batch.image_b)
         if source == 'current_input':
             with torch.no_grad():
                 m_x, m_y = self.judge('D_A', batch.image_a)[1], self.judge('D_B', batch.image_b)[1]
@@ -282,14 +274,15 @@ class ASGIT(Guided):
     def way_back(self, fake: Tensor, m: Tensor) -> Tensor:
         """A fake as the other generator sees it; m is its map."""
         told = self.config.cycle_attention
-        return self.fuse(fake, None if told == 'none' else self.everywhere(fake, 1.0) if told == 'ones' else self.carry(m))
+        return self.fusion(fake, self.carry(m) if told == 'discriminator' else
+                           self.everywhere(fake, 1.0) if told == 'ones' else self.nothing(fake))
 
-    def go(self, x: Tensor, y: Tensor, a_x: Tensor | None, a_y: Tensor | None) -> dict[str, Tensor]:
+    def go(self, x: Tensor, y: Tensor, a_x: Tensor, a_y: Tensor) -> dict[str, Tensor]:
         """There and back, both ways, once: losses, fakes, and D's maps of the fakes under the names of the pictures they are of."""
         n = self.nets
-        fake_a = n['F'](self.fuse(y, a_y))
+        fake_a = n['F'](self.fusion(y, a_y))                                                            # (3)
         score_a, m_y = self.judge('D_A', fake_a)
-        fake_b, rec_b = n['G'](torch.cat([self.fuse(x, a_x), self.way_back(fake_a, m_y)])).chunk(2)
+        fake_b, rec_b = n['G'](torch.cat([self.fusion(x, a_x), self.way_back(fake_a, m_y)])).chunk(2)
         score_b, m_x = self.judge('D_B', fake_b)
         rec_a = n['F'](self.way_back(fake_b, m_x))
         return {'gan': mse_to_constant(score_b, 1.0) + mse_to_constant(score_a, 1.0),                  # (4)
@@ -307,7 +300,8 @@ class ASGIT(Guided):
             loss_gan, loss_cyc = loss_gan + shown['gan'], loss_cyc + shown['cyc']
         loss_idt = torch.zeros_like(loss_cyc)
         if c.lambda_idt:
-            loss_idt = l1_mean(n['G'](self.fuse(y, None)), y) + l1_mean(n['F'](self.fuse(x, None)), x)   # (6)
+            plain_x, plain_y = self.fusion(x, self.nothing(x)), self.fusion(y, self.nothing(y))
+            loss_idt = l1_mean(n['G'](plain_y), y) + l1_mean(n['F'](plain_x), x)                        # (6)
         return Step(loss_gan + c.lambda_cyc * loss_cyc + c.lambda_cyc * c.lambda_idt * loss_idt,
                     {'gan': loss_gan.detach(), 'cyc': loss_cyc.detach(), 'idt': loss_idt.detach(),
                      'attention': (a_x.mean() + a_y.mean()).detach() / 2},
@@ -363,24 +357,24 @@ class ASGITPairs(Guided):
         return (Update('D', ('D',), self.discriminator_step, self.optimiser, schedule),
                 Update('G', learn_together, self.generator_step, self.optimiser, schedule))
 
-    def guidance(self, batch: PairBatch) -> Tensor | None:
-        """The map [N,1,H,W] of x; None in the first of two passes."""
+    def guidance(self, batch: PairBatch) -> Tensor:
+        """The map [N,1,H,W] of x; without attention in the first of two passes."""
         if self.config.attention_source == 'two_pass':
-            return None
+            return self.nothing(batch.image_a)
         return self.carry(self.maps.read(batch.index, batch.view, self.map_px))
 
     def discriminator_step(self, batch: PairBatch, kept: Keep) -> Step:
         x, y = batch.image_a, batch.image_b
         with torch.no_grad():
-            made = self.nets['G'](self.fuse(x, self.guidance(batch)), batch.moment.uniform)
+            made = self.nets['G'](self.fusion(x, self.guidance(batch)), batch.moment.uniform)
         real, fake = self.scores('D', torch.cat([x, y], 1), torch.cat([x, made], 1))
         loss_real, loss_fake = self.to_constant(real, 1.0), self.to_constant(fake, 0.0)
         return Step(0.5 * (loss_real + loss_fake), {'real': loss_real.detach(), 'fake': loss_fake.detach()})     # (11)
 
-    def go(self, batch: PairBatch, a: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def go(self, batch: PairBatch, a: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """There, once: both losses, the picture, and D's map of it."""
         x = batch.image_a
-        made = self.nets['G'](self.fuse(x, a), batch.moment.uniform)
+        made = self.nets['G'](self.fusion(x, a), batch.moment.uniform)                                  # (3)
         score, m = self.judge('D', torch.cat([x, made], 1))
         return self.to_constant(score, 1.0), l1_mean(made, batch.image_b), made.detach(), m            # (9) (10)
 

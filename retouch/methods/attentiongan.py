@@ -37,7 +37,7 @@ from retouch.guidance.mask import mask_logs
 from retouch.losses import full, l1_mean, mse_to_constant
 from retouch.methods.cyclegan import ImagePool
 from retouch.networks.attentiongan import Generator
-from retouch.networks.cyclegan import PatchDiscriminator, init_normal
+from retouch.networks.cyclegan import PatchDiscriminator, init_normal, layers_at
 
 SCHEDULES = {'constant': schedules.constant, 'cyclegan_linear': schedules.cyclegan_linear, 'linear_last_40': schedules.linear_last_40}
 
@@ -78,7 +78,7 @@ class AttentionGAN(nn.Module):
             raise ValueError(f'size={data.size}: the generator halves the picture twice, expected a multiple of 4; '
                              f'set --data.size {data.size // 4 * 4}')
         self.config, self.data = config, data
-        layers = config.layers_d if config.layers_d is not None else (3 if data.size >= 64 else 2)
+        layers = layers_at(data.size, config.layers_d)
         self.nets = nn.ModuleDict({
             **{name: init_normal(Generator(config.width_g, config.blocks, config.contents)) for name in ('G', 'F')},
             **{name: init_normal(PatchDiscriminator(width=config.width_d, layers=layers)) for name in ('D_A', 'D_B')}})

@@ -33,7 +33,7 @@ from retouch.engine import schedules
 from retouch.engine.update import DomainRequest, Keep, Step, Translation, Update
 from retouch.errors import unknown
 from retouch.losses import l1_mean, mse_to_constant
-from retouch.networks.cyclegan import PatchDiscriminator, ResNetGenerator, init_normal
+from retouch.networks.cyclegan import PatchDiscriminator, ResNetGenerator, init_normal, layers_at
 
 SCHEDULES = {'cyclegan_linear': schedules.cyclegan_linear, 'linear_last_40': schedules.linear_last_40}
 
@@ -43,7 +43,7 @@ class Config(BaseConfig):
 
     id: Literal['cyclegan'] = 'cyclegan'
     width_g: int = Field(default=64, gt=0)
-    blocks: int | None = None
+    blocks: int | None = Field(default=None, ge=0)
     """Residual blocks; None: 9 above 128 px, 6 up to 128 px."""
     width_d: int = Field(default=64, gt=0)
     layers_d: int | None = None
@@ -107,7 +107,7 @@ class CycleGAN(nn.Module):
                              f'set --data.size {data.size // 4 * 4}')
         self.config, self.data = config, data
         blocks = config.blocks if config.blocks is not None else (9 if data.size > 128 else 6)
-        layers = config.layers_d if config.layers_d is not None else (3 if data.size >= 64 else 2)
+        layers = layers_at(data.size, config.layers_d)
         self.nets = nn.ModuleDict({
             **{name: init_normal(ResNetGenerator(width=config.width_g, blocks=blocks)) for name in ('G', 'F')},
             **{name: init_normal(PatchDiscriminator(width=config.width_d, layers=layers)) for name in ('D_A', 'D_B')}})

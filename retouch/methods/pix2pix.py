@@ -33,7 +33,7 @@ from retouch.engine import schedules
 from retouch.engine.update import DomainRequest, Keep, Step, Translation, Update
 from retouch.errors import unknown
 from retouch.losses import bce_to_constant, l1_mean
-from retouch.networks.cyclegan import PatchDiscriminator, init_normal
+from retouch.networks.cyclegan import PatchDiscriminator, init_normal, layers_at
 from retouch.networks.unet import UNet
 
 SCHEDULES = {'cyclegan_linear': schedules.cyclegan_linear, 'linear_last_40': schedules.linear_last_40}
@@ -74,7 +74,7 @@ class Pix2Pix(nn.Module):
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__()
         self.config, self.data = config, data
-        layers = config.layers_d if config.layers_d is not None else (3 if data.size >= 64 else 2)
+        layers = layers_at(data.size, config.layers_d)
         seen = 6 if config.conditional else 3
         self.nets = nn.ModuleDict({
             'G': init_normal(UNet(width=config.width_g, size=data.size, norm=config.norm, dropout=config.dropout, skips=config.skips)),
@@ -109,7 +109,7 @@ class Pix2Pix(nn.Module):
         loss_gan = bce_to_constant(self.judge(x, fake), 1.0)             # (3)
         loss_l1 = l1_mean(fake, y)                                       # (4)
         return Step(loss_gan + self.config.lambda_l1 * loss_l1, {'gan': loss_gan.detach(), 'l1': loss_l1.detach()},
-                    {'input': x, 'edit': fake.detach(), 'wanted': y})
+                    {'input': x, 'edit': fake.detach(), 'truth': y})
 
     def translate(self, request: DomainRequest) -> Translation:
         """Makes the other picture of [N,3,H,W], one by one; only `to` the second of the model's domains. No edit mask."""

@@ -12,16 +12,30 @@ from retouch.networks.layers import ResidualBlock, instance_norm, norm_of
 
 
 def init_normal(module: nn.Module, std: float = 0.02) -> nn.Module:
-    """The CycleGAN family's initialisation: convolutions N(0, std), scales of batch norm N(1, std), biases 0. Returns the module."""
+    """The CycleGAN family's initialisation: convolutions N(0, std), scales of norms N(1, std), biases 0. Returns the module."""
     for m in module.modules():
         if isinstance(m, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(m.weight, 0.0, std)
             if m.bias is not None:
                 nn.init.zeros_(m.bias)
-        elif isinstance(m, nn.BatchNorm2d):
+        elif isinstance(m, nn.BatchNorm2d | nn.GroupNorm) and m.affine:
             nn.init.normal_(m.weight, 1.0, std)
             nn.init.zeros_(m.bias)
     return module
+
+
+def layers_at(size: int, layers: int | None = None) -> int:
+    """Strided layers of a patch discriminator at `size` px: `layers`, or 3 from 64 px (the published form) and 2 below.
+
+    Raises:
+        ValueError: none at all, or so many that no score is left.
+    """
+    layers = layers if layers is not None else 3 if size >= 64 else 2
+    most = (size // 3).bit_length() - 1                          # the last two convolutions need a map of 3 px
+    if not 1 <= layers <= most:
+        raise ValueError(f'layers_d={layers}: a patch discriminator of {size} px has 1 to {most} strided layers; '
+                         f'set --method.layers-d {max(1, most)}')
+    return layers
 
 
 class ResNetGenerator(nn.Module):

@@ -34,8 +34,9 @@ def code() -> Run:
 
 def small(base: Run) -> Run:
     """The small model on data and length of one of CycleGAN's recipes."""
-    return base.model_copy(update={'method': Config(width_g=16, blocks=3, width_d=32, norm='instance', lr=2e-4, schedule='linear_last_40',
-                                                    lambda_tv=1e-6 * (256 / base.data.size) ** 2)})
+    m: Any = base.method
+    return base.model_copy(update={'method': Config(width_g=m.width_g, blocks=m.blocks, width_d=m.width_d, norm='instance', lr=2e-4,
+                                                    schedule='linear_last_40', lambda_tv=1e-6 * (256 / base.data.size) ** 2)})
 
 
 def toyfaces() -> Run:

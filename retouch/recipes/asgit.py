@@ -14,9 +14,9 @@ CODE: dict[str, Any] = {'pha_layer': 3, 'mask_norm': 'batch', 'align_attention':
 
 
 def paper() -> Run:
-    """The paper's setting: PHA and RHP, 286 -> 256 px, batch 1, 200 epochs of about 1,335 pictures (horse2zebra)."""
+    """The paper's setting: PHA and RHP, 286 -> 256 px, batch 1, 200 epochs of 1,334 pictures (horse2zebra)."""
     return Run(method=Config(), data=DomainData(source='horse2zebra'),
-               train=TrainConfig(iterations=267_000, batch_size=1, log_every=100, sample_every=5000, save_every=5000))
+               train=TrainConfig(iterations=266_800, batch_size=1, log_every=100, sample_every=5000, save_every=5000))
 
 
 def code() -> Run:
@@ -42,12 +42,12 @@ def pairs_code() -> Run:
 def small(base: Run) -> Run:
     """PHA and RHP on one of CycleGAN's small recipes."""
     m: Any = base.method
-    return base.model_copy(update={'method': Config(width_g=m.width_g, blocks=m.blocks, width_d=m.width_d, width_t=16, lr=m.lr,
-                                                    schedule='linear_last_40')})
+    return base.model_copy(update={'method': Config(width_g=m.width_g, blocks=m.blocks, width_d=m.width_d, width_t=16,
+                                                    lambda_cyc=m.lambda_cyc, lr=m.lr, schedule='linear_last_40')})
 
 
 def toyfaces() -> Run:
-    """Small: PHA and RHP on drawn faces at 32 px without and with Eyeglasses; data, widths, rate and length of `cyclegan.toyfaces`."""
+    """Small: PHA and RHP on drawn faces at 32 px without and with Eyeglasses; data, weights and length of `cyclegan.toyfaces`."""
     return small(cyclegan.toyfaces())
 
 

@@ -15,9 +15,9 @@ def paper() -> Run:
 
 
 def toyfaces() -> Run:
-    """Small: drawn faces at 32 px without and with Eyeglasses; data, widths and length of `cyclegan.toyfaces`."""
+    """Small: drawn faces at 32 px without and with Eyeglasses; data, widths, weights and length of `cyclegan.toyfaces`."""
     run = cyclegan.toyfaces()
-    shared = run.method.model_dump(include={'width_g', 'blocks', 'width_d', 'lr', 'schedule'})
+    shared = run.method.model_dump(include={'width_g', 'blocks', 'width_d', 'lambda_cyc', 'lambda_idt', 'lr', 'schedule'})
     return run.model_copy(update={'method': Config(**shared)})
 
 

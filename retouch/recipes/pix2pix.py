@@ -26,7 +26,7 @@ def toyfaces() -> Run:
     """Small: drawn faces from their parse at 64 px, six levels as published for this size, for two CPU cores."""
     return Run(method=Config(norm='instance', width_g=32, width_d=16, lr=4e-4, schedule='linear_last_40'),
                data=PairData(size=64, load_size=None, n=4000),
-               train=TrainConfig(iterations=1500, batch_size=8, ema=0.999, log_every=50, sample_every=500, save_every=500))
+               train=TrainConfig(iterations=1000, batch_size=8, ema=0.999, log_every=50, sample_every=500, save_every=500))
 
 
 def toyfaces_back() -> Run:

@@ -95,6 +95,13 @@ def test_sizes_follow_the_picture(attention: str, size: int) -> None:
     assert method.stores['A'].side == m.shape[-1]
 
 
+def test_scales_of_the_branch_start_as_the_codes() -> None:
+    """Around 1, with instance norm as with batch norm."""
+    for norm in ('instance', 'batch'):
+        branch = small(attention='tam', mask_norm=norm, width_d=256).nets['D_A'].mask
+        assert torch.stack([branch[1].weight, branch[4].weight]).std().item() == pytest.approx(0.02, rel=0.2)
+
+
 def test_a_layer_that_is_not_there() -> None:
     with pytest.raises(ValueError, match='pha_layer=4: a discriminator of 48 px has 3 convolutions before its scores; expected 1 to 3'):
         ASGIT(Config(pha_layer=4, width_g=4, blocks=0), DataSpec(size=48, domains=('A', 'B')))
@@ -341,12 +348,13 @@ def test_order_of_updates() -> None:
 
 def test_fusions() -> None:
     x, a = torch.full((1, 3, 2, 2), -0.5), torch.tensor([[[[0.0, 1.0], [0.5, 0.25]]]])
-    fused = {f: small(fusion=f).fuse(x, a) for f in ('rhp', 'mult', 'alpha')}
+    fused = {f: small(fusion=f).fusion(x, a) for f in ('rhp', 'mult', 'alpha')}
     torch.testing.assert_close(fused['rhp'][0, 1], torch.tensor([[-0.5, -1.0], [-0.75, -0.625]]))
     torch.testing.assert_close(fused['mult'][0, 1], torch.tensor([[0.0, -0.5], [-0.25, -0.125]]))
     assert torch.equal(fused['alpha'], torch.cat([x, a], 1))
-    assert torch.equal(small().fuse(x, None), x) and torch.equal(small(fusion='mult').fuse(x, None), x)
-    assert torch.equal(small(fusion='alpha').fuse(x, None), torch.cat([x, torch.ones_like(a)], 1))
+    plain = {f: method.fusion(x, method.nothing(x)) for f, method in ((f, small(fusion=f)) for f in ('rhp', 'mult', 'alpha'))}
+    assert torch.equal(plain['rhp'], x) and torch.equal(plain['mult'], x)
+    assert torch.equal(plain['alpha'], torch.cat([x, torch.ones_like(a)], 1))
 
 
 def test_alpha_cannot_tell_constants_apart() -> None:
@@ -369,7 +377,7 @@ def test_attention_source() -> None:
     twice = small(attention_source='two_pass', transfer='identity')
     seen = seen_by(twice.nets['F'])
     step = twice.generator_step(b, {})
-    first = twice.go(b.image_a, b.image_b, None, None)
+    first = twice.go(b.image_a, b.image_b, torch.zeros(2, 1, 16, 16), torch.zeros(2, 1, 16, 16))
     second = twice.go(b.image_a, b.image_b, twice.carry(first['m_x']), twice.carry(first['m_y']))
     assert torch.equal(seen[0], b.image_b), 'no attention in the first pass'
     torch.testing.assert_close(step.logs['gan'], (first['gan'] + second['gan']).detach())
@@ -384,7 +392,7 @@ def test_two_passes_of_pairs() -> None:
     method = small(ASGITPairs, attention_source='two_pass')
     b = batch(method)
     step = method.generator_step(b, {})
-    gan, l1, _, m = method.go(b, None)
+    gan, l1, _, m = method.go(b, torch.zeros(2, 1, 16, 16))
     gan_again, l1_again, made, _ = method.go(b, method.carry(m))
     torch.testing.assert_close(step.loss, gan + gan_again + 100 * (l1 + l1_again))
     assert torch.equal(step.images['edit'], made) and not len(method.maps.maps)
@@ -416,7 +424,10 @@ def test_ones_bypass_the_transfer_block() -> None:
     past, through = small(bypass_ones=True), small(bypass_ones=False)
     assert torch.equal(past.carry(ones), torch.ones(1, 1, 16, 16)) and through.carry(ones).std() > 0.01
     both = past.carry(torch.cat([ones, other]))
-    torch.testing.assert_close(both, torch.cat([past.carry(ones), through.carry(other)])), 'decided for every picture'
+    torch.testing.assert_close(both, torch.cat([past.carry(ones), through.carry(other)]), msg='decided for every picture')
+    nearly = torch.ones(1, 1, 7, 7)
+    nearly[..., 3, 3] = 0.9
+    torch.testing.assert_close(past.carry(nearly), through.carry(nearly), msg='a single lower value is enough')
     read = past.stores['A'].read(torch.tensor([0]), torch.tensor([[0.03, 0.07, 0.9, 1.0]]), past.map_px)
     assert torch.equal(past.carry(read), torch.ones(1, 1, 16, 16)), 'also of a window'
 
@@ -460,8 +471,13 @@ def test_batch_norm_gets_every_batch_by_itself() -> None:
         kept, seen = method.generator_step(batch(method), {}).keep, seen_by(method.nets['D_A'])
         method.discriminator_step(batch(method), kept)
         assert len(seen) == calls
+        pairs = small(ASGITPairs, **changes)
+        seen = seen_by(pairs.nets['D'])
+        pairs.discriminator_step(batch(pairs), {})
+        assert len(seen) == calls
     with pytest.raises(ValueError, match='batch mates'):
-        Config(mask_norm='batch', inference_attention='discriminator')
+        Config(attention='tam', mask_norm='batch', inference_attention='discriminator')
+    assert Config(mask_norm='batch', inference_attention='discriminator').attention == 'pha', 'which has no such branch'
 
 
 def test_inference_attention() -> None:
@@ -481,6 +497,9 @@ def test_inference_attention() -> None:
         made = method.translate(DomainRequest(x, 'B'))
         torch.testing.assert_close(made.extras['attention'], a)
         torch.testing.assert_close(made.image, method.nets['G'](x * (1 + a)))
+        looked = x if first is None else method.nets['F'](first * x)
+        a = method.carry(method.judge({'D_A': 'D_B', 'D_B': 'D_A'}[judge], looked)[1])
+        torch.testing.assert_close(method.translate(DomainRequest(x, 'A')).image, method.nets['F'](x * (1 + a)), msg='the other way')
         assert method.inference_nets == ('G', 'F', 'D_A', 'D_B')
     pairs = small(ASGITPairs, inference_attention='discriminator', transfer='identity').eval()
     a = pairs.carry(pairs.judge('D', torch.cat([x, pairs.nets['G'](2 * x)], 1))[1])

@@ -162,7 +162,7 @@ def test_losses_by_hand() -> None:
     step = method.generator_step(batch, {})
     assert step.logs['gan'].item() == pytest.approx(softplus(0.8)) and step.logs['l1'].item() == pytest.approx(0.9)
     assert step.loss.item() == pytest.approx(softplus(0.8) + 7 * 0.9)
-    assert set(step.images) == {'input', 'edit', 'wanted'} and torch.equal(step.images['wanted'], y)
+    assert set(step.images) == {'input', 'edit', 'truth'} and torch.equal(step.images['truth'], y)
 
 
 def test_translate_goes_one_way_and_is_deterministic() -> None:

@@ -1,10 +1,11 @@
 """Trains and scores the rows of a table, one after another; one JSON a row and seed, written once and reused.
 
-    python benchmarks/rows.py TABLE [--seeds 0,1,2] [--only RECIPE …] [--n 500] [--threads 2] [--judge RUN] [--print]
+    python benchmarks/rows.py TABLE [--seeds 0,1,2] [--only RECIPE …] [--n 500] [--threads 2] [--judge RUN] [--parser RUN] [--print]
 
 Runs go to RETOUCH_RUNS (or runs/) and continue where they were stopped; cards go to benchmarks/results/rows/<recipe>-s<seed>.json. A row
 whose JSON is there is never trained again: delete the file to measure it anew. `--print` only prints the table of what there is, with
-the rows that have not been run, in Markdown. `--judge` names the parser that reads the pictures of table `parse_to_picture`.
+the rows that have not been run, in Markdown. `--judge` names the parser that reads the pictures of table `parse_to_picture`,
+`--parser` the one that guides SeCGAN's rows.
 """
 from __future__ import annotations
 
@@ -44,6 +45,12 @@ TABLES |= {
     'picture_to_parse': {name: (0,) for name in ('pix2pix.toyfaces_back_gan', 'pix2pix.toyfaces_back_cgan', 'pix2pix.toyfaces_back',
                                                  'asgit_pairs.toyfaces_back', 'asgit_pairs.toyfaces_back_tam')},
 }
+TABLES |= {
+    'secgan_stargan': {'stargan.toyfaces': (0, 1, 2), 'secgan.stargan_toyfaces': (0, 1, 2),
+                       **{f'secgan.stargan_toyfaces_{row}': (0,) for row in ('concat', 'sc0', 'sc1e-3', 'sc1e-1')}},
+    'secgan_attgan': {'attgan.toyfaces': (0, 1), 'secgan.attgan_toyfaces': (0,)},
+}
+TABLES |= {'exemplars': {'lomit.toyfaces': (0, 1, 2)}}
 EDITS = {'edit_accuracy': ('edit accuracy', 3), 'psnr_outside': ('PSNR outside, dB', 2), 'psnr_truth': ('PSNR to the truth, dB', 2),
            'leakage': ('leakage', 3), 'mask_iou[gradcam]': ('Grad-CAM IoU', 3), 'fid[toyfaces_classifier]': ('Frechet, proxy', 0)}
 DOMAINS = {'edit_accuracy': ('edit accuracy', 3), 'psnr_truth_per_image': ('PSNR to the truth a picture, dB', 2), 'mse_truth': ('MSE', 1),
@@ -51,23 +58,30 @@ DOMAINS = {'edit_accuracy': ('edit accuracy', 3), 'psnr_truth_per_image': ('PSNR
            'kid[toyfaces_classifier]': ('kernel distance to the target, proxy', 0), 'kid_fused[toyfaces_classifier]': ('fused', 0)}
 PAIRS = {'fcn_pixel_accuracy': ('pixel accuracy', 3), 'fcn_class_accuracy': ('class accuracy', 3), 'fcn_iou': ('class IoU', 3),
          'psnr_truth': ('PSNR to the truth, dB', 2), 'ssim_truth': ('SSIM', 3)}
-COLUMNS = {'eyeglasses': DOMAINS, 'parse_to_picture': PAIRS, 'picture_to_parse': PAIRS}      # of all other tables: EDITS
+EXEMPLARS = {'edit_accuracy': ('edit accuracy', 3), 'psnr_outside': ('PSNR outside, dB', 2), 'psnr_truth': ('PSNR to the truth, dB', 2),
+             'style_distance': ('hair colour, 8-bit levels', 1), 'mask_iou': ('mask IoU', 3), 'mask_iou_exemplar': ("exemplar's", 3),
+             'mask_area': ('mask area', 3), 'mask_area_exemplar': ("exemplar's", 3),
+             'inception_score[toyfaces_classifier]': ('Inception, proxy', 2), 'inception_kl[toyfaces_classifier]': ('its logarithm', 3)}
+# of all other tables: EDITS
+COLUMNS = {'eyeglasses': DOMAINS, 'parse_to_picture': PAIRS, 'picture_to_parse': PAIRS, 'exemplars': EXEMPLARS}
 
 
-def row(recipe: str, seed: int, n: int, threads: int, judge: str | None = None) -> None:
+def row(recipe: str, seed: int, n: int, threads: int, judge: str | None = None, parser: str | None = None) -> None:
     """Trains (or continues) a row and writes its JSON."""
     out = Path(os.environ.get('RETOUCH_RUNS') or 'runs') / f'{recipe}-s{seed}'
     retouch = [sys.executable, '-m', 'retouch']
-    command = ['train', recipe, '--seed', str(seed), '--out', str(out), '--resume', 'auto', '--train.threads', str(threads)]
+    guided = ['--method.parser', parser] if parser and recipe.startswith('secgan.') else []
+    command = ['train', recipe, '--seed', str(seed), '--out', str(out), '--resume', 'auto', '--train.threads', str(threads), *guided]
     subprocess.run([*retouch, *command], check=True)
     scoring = ['evaluate', str(out), '--n', str(n), *(('--judge', judge) if judge else ())]
     card = subprocess.run([*retouch, *scoring, '--json'], check=True, stdout=subprocess.PIPE, text=True).stdout
-    for place, name in ((out, 'RUN'), (judge, 'JUDGE')):
+    for place, name in ((out, 'RUN'), (judge, 'JUDGE'), (parser, 'PARSER')):
         card = card.replace(str(place), name)
     times = [json.loads(line) for line in (out / 'time.jsonl').read_text().splitlines()]
     run = json.loads((out / 'run.json').read_text())
     train = run['run']['train']
-    commands = [f'retouch train {recipe} --seed {seed}', f'retouch evaluate RUN --n {n}' + ' --judge JUDGE' * bool(judge)]
+    commands = [f'retouch train {recipe} --seed {seed}' + ' --method.parser PARSER' * bool(guided),
+                f'retouch evaluate RUN --n {n}' + ' --judge JUDGE' * bool(judge)]
     record = {'recipe': recipe, 'seed': seed, 'commands': commands,
               'git': run['git'], 'hardware': times[-1]['hardware'], 'threads': threads,
               'seconds': round(sum(t['seconds'] for t in times), 1), 'images': train['iterations'] * train['batch_size'],
@@ -82,7 +96,7 @@ def unedited(run: Path, n: int) -> float | None:
     None where every byte is kept, and for systems that cannot be asked: they have no attributes.
     """
     model = load_model(run)
-    if not model.data.attributes:
+    if model.method.kind != 'attributes':
         return None
     images, labels = held_out_faces(n, model.data.size)
     known = torch.from_numpy(labels[:, [toyfaces.ATTRIBUTES.index(name) for name in model.data.attributes]]).float()
@@ -151,6 +165,7 @@ def main() -> None:
     parser.add_argument('--n', type=int, default=500)
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--judge')
+    parser.add_argument('--parser')
     parser.add_argument('--print', action='store_true')
     options = parser.parse_args()
     recipes = TABLES[options.table]
@@ -159,7 +174,7 @@ def main() -> None:
         for seed in seeds:
             wanted = (not chosen or seed in chosen) and (not options.only or recipe in options.only)
             if wanted and not (RESULTS / f'{recipe}-s{seed}.json').is_file():
-                row(recipe, seed, options.n, options.threads, options.judge)
+                row(recipe, seed, options.n, options.threads, options.judge, options.parser)
     print(table(options.table))
 
 

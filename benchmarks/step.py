@@ -1,12 +1,13 @@
-"""Seconds and memory of training steps: the CAM-consistency loss on its backbones, unpaired systems guided by attention, StarGAN's
-gradient penalty, instance norm.
+"""Seconds and memory of training steps: the CAM-consistency loss and SeCGAN's semantic branch on their backbones, unpaired systems
+guided by attention, StarGAN's gradient penalty, instance norm; and SeCGAN's edits beside its backbones'.
 
-    python benchmarks/step.py [--case cam|domains|penalty|norm|all] [--size 64] [--width 16] [--batch 16] [--rounds 7] [--device cuda]
-                              [--threads 2] [--json FILE]
+    python benchmarks/step.py [--case cam|secgan|domains|penalty|norm|all] [--size 64] [--width 16] [--batch 16] [--rounds 7]
+                              [--device cuda] [--threads 2] [--json FILE]
 
 Random batches, no data loading; published options apart from the width. What is compared takes turns in one process (A B A B …, the first
 round not counted): seconds are medians over rounds, ratios medians of the ratio within a round, so that other work on the machine meets
-both. A cycle is n_critic D steps and one G step (AttGAN: the G step has a batch of its own). Peak memory is of a fresh process each: on
+both. A cycle is n_critic D steps and one G step (AttGAN: the G step has a batch of its own; not in SeCGAN's rows, whose baseline has
+SeCGAN's rhythm). Peak memory is of a fresh process each: on
 a CPU what its resident set grew by since its imports, on a GPU `torch.cuda.max_memory_allocated`.
 The defaults are sized for two quiet CPU cores, where five rounds take 100 s.
 """
@@ -30,7 +31,8 @@ from torch import nn
 
 from retouch.data.batches import AttributeBatch, DataSpec, DomainBatch, Moment
 from retouch.engine.trainer import Trainer
-from retouch.methods import aggan, asgit, cam, cyclegan
+from retouch.engine.update import AttributeRequest
+from retouch.methods import aggan, asgit, cam, cyclegan, secgan
 from retouch.networks.stargan import Generator
 from retouch.train import hardware
 
@@ -38,6 +40,8 @@ APPLY_TO = ('none', 'both', 'generator', 'discriminator')                       
 ATTRIBUTES = tuple(f'attribute_{i}' for i in range(13))
 DOMAINS = {'cyclegan': (cyclegan.CycleGAN, {}), 'aggan': (aggan.AGGAN, {}),           # published forms; ratios are to the first
            **{f'asgit {a} {f}': (asgit.ASGIT, {'attention': a, 'fusion': f}) for a in ('pha', 'tam') for f in ('rhp', 'alpha')}}
+SECGAN: dict[str, dict[str, Any]] = {'baseline': {'lambda_sc': 0.0}, 'secgan': {}, 'sequential': {'order': 'sequential'},
+                                     'concat': {'form': 'concat'}}                     # ratios are to the first
 SAMPLES = 1000                                                                         # pictures a domain, for systems with a store
 PASSES = {'D': 'no convolution pass: one backward from the class logits to the map, kept differentiable, and its own backward',
           'G': "one D pass of x and x' together up to the map, and what lies behind the map forth and back for y, x and x'; attgan, stgan: "
@@ -45,12 +49,26 @@ PASSES = {'D': 'no convolution pass: one backward from the class logits to the m
 Runner = Callable[[], dict[str, float]]                                                # does its work once, seconds by part
 
 
+def backbone_of(name: str, o: argparse.Namespace, **changes: Any) -> dict[str, Any]:
+    """Options of a backbone; as many layers as the size allows."""
+    layers = {} if name == 'stargan' else {'layers': min(5, o.size.bit_length() - 2)}
+    return {'id': name, 'width_g': o.width, 'width_d': o.width, **layers, **changes}
+
+
 def trainer_of(backbone: str, apply_to: str, o: argparse.Namespace, **changes: Any) -> Trainer:
     """A backbone with the CAM-consistency loss where `apply_to` says; the same weights for the same networks."""
-    layers = {} if backbone == 'stargan' else {'layers': min(5, o.size.bit_length() - 2)}          # as many as the size allows
-    options = {'backbone': {'id': backbone, 'width_g': o.width, 'width_d': o.width, **layers, **changes}, 'apply_to': apply_to}
+    options = {'backbone': backbone_of(backbone, o, **changes), 'apply_to': apply_to}
     torch.manual_seed(0)
     method: Any = cam.CAM(cam.Config.model_validate(options), DataSpec(size=o.size, attributes=ATTRIBUTES))
+    return Trainer(method, Fabric(accelerator=o.device, devices=1), iterations=1_000_000)
+
+
+def secgan_trainer(backbone: str, row: str, o: argparse.Namespace, **changes: Any) -> Trainer:
+    """A row of SECGAN on a backbone that is told d, with a parser that has learned nothing."""
+    told = {'condition': 'difference', **({'reconstruct': 'self'} if backbone == 'stargan' else {}), **changes}
+    torch.manual_seed(0)
+    method: Any = secgan.SeCGAN(secgan.Config.model_validate({'backbone': backbone_of(backbone, o, **told), **SECGAN[row]}),
+                                DataSpec(size=o.size, attributes=ATTRIBUTES))
     return Trainer(method, Fabric(accelerator=o.device, devices=1), iterations=1_000_000)
 
 
@@ -108,6 +126,20 @@ def cycle_runner(trainer: Trainer, batch: AttributeBatch | DomainBatch, o: argpa
     return run
 
 
+def edit_runner(trainer: Trainer, batch: AttributeBatch, o: argparse.Namespace) -> Runner:
+    """Edits a batch, as a trained model does."""
+    method: Any = trainer.trainable
+    request = AttributeRequest(batch.image, batch.labels, batch.target)
+
+    def run() -> dict[str, float]:
+        method.eval()
+        start = clock(o)
+        with torch.no_grad():
+            method.translate(request)
+        return {'all': clock(o) - start}
+    return run
+
+
 def norm_runner(norm: str, batch: AttributeBatch, o: argparse.Namespace) -> Runner:
     """StarGAN's generator forth and back, with its own norms or with torch's instance norm in their place."""
     torch.manual_seed(0)
@@ -127,7 +159,11 @@ def peak_megabytes(name: str, row: str, o: argparse.Namespace) -> float:
     """Of the first and last iteration of a cycle, twice: the optimisers' moments are there when they run again. For a fresh process."""
     torch.set_num_threads(o.threads)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    trainer = domain_trainer(row, o) if name == 'domains' else trainer_of(name, row, o)
+    if name == 'domains':
+        trainer = domain_trainer(row, o)
+    else:
+        case, backbone = name.split()
+        trainer = (trainer_of if case == 'cam' else secgan_trainer)(backbone, row, o)
     batch = domain_batch(o) if name == 'domains' else random_batch(o)
     for iteration in (0, max(u.every for u in trainer.updates) - 1) * 2:
         trainer.iteration = iteration
@@ -150,7 +186,8 @@ def compare(case: str, runners: dict[str, Runner], images: int, o: argparse.Name
     for name, runs in rounds.items():
         row: dict[str, Any] = {'case': case, 'row': name, 's_per_1000_images': statistics.median(r['all'] for r in runs) / images * 1000}
         for part in runs[0]:
-            row[f'ratio_{part}'] = statistics.median(r[part] / b[part] for r, b in zip(runs, base, strict=True))
+            if part in base[0]:                                                        # the first has no D_seg
+                row[f'ratio_{part}'] = statistics.median(r[part] / b[part] for r, b in zip(runs, base, strict=True))
             row |= {} if part == 'all' else {f'{part}_step_s': statistics.median(r[part] for r in runs)}
         rows.append({k: v if isinstance(v, str) else round(v, 4) for k, v in row.items()})
     return rows
@@ -160,17 +197,22 @@ def measure(o: argparse.Namespace) -> list[dict[str, Any]]:
     """The rows of the chosen cases. Peaks come first: on Linux a child starts from the peak of what forks it."""
     rows: list[dict[str, Any]] = []
     peaks: dict[tuple[str, str], float] = {}
-    wanted = [(b, a) for b in cam.BACKBONES for a in APPLY_TO if o.case in ('cam', 'all')]
+    wanted = [(f'cam {b}', a) for b in cam.BACKBONES for a in APPLY_TO if o.case in ('cam', 'all')]
+    wanted += [(f'secgan {b}', row) for b in secgan.BACKBONES for row in SECGAN if o.case in ('secgan', 'all')]
     for key in [*wanted, *(('domains', row) for row in DOMAINS if o.case in ('domains', 'all'))]:
         print('peak memory:', *key, file=sys.stderr)
         with multiprocessing.get_context('spawn').Pool(1) as fresh:
             peaks[key] = fresh.apply(peak_megabytes, (*key, o))
     batch = random_batch(o)
-    for backbone in dict.fromkeys(name for name, _ in wanted):
-        trainers = {a: trainer_of(backbone, a, o) for a in APPLY_TO}
-        images = o.batch * max(u.every for u in trainers['none'].updates)
-        found = compare(f'cam {backbone}', {a: cycle_runner(t, batch, o) for a, t in trainers.items()}, images, o)
-        rows += [{**row, 'peak_megabytes': round(peaks[backbone, row['row']])} for row in found]
+    for name in dict.fromkeys(name for name, _ in wanted):
+        case, backbone = name.split()
+        make, of = (trainer_of, APPLY_TO) if case == 'cam' else (secgan_trainer, tuple(SECGAN))
+        trainers = {row: make(backbone, row, o) for row in of}
+        images = o.batch * max(u.every for u in trainers[of[0]].updates)
+        found = compare(name, {row: cycle_runner(t, batch, o) for row, t in trainers.items()}, images, o)
+        rows += [{**row, 'peak_megabytes': round(peaks[name, row['row']])} for row in found]
+        if case == 'secgan':
+            rows += compare(f'{name} edits', {row: edit_runner(t, batch, o) for row, t in trainers.items()}, o.batch, o)
     if o.case in ('domains', 'all'):
         systems, pictures = {row: domain_trainer(row, o) for row in DOMAINS}, domain_batch(o)
         found = compare('domains', {row: cycle_runner(t, pictures, o) for row, t in systems.items()}, o.batch, o)
@@ -186,7 +228,7 @@ def measure(o: argparse.Namespace) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--case', choices=('cam', 'domains', 'penalty', 'norm', 'all'), default='all')
+    parser.add_argument('--case', choices=('cam', 'secgan', 'domains', 'penalty', 'norm', 'all'), default='all')
     for name, default in {'size': 64, 'width': 16, 'batch': 16, 'rounds': 7, 'threads': torch.get_num_threads()}.items():
         parser.add_argument(f'--{name}', type=int, default=default)
     parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
@@ -194,8 +236,8 @@ def main() -> None:
     o = parser.parse_args()
     torch.set_num_threads(o.threads)
     rows = measure(o)
-    columns = ('case', 'row', 's_per_1000_images', 'ratio_all', 'D_step_s', 'ratio_D', 'G_step_s', 'ratio_G', 'peak_megabytes',
-               'store_bytes_a_picture')
+    columns = ('case', 'row', 's_per_1000_images', 'ratio_all', 'D_step_s', 'ratio_D', 'D_seg_step_s', 'G_step_s', 'ratio_G',
+               'G_seg_step_s', 'peak_megabytes', 'store_bytes_a_picture')
     for line in [dict(zip(columns, columns, strict=True)), *rows]:
         print(*(f'{line.get(c, ""):>{max(13, len(c))}}' for c in columns), sep='  ')
     for update, passes in PASSES.items() if o.case in ('cam', 'all') else ():

@@ -1,4 +1,4 @@
-"""The command line: train, edit, evaluate, compare, data check, list.
+"""The command line: train, edit, evaluate, compare, study, data check, list.
 
 Every mistake of the user is one line on stderr and exit status 2; `--debug` adds the traceback. Handlers import what they need, so that
 `retouch --help` answers without importing torch.
@@ -67,8 +67,12 @@ class EditOptions:
     """Domain to translate to, for models of domains and pairs."""
     box: Annotated[str | None, arg(metavar='X,Y,W,H', help_behavior_hint='')] = None
     """Pixels around which the model's square frame is laid; default: the largest centred square."""
+    exemplar: Annotated[Path | None, arg(metavar='IMAGE', help_behavior_hint='')] = None
+    """A picture to take the look from, for models that take one; also writes NAME.exemplar-mask.png, where the model has such a mask."""
     mask: Annotated[Path | None, arg(metavar='PNG', help_behavior_hint='')] = None
     """A painted picture, white where changes are allowed; confines any model."""
+    exemplar_mask: Annotated[Path | None, arg(metavar='PNG', help_behavior_hint='')] = None
+    """A painted picture, white where the exemplar's style is read."""
     strength: Annotated[float, arg(metavar='S')] = 1.0
     """Factor on the change, 0 to 2."""
     no_note: Annotated[bool, arg(help_behavior_hint='')] = False
@@ -95,14 +99,22 @@ class EvaluateOptions:
     """Classifiers: side of the pictures before they are brought to the model's; default: the model's."""
     judge: Annotated[str | None, arg(metavar='MODEL', help_behavior_hint='')] = None
     """The classifier that decides whether an edit worked (default: the shipped one), or the parser that reads pictures made from parses."""
+    parser: Annotated[str | None, arg(metavar='MODEL', help_behavior_hint='')] = None
+    """Pictures of your own with attributes: add PSNR outside the parts of the face that an edit names, by this face parser."""
     out: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
     """Folder for card.json and report.html; default: the run directory."""
     figures: Annotated[bool, arg(help_behavior_hint='')] = False
     """Also write a grid of edits."""
-    inception: Annotated[str | None, arg(metavar='FILE', help_behavior_hint='')] = None
-    """Add FID, KID and Inception score with this file of Inception weights; auto: RETOUCH_INCEPTION_WEIGHTS or torch's cache."""
+    study: Annotated[str | None, arg(metavar='MODEL', help_behavior_hint='')] = None
+    """Instead of scoring, write to --out a page that asks raters whose edits are better, this model's or MODEL's, of --n pictures or 40."""
+    edits: Annotated[tuple[str, ...], arg(metavar='A B …', help_behavior_hint='')] = ()
+    """With --study: attributes to edit; default: all."""
+    features: Annotated[tuple[str, ...], arg(metavar='A B …', help_behavior_hint='')] = ()
+    """Add measures by these networks: inception-v3-compat (FID, Inception score), dinov2-vitb14, swav-resnet50, lpips-alexnet, judge."""
+    weights: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
+    """With --features: folder of their published weights; default: RETOUCH_WEIGHTS, else torch's cache."""
     download: Annotated[bool, arg(help_behavior_hint='')] = False
-    """With --inception auto: fetch the file (91 MB) if it is missing."""
+    """With --features: fetch weights that are missing there."""
     json: Annotated[bool, arg(help_behavior_hint='')] = False
     """Print the card as JSON."""
     device: Annotated[str, arg(metavar='DEVICE')] = 'auto'
@@ -115,6 +127,18 @@ class CompareOptions:
 
     models: Annotated[Positional[tuple[str, ...]], arg(metavar='MODEL…', help_behavior_hint='')]
     """Run directories, model directories or shipped models; one without a card.json is evaluated."""
+    json: Annotated[bool, arg(help_behavior_hint='')] = False
+    """Print JSON."""
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """What raters answered on the page of `retouch evaluate --study`: the share of votes for each system, in all and by edit."""
+
+    folder: Annotated[Positional[Path], arg(metavar='DIR')]
+    """The folder of the study."""
+    answers: Annotated[Positional[tuple[Path, ...]], arg(metavar='ANSWERS…', help_behavior_hint='')] = ()
+    """The raters' files; default: answers*.json in the folder."""
     json: Annotated[bool, arg(help_behavior_hint='')] = False
     """Print JSON."""
 
@@ -141,8 +165,6 @@ class ListOptions:
 
 # Options that the design names and this version does not have: better said than 'unknown option'.
 LATER = {
-    'edit': {'--exemplar': 'no exemplar system is in this version', '--exemplar-mask': 'no exemplar system is in this version'},
-    'evaluate': {'--study': 'user studies are not in this version'},
     'compare': {'--suite': 'name the models to compare instead'},
 }
 
@@ -389,6 +411,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], int]]] = {
     'edit': (EditOptions, commands.edit),
     'evaluate': (EvaluateOptions, commands.evaluate),
     'compare': (CompareOptions, commands.compare),
+    'study': (StudyOptions, commands.study),
     'data check': (CheckOptions, commands.check),
     'list': (ListOptions, commands.show),
 }

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     import numpy as np
     from rich.console import Console
 
-    from retouch.cli import CheckOptions, CompareOptions, EditOptions, EvaluateOptions, ListOptions, TrainOptions
+    from retouch.cli import CheckOptions, CompareOptions, EditOptions, EvaluateOptions, ListOptions, StudyOptions, TrainOptions
     from retouch.data.sets import ParsingSet
+    from retouch.editor import Editor
     from retouch.metrics.card import Card
+    from retouch.metrics.judge import Judge
     from retouch.model import Model
     from retouch.report import GalleryRow
     from retouch.run import Run
@@ -59,7 +61,8 @@ def train(options: TrainOptions, changes: dict[str, str]) -> int:
 
 def _next_commands(run: Run, folder: Path) -> list[str]:
     if run.data.kind == 'exemplars':
-        return []
+        scored = [f'retouch evaluate {folder}'] if run.data.source == 'toyfaces' else []
+        return [*scored, f'retouch edit {folder} PICTURE.png --exemplar OTHER.png --out edits']
     lines = [f'retouch evaluate {folder}']
     if run.data.kind == 'attributes' and run.method_id != 'classifier':
         from retouch.data.toyfaces import ATTRIBUTES
@@ -81,13 +84,16 @@ def edit(options: EditOptions) -> int:
     if edits and options.to:
         raise ValueError('--set and --to exclude each other: --set is for models of attributes, --to for models of domains')
     pictures = [Path(p) for p in options.images]
-    for picture in pictures:
+    given = [p for p in (options.exemplar, options.mask, options.exemplar_mask) if p is not None]
+    for picture in (*pictures, *given):
         if not picture.is_file():
             raise ValueError(f'{picture} is {"a folder" if picture.is_dir() else "not there"}: expected a picture')
+    if options.exemplar_mask and not options.exemplar:
+        raise ValueError('--exemplar-mask is the mask of an exemplar: add --exemplar')
 
     from retouch.editor import Editor, output_paths
 
-    inputs, written = {p.resolve() for p in pictures}, dict[str, Path]()
+    inputs, written = {p.resolve() for p in (*pictures, *given)}, dict[str, Path]()
     for picture in pictures:
         for path in output_paths(options.out, picture.stem):
             if path.resolve() in inputs:
@@ -97,6 +103,7 @@ def edit(options: EditOptions) -> int:
                 raise ValueError(f'{written[key]} and {picture} would both be written to {path}: edit them into different --out folders')
             written[key] = picture
     editor = Editor.load(options.model, options.device)
+    _check_exemplar(options, editor, '--set' if edits else '--source' if source else '--to' if options.to else None)
     if (edits or source) and editor.method.kind != 'attributes':
         raise ValueError(f'{"--set" if edits else "--source"} does not apply to {options.model}: {editor.method.id} has no attributes, it '
                          f'translates between {" and ".join(editor.data.domains)}; use --to {editor.data.domains[-1]}')
@@ -105,9 +112,12 @@ def edit(options: EditOptions) -> int:
             raise unknown('attribute', name, editor.data.attributes)
     shared: dict[str, Any] = {'box': _box(options.box), 'mask': options.mask, 'strength': options.strength}
     for picture in pictures:
-        if options.to is not None or (editor.method.kind != 'attributes' and not edits):
-            edit = editor.translate(picture, options.to, **shared)
-            did = f'to {edit.record["to"]}'
+        if editor.method.kind == 'exemplars':
+            edit = editor.edit(picture, exemplar=options.exemplar, exemplar_mask=options.exemplar_mask, **shared)
+            did = f'in the style of {options.exemplar}'
+        elif options.to is not None or (editor.method.kind != 'attributes' and not edits):
+            edit = editor.translate(picture, options.to, exemplar=options.exemplar, **shared)
+            did = f'to {edit.record["to"]}' + (f' in the style of {options.exemplar}' if options.exemplar else '')
         else:
             wanted: dict[str, Any] = dict(edits)
             edit = editor.edit(picture, source=source, **shared, **wanted)
@@ -119,6 +129,20 @@ def edit(options: EditOptions) -> int:
         for note in edit.notes:
             print(f'  note: {note}', file=sys.stderr)
     return 0
+
+
+def _check_exemplar(options: EditOptions, editor: Editor, flag: str | None) -> None:
+    """ValueError where a model gets an exemplar that it does not take, or lacks the one it takes; `flag` asks for another kind of edit."""
+    method, what = editor.method, f'does not apply to {options.model}'
+    if options.exemplar and not getattr(method, 'takes_exemplar', False):
+        instead = f'--set {method.data.attributes[0]}=1' if method.kind == 'attributes' else f'--to {method.data.domains[-1]}'
+        raise ValueError(f'--exemplar {what}: {method.id} takes none; use {instead}')
+    if options.exemplar_mask and method.kind != 'exemplars':
+        raise ValueError(f'--exemplar-mask {what}: {method.id} has no masks and reads the whole exemplar')
+    if method.kind == 'exemplars' and flag:
+        raise ValueError(f'{flag} {what}: {method.id} takes the look of an exemplar; use --exemplar')
+    if method.kind == 'exemplars' and not options.exemplar:
+        raise ValueError(f'{options.model} takes the look of an exemplar ({method.id}): add --exemplar IMAGE')
 
 
 def _box(text: str | None) -> tuple[int, int, int, int] | None:
@@ -149,6 +173,10 @@ def _pairs(flag: str, tokens: Sequence[str]) -> dict[str, int]:
 
 def evaluate(options: EvaluateOptions) -> int:
     """`retouch evaluate`."""
+    if options.study:
+        return _write_study(options, options.study)
+    if options.edits:
+        raise ValueError(f'--edits {" ".join(options.edits)} needs --study: a card is of all edits')
     from rich.table import Table
 
     from retouch.metrics.card import about, measure_to_text
@@ -237,12 +265,11 @@ def _score(options: EvaluateOptions, with_gallery: bool = False) -> tuple[Card, 
         raise ValueError(f'--n {n}: expected at least 2 pictures')
     device = find_device(options.device)
     model = load_model(options.model, device)
-    if model.method.kind == 'exemplars':
-        raise ValueError(f'{options.model} takes exemplars ({model.method.id}), and no protocol scores that yet: expected a model of '
-                         f'attributes, domains, pairs or parses; look at {options.model}/samples instead')
     trained = model.info.get('data', {})
     source = options.data or trained.get('source', 'toyfaces')
     protocol = _protocol(model.method.id, model.method.kind, source)
+    if options.protocol == 'exemplars' and source == 'toyfaces' and getattr(model.method, 'takes_exemplar', False):
+        protocol = 'exemplars'                                   # of a two-domain system too, if asked for
     if options.protocol is not None:
         names = [*protocols.PROTOCOLS, 'classifier', 'parser']
         if options.protocol not in names:
@@ -252,33 +279,39 @@ def _score(options: EvaluateOptions, with_gallery: bool = False) -> tuple[Card, 
     if options.size is not None and (protocol != 'classifier' or options.size < 8):
         raise ValueError(f'--size {options.size}: expected at least 8, and a classifier; other systems are scored at their own size')
     if protocol in ('classifier', 'parser'):
-        for flag, value in {'--judge': options.judge, '--inception': options.inception, '--download': options.download}.items():
+        for flag, value in {'--judge': options.judge, **_features(options)}.items():
             if value:
                 truth = 'labels' if protocol == 'classifier' else 'masks'
                 raise ValueError(f'{flag} does not apply to a {protocol}: its readings are scored against the {truth}')
-    if protocol == 'pairs' and (options.inception or options.download):
-        flag = '--inception' if options.inception else '--download'
-        raise ValueError(f'{flag} does not apply to pairs: each answer is compared with its true partner')
-    given = {'--data': options.data, '--protocol': protocol, '--judge': options.judge, '--n': str(n), '--seed': str(options.seed),
-             '--size': str(options.size or ''), '--inception': options.inception or ('auto' if options.download else None)}
+    if options.parser and protocol != 'folder':
+        raise ValueError(f'--parser does not apply to {protocol}: it reads parts of faces on pictures with attributes of your own')
+    if protocol in ('pairs', 'exemplars') and (flag := next((flag for flag, value in _features(options).items() if value), None)):
+        what = 'partner' if protocol == 'pairs' else 'result'
+        raise ValueError(f'{flag} does not apply to {protocol}: each answer is compared with its true {what}')
+    if not options.features and (options.weights or options.download):
+        raise ValueError(f'{"--weights" if options.weights else "--download"} needs --features: no other measure has published weights')
+    given = {'--data': options.data, '--protocol': protocol, '--judge': options.judge, '--parser': options.parser, '--n': str(n),
+             '--seed': str(options.seed), '--size': str(options.size or ''),
+             '--weights': str(options.weights or '')}
     command = shlex.join(['retouch', 'evaluate', options.model])
     command += ''.join(f' {flag} {shlex.quote(value)}' for flag, value in given.items() if value)
+    command += f' --features {shlex.join(options.features)}' if options.features else ''
     shared: dict[str, Any] = {'seed': options.seed, 'device': device, 'command': command}
-    inception: dict[str, Any] = {}
-    if options.inception or options.download:
-        path = None if options.inception in (None, 'auto') else options.inception
-        inception = {'extra': ('inception',), 'inception': path, 'download': options.download}
+    added: dict[str, Any] = {'features': options.features, 'weights': options.weights, 'download': options.download}
     if protocol == 'pairs':
         return _score_pairs(model, source, n, options, shared, with_gallery)
     judge = None
     if options.judge:                                            # one of photographs rarely reaches 0.99: its accuracy stands in the card
-        drawn = protocol in protocols.DRAWN
+        drawn = protocol in (*protocols.DRAWN, 'exemplars')
         judge = model_to_judge(load_model(options.judge, device), device)
         judge = proved(judge, options.judge, drawn=True) if drawn else proved(judge, options.judge, minimum=0, drawn=False)
+    parser = load_model(options.parser, device) if options.parser else None
+    if protocol == 'exemplars':
+        return _score_exemplars(model, n, judge, options, shared, with_gallery)
     with _progress() as progress:
         if protocol in protocols.DRAWN:
             card = protocols.evaluate(model, protocol=protocol, n=n, judge=judge, progress=progress,
-                                      untrained=_untrained(model), **inception, **shared)
+                                      untrained=_untrained(model), **added, **shared)
             return card, gallery_rows(model, seed=options.seed) if with_gallery else []
         if protocol == 'parser':
             from retouch.metrics.parsing import parser_card
@@ -291,11 +324,15 @@ def _score(options: EvaluateOptions, with_gallery: bool = False) -> tuple[Card, 
         if protocol == 'classifier':
             return protocols.classifier_card(model, images, labels, source=source, **shared), []
         card = protocols.evaluate(model, protocol=protocol, judge=judge, images=images, labels=labels, source=source,
-                                  progress=progress, **inception, **shared)
+                                  progress=progress, parser=parser, **added, **shared)
         if not with_gallery or judge is None:
             return card, []
         make = domain_folder_tasks if protocol == 'domains_folder' else folder_tasks
         return card, tasks_to_rows(model.method, *make(model.method, images[:4], labels[:4], judge), what='picture')
+
+
+def _features(options: EvaluateOptions) -> dict[str, Any]:
+    return {'--features': options.features, '--weights': options.weights, '--download': options.download}
 
 
 def _score_pairs(model: Model, source: str, n: int, options: EvaluateOptions, shared: dict[str, Any],
@@ -319,12 +356,37 @@ def _score_pairs(model: Model, source: str, n: int, options: EvaluateOptions, sh
     return card, tasks_to_rows(model.method, a[:4], [pair_task(model.method, b[:4])], what='pair') if with_gallery else []
 
 
+def _score_exemplars(model: Model, n: int, judge: Judge | None, options: EvaluateOptions, shared: dict[str, Any],
+                     with_gallery: bool) -> tuple[Card, list[GalleryRow]]:
+    """The card of a system that takes an exemplar, and pictures for its report; with --figures also what masks and codes do."""
+    from retouch.figures import codes_to_rows, pairs_to_rows, removals_to_rows
+    from retouch.metrics.exemplars import evaluate_exemplars, transfers_of
+
+    with _progress() as progress:
+        card = evaluate_exemplars(model, n=n, judge=judge, progress=progress, untrained=_untrained(model), **shared)
+    if not with_gallery:
+        return card, []
+    pairs, method = transfers_of(model, n, options.seed), model.method
+    rows = pairs_to_rows(method, pairs)
+    if options.figures and method.kind == 'exemplars':
+        rows += removals_to_rows(method, pairs, options.seed)
+        try:
+            rows += codes_to_rows(method, pairs, options.seed)
+        except ModuleNotFoundError:
+            print("note: no t-SNE of codes, which needs scikit-learn: pip install 'retouch[figures]'", file=sys.stderr)
+    return card, rows
+
+
 def _untrained(model: Model) -> Any:
     """The same method before its first step, for the row that shows what training gave."""
     import torch
 
     torch.manual_seed(model.info.get('seed', 0))
-    return type(model.method)(model.method.config, model.data)
+    untrained = type(model.method)(model.method.config, model.data)
+    learned = {net for update in untrained.updates() for net in update.nets}
+    for net in set(model.method.nets) - learned:                 # a frozen parser, which was there before
+        untrained.nets[net].load_state_dict(model.method.nets[net].state_dict())
+    return untrained
 
 
 def _protocol(method: str, kind: str, source: str) -> str:
@@ -333,6 +395,11 @@ def _protocol(method: str, kind: str, source: str) -> str:
         return method
     if kind == 'pairs':
         return 'pairs'
+    if kind == 'exemplars':
+        if source != 'toyfaces':
+            raise ValueError(f'{method} on {source}: exemplars are scored on drawn faces alone, whose true results are known; add '
+                             '--data toyfaces if the model knows their attributes')
+        return 'exemplars'
     drawn, folder = {'attributes': ('toyfaces', 'folder'), 'domains': ('domains', 'domains_folder')}[kind]
     return drawn if source == 'toyfaces' else folder
 
@@ -423,6 +490,90 @@ def _console() -> Console:
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else 220, highlight=False)
+
+
+# ---- study
+
+def _write_study(options: EvaluateOptions, other: str) -> int:
+    """`retouch evaluate MODEL --study OTHER`."""
+    for flag in ('judge', 'parser', 'protocol', 'size', 'features', 'weights', 'download', 'figures', 'json'):
+        if getattr(options, flag):
+            raise ValueError(f'--{flag} does not apply to --study: raters judge, and nothing is scored')
+    if options.out is None:
+        raise ValueError('--study needs a folder for its page: add --out DIR')
+    from retouch.data.toyfaces import ATTRIBUTES
+    from retouch.editor import find_device
+    from retouch.metrics.tasks import domain_folder_tasks, domain_tasks, folder_tasks, toyfaces_tasks
+    from retouch.model import load_model
+    from retouch.study import KEY, PAGE, choose_trials, write_study
+
+    n, device = 40 if options.n is None else options.n, find_device(options.device)
+    if n < 2:
+        raise ValueError(f'--n {n}: expected at least 2 pictures')
+    model, against = load_model(options.model, device), load_model(other, device)
+    for name, one in ((options.model, model), (other, against)):
+        if one.method.kind not in ('attributes', 'domains') or one.method.id == 'classifier':
+            raise ValueError(f'{name} is a {one.method.id}: expected two models of the same attributes or domains for --study')
+    trained, trained_other = (one.info.get('data', {}) for one in (model, against))
+    facts = [{**one.data.model_dump(), 'attribute of B': info.get('attribute'), 'crop': info.get('crop'),
+              'pictures': options.data or info.get('source', 'toyfaces')} for one, info in ((model, trained), (against, trained_other))]
+    for what, value in facts[0].items():
+        if value != facts[1][what]:
+            hint = '; name the pictures with --data' if what == 'pictures' else ''
+            raise ValueError(f'{options.model} and {other} differ in {what}, {value} and {facts[1][what]}: '
+                             f'expected two models that can be asked the same{hint}')
+    if model.weights_sha256 == against.weights_sha256:
+        raise ValueError(f'{options.model} and {other} are the same weights: expected two models')
+    source = facts[0]['pictures']
+    protocol = _protocol(model.method.id, model.method.kind, source)
+    method = against.method if getattr(against.method, 'takes_exemplar', False) else model.method    # a system that takes none ignores it
+    with _progress() as progress:
+        if protocol == 'toyfaces':
+            inputs, tasks = toyfaces_tasks(method, ATTRIBUTES, n, options.seed, None, options.edits, progress)
+        elif protocol == 'domains':
+            inputs, tasks = domain_tasks(method, ATTRIBUTES, n, options.seed, attribute=trained.get('attribute'), progress=progress)
+        elif protocol == 'folder':
+            inputs, tasks = folder_tasks(method, *_held_out(model, source, trained, n, options.seed, progress), None)
+        else:
+            inputs, tasks = domain_folder_tasks(method, *_held_out_domains(model, source, n, progress), None)
+    names = [task.name for task in tasks]
+    for name in options.edits:
+        if name not in names:
+            raise unknown('edit', name, names)
+    chosen = choose_trials([task for task in tasks if task.name in (options.edits or names)], len(inputs))
+    write_study(options.out, {'a': (options.model, model), 'b': (other, against)}, inputs, chosen, source, options.seed)
+    print(f'{len(chosen)} comparisons of {options.model} and {other}')
+    print(f'written: {options.out / PAGE} (for raters) {options.out / KEY} (which is which)\n  retouch study {options.out}')
+    return 0
+
+
+def study(options: StudyOptions) -> int:
+    """`retouch study`."""
+    from rich.table import Table
+
+    from retouch.study import Study, answers_to_shares, read_answers
+
+    asked = Study.read(options.folder)
+    paths = options.answers or sorted(options.folder.glob('answers*.json'))
+    if not paths:
+        raise ValueError(f'{options.folder} holds no answers*.json: put the files that raters downloaded there, or name them')
+    answers = read_answers(asked, paths)
+    shares = answers_to_shares(asked, answers)
+    votes = [vote for given in answers for vote in given.answers]
+    if not votes:
+        raise ValueError(f'{" ".join(map(str, paths))}: nobody chose anything yet')
+    left = sum(vote.chosen == vote.left for vote in votes) / len(votes)
+    if options.json:
+        print(json.dumps({'systems': asked.systems, 'raters': len(answers), 'left': left,
+                          'shares': {name: share.model_dump() for name, share in shares.items()}}, indent=2))
+        return 0
+    table = Table('edit', 'votes', *asked.systems.values(), box=None, pad_edge=False)
+    for name, share in shares.items():
+        both = (share.a, share.low, share.high), (1 - share.a, 1 - share.high, 1 - share.low)
+        table.add_row(name, str(share.votes), *(f'{a:.3f} [{low:.3f}, {high:.3f}]' for a, low, high in both))
+    _console().print(f'raters: {len(answers)}, votes: {len(votes)}; share of votes [95 % interval]', table, sep='\n', markup=False)
+    print(f'the left side was chosen in {left:.3f} of all votes, whichever system stood there')
+    return 0
 
 
 # ---- data check

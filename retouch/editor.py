@@ -1,7 +1,8 @@
 """The editor: any picture in, the same size out, and nothing moves where the mask is zero.
 
 The network works at its own size. What comes back to the original is its mask and its CHANGE (output minus its own input), never its
-pixels, so that detail the network cannot see survives and a pixel it left alone keeps its byte.
+pixels, so that detail the network cannot see survives and a pixel it left alone keeps its byte. Only what a paired system makes is
+another picture, and comes back as it is.
 """
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,15 @@ from torch import Tensor
 import retouch
 from retouch.data.images import MAX_PIXELS, read_image
 from retouch.data.labels import apply_edits
-from retouch.engine.update import AttributeRequest, DomainRequest, Translation
+from retouch.engine.update import AttributeRequest, DomainRequest, ExemplarRequest, Translation
 from retouch.errors import unknown
 from retouch.guidance.gradcam import explain_edit
 from retouch.metrics.difference import difference_map
 from retouch.model import Model, load_model, write_atomically
 
 Picture = Image.Image | np.ndarray | str | Path
-Box = tuple[int, int, int, int]
+Box = tuple[int, int, int, int]              # x, y, width, height
+Painted = Picture | tuple[int, int, int, int]    # a mask: array in [0,1] or 0..255, picture, or rectangle (left, top, right, bottom) of 1
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,11 @@ class Edit:
     target: dict[str, int]                  # attribute -> value asked of the model
     notes: list[str]                        # one sentence each: what was decided for the user
     record: dict[str, Any] = field(default_factory=dict)  # what the note inside a saved picture says
-    origin: Path | None = None              # the file the picture came from; never overwritten
+    inputs: tuple[Path, ...] = ()           # the files the pictures came from; never overwritten
+    exemplar_mask: np.ndarray | None = None     # uint8 [H',W'], of the exemplar's size: where its style was read; None: the system has none
 
     def save(self, folder: str | Path, name: str, note: bool = True) -> tuple[Path, ...]:
-        """Writes NAME.png, NAME.mask.png, NAME.diff.png and, if there is one, NAME.gradcam.png, lossless.
+        """Writes NAME.png, NAME.mask.png, NAME.diff.png and, where there are such, NAME.gradcam.png and NAME.exemplar-mask.png, lossless.
 
         Args:
             folder: made if missing.
@@ -59,27 +62,29 @@ class Edit:
             The paths that were written, in this order.
 
         Raises:
-            ValueError: `name` is a path, or the input file would be overwritten.
+            ValueError: `name` is a path, or an input file would be overwritten.
             OSError: the folder cannot be written.
         """
         paths = output_paths(folder, name)
         for path in paths:
-            if self.origin is not None and _same_file(path, self.origin):
-                raise ValueError(f'{path} is the input picture and is never overwritten: choose another --out folder')
+            if any(_same_file(path, known) for known in self.inputs):
+                raise ValueError(f'{path} is an input picture and is never overwritten: choose another --out folder')
         paths[0].parent.mkdir(parents=True, exist_ok=True)
         text = PngImagePlugin.PngInfo()
         if note:
-            edits = ' '.join(f'{k}={v}' for k, v in self.record.get('set', {}).items()) or f"to {self.record.get('to')}"
+            edits = ' '.join([*(f'{k}={v}' for k, v in self.record.get('set', {}).items()),
+                              *(f'{words} {self.record[key]}' for key, words in (('to', 'to'), ('exemplar', 'in the style of'))
+                                if key in self.record)])
             text.add_text('Software', f'Retouch {retouch.__version__}')
             text.add_text('Comment', f"Edited with AI: model {self.record.get('model')}, {edits}")
             text.add_text('retouch', json.dumps(self.record))
         write_atomically(paths[0], _png(self.image, pnginfo=text, icc_profile=self.image.info.get('icc_profile')))
         write_atomically(paths[1], _png(Image.fromarray(self.mask)))
         write_atomically(paths[2], _png(Image.fromarray(self.difference)))
-        if self.gradcam is None:
-            return paths[:3]
-        write_atomically(paths[3], _png(Image.fromarray(self.gradcam)))
-        return paths
+        more = [(path, pixels) for path, pixels in zip(paths[3:], (self.gradcam, self.exemplar_mask), strict=True) if pixels is not None]
+        for path, pixels in more:
+            write_atomically(path, _png(Image.fromarray(pixels)))
+        return (*paths[:3], *(path for path, _ in more))
 
 
 class Editor:
@@ -88,9 +93,6 @@ class Editor:
     def __init__(self, model: Model) -> None:
         if not hasattr(model.method, 'translate'):
             raise ValueError(f'{model.path} is a {model.method.id}, which reads pictures and cannot edit them: choose another model')
-        if model.method.kind == 'exemplars':
-            raise ValueError(f'{model.path} is a {model.method.id}, which takes an exemplar that the editor cannot give it yet: use '
-                             'load_model(path).method.translate(ExemplarRequest(image, exemplar))')
         self.model, self.data = model, model.data
         self.method: Any = model.method                          # attribute methods also have `read`
 
@@ -107,31 +109,42 @@ class Editor:
         """
         return cls(load_model(path, find_device(device)))
 
-    def edit(self, image: Picture, *, exemplar: Picture | None = None, box: Box | None = None, mask: Picture | None = None,
-             source: Mapping[str, int] | None = None, strength: float = 1.0, mask_floor: float = 0.02, **attributes: int) -> Edit:
-        """Sets attributes of a picture and leaves the others as they are read.
+    def edit(self, image: Picture, *, exemplar: Picture | None = None, box: Box | None = None, mask: Painted | None = None,
+             exemplar_mask: Painted | None = None, source: Mapping[str, int] | None = None, strength: float = 1.0, mask_floor: float = 0.02,
+             **attributes: int) -> Edit:
+        """Sets attributes of a picture and leaves the others as they are read, or gives it the look of an exemplar.
 
         Args:
             image: PIL image, uint8 array [H,W], [H,W,3] or [H,W,4], or a file. Its EXIF orientation is applied.
-            exemplar: a picture to take the look from, for the systems that use one.
+            exemplar: a picture to take the look from, at least as large as the model's frame, whose largest centred square is used; for
+                models trained on exemplars, and only for those.
             box: (x, y, width, height) in pixels around which the model's square frame is laid; None: the largest centred square.
-            mask: where changes are allowed: an array [H,W] in [0,1] or 0..255, or a picture, always 0..255; confines whatever the model
-                does.
+            mask: where changes are allowed: an array [H,W] in [0,1] or 0..255, a picture, always 0..255, or a rectangle (left, top,
+                right, bottom) in pixels; confines whatever the model does. With an exemplar it also takes the place of the model's own
+                mask, and the styles are read again.
+            exemplar_mask: the same of the exemplar: where its style is read; None: where the model says.
             source: attribute -> 0 or 1 where the reading of the picture should be overruled.
             strength: factor on the change, 0 to 2; 1 is what the model was trained for.
             mask_floor: mask values under it become 0.
             **attributes: attribute -> 0 or 1.
 
         Raises:
-            ValueError: an unknown attribute, a mask or box that does not fit, or a picture that cannot be used.
+            ValueError: an unknown attribute, a mask, box or exemplar that does not fit, or a picture that cannot be used.
             OSError: a file that cannot be read.
             FloatingPointError: the model's output is not finite.
         """
         names = self.data.attributes
+        if self.method.kind == 'exemplars':
+            if attributes or source:
+                raise ValueError(f'{self.method.id} takes the look of an exemplar and no attributes: leave out '
+                                 f'{" ".join((*attributes, *(source or {})))}')
+            if exemplar is None:
+                raise ValueError(f'{self.method.id} takes the look of an exemplar: name one, edit(image, exemplar=...) or --exemplar')
+            return self._transfer(image, exemplar, box, mask, exemplar_mask, strength, mask_floor)
         if self.method.kind != 'attributes':
             raise ValueError(f'{self.method.id} has no attributes, it translates between {" and ".join(self.data.domains)}: '
                              f'use translate(image, to={self.data.domains[-1]!r}) or --to {self.data.domains[-1]}')
-        if exemplar is not None:
+        if exemplar is not None or exemplar_mask is not None:
             raise ValueError(f'{self.method.id} takes no exemplar: name attributes instead, e.g. {names[0]}=1')
         for name in (*attributes, *(source or {})):
             if name not in names:
@@ -156,32 +169,77 @@ class Editor:
         record = {'set': {name: int(v) for name, v in attributes.items()}}
         return self._finish(canvas, x, translation, strength, mask_floor, shown, values, notes, record)
 
-    def translate(self, image: Picture, to: str | None = None, *, box: Box | None = None, mask: Picture | None = None,
-                  strength: float = 1.0, mask_floor: float = 0.02) -> Edit:
+    def translate(self, image: Picture, to: str | None = None, *, exemplar: Picture | None = None, box: Box | None = None,
+                  mask: Painted | None = None, strength: float = 1.0, mask_floor: float = 0.02) -> Edit:
         """Brings a picture to another domain, for models trained on domains or pairs.
 
         Args:
             image: as in `edit`.
             to: a domain's name; None: the last one.
+            exemplar: a picture of that domain whose style is wanted, for the systems that read one; otherwise as in `edit`.
             box: as in `edit`.
             mask: as in `edit`.
             strength: as in `edit`.
             mask_floor: as in `edit`.
 
         Raises:
-            ValueError: an unknown domain, an attribute model, a mask or box that does not fit, or a picture that cannot be used.
+            ValueError: an unknown domain, a model without domains, a mask, box or exemplar that does not fit, or a picture that cannot be
+                used.
         """
         domains = self.data.domains
         if self.method.kind == 'attributes':
             raise ValueError(f'{self.method.id} edits attributes, it has no domains: use edit(image, {self.data.attributes[0]}=1) or --set')
+        if self.method.kind == 'exemplars':
+            raise ValueError(f'{self.method.id} takes the look of an exemplar, it has no domains: use edit(image, exemplar=...) or '
+                             '--exemplar')
+        if exemplar is not None and not getattr(self.method, 'takes_exemplar', False):
+            raise ValueError(f'{self.method.id} takes no exemplar: leave it out')
         to = domains[-1] if to is None else to
         if to not in domains:
             raise unknown('domain', to, domains)
         canvas = _Canvas.open(image, box, mask)
         x = canvas.model_input(self.data.size).to(self.model.device)
+        if exemplar is None:
+            with torch.inference_mode():
+                translation = self.method.translate(DomainRequest(x, to))
+            return self._finish(canvas, x, translation, strength, mask_floor, {}, {}, [], {'to': to})
+        other, notes = self._open_exemplar(exemplar, None)
         with torch.inference_mode():
-            translation = self.method.translate(DomainRequest(x, to))
-        return self._finish(canvas, x, translation, strength, mask_floor, {}, {}, [], {'to': to})
+            translation = self.method.translate(DomainRequest(x, to, other.model_input(self.data.size).to(self.model.device)))
+        edit = self._finish(canvas, x, translation, strength, mask_floor, {}, {}, notes, {'to': to, 'exemplar': _name_of(exemplar)})
+        return replace(edit, inputs=(*edit.inputs, *other.inputs))
+
+    def _transfer(self, image: Picture, exemplar: Picture, box: Box | None, mask: Painted | None, exemplar_mask: Painted | None,
+                  strength: float, mask_floor: float) -> Edit:
+        """`edit` of a model trained on exemplars."""
+        canvas, (other, notes) = _Canvas.open(image, box, mask), self._open_exemplar(exemplar, exemplar_mask)
+        size, device = self.data.size, self.model.device
+        x, e = (c.model_input(size).to(device) for c in (canvas, other))
+        painted, other_painted = (None if c.painted is None else c.model_mask(size).to(device) for c in (canvas, other))
+        with torch.inference_mode():
+            translation = self.method.translate(ExemplarRequest(x, e, painted, other_painted))
+        read = translation.extras['exemplar_mask']
+        if not bool(read.isfinite().all()):
+            raise FloatingPointError(f'{self.model.path}: the output is not finite; the model is damaged or its training diverged')
+        if painted is not None and translation.mask is not None:                       # what was painted holds at its own resolution
+            translation = replace(translation, mask=torch.ones_like(translation.mask))
+        edit = self._finish(canvas, x, translation, strength, mask_floor, {}, {}, notes, {'exemplar': _name_of(exemplar)})
+        return replace(edit, inputs=(*edit.inputs, *other.inputs), exemplar_mask=other.enlarge(read) if other.painted is None else
+                       other.enlarge(torch.from_numpy(other.painted[other.place])[None, None]))
+
+    def _open_exemplar(self, exemplar: Picture, mask: Painted | None) -> tuple[_Canvas, list[str]]:
+        """An exemplar, its painted mask, and notes on both. ValueError where it is smaller than what the model looks at."""
+        try:
+            other, size = _Canvas.open(exemplar, None, mask), self.data.size
+        except ValueError as error:
+            raise ValueError(f'exemplar: {error}') from error
+        (height, width), (left, top, side) = other.rgb.shape[:2], other.frame
+        if side < size:
+            raise ValueError(f'the exemplar is {width} x {height} px: expected at least {size} x {size} px, the size the model works at')
+        notes = [note for note in other.notes if not note.startswith('the model saw')]
+        if side < max(width, height):
+            notes.insert(0, f'the {side} x {side} px square at x={left}, y={top} is used')
+        return other, [f'exemplar: {note}' for note in notes]
 
     def _labels(self, read: Tensor, source: Mapping[str, int]) -> tuple[Tensor, dict[str, float]]:
         """Probabilities [1,K] and what the user knows better -> source labels [1,K] in {0,1} and the numbers to show."""
@@ -240,7 +298,7 @@ class Editor:
         for part in (translation.image, translation.mask):
             if part is not None and not bool(part.isfinite().all()):
                 raise FloatingPointError(f'{self.model.path}: the output is not finite; the model is damaged or its training diverged')
-        pixels, mask8 = canvas.compose(x, translation, strength, mask_floor)
+        pixels, mask8 = canvas.compose(x, translation, strength, mask_floor, another=self.method.kind == 'pairs')
         notes = [*canvas.notes, *notes]
         if translation.mask is None:
             where = 'inside the painted mask' if canvas.painted is not None else 'of the whole frame; a painted mask (--mask) confines it'
@@ -256,7 +314,7 @@ class Editor:
             notes.append("the Grad-CAM shows where the model's class head sees the edit; it explains and confines nothing")
         return Edit(canvas.image_of(pixels), mask8, difference_map(canvas.rgb, pixels),
                     None if shown is None else canvas.enlarge(shown), float((pixels == canvas.rgb).all(2).mean()),
-                    source, target, notes, record, canvas.origin)
+                    source, target, notes, record, canvas.inputs)
 
 
 @dataclass(frozen=True)
@@ -269,10 +327,10 @@ class _Canvas:
     frame: tuple[int, int, int]             # left, top, side in pixels
     painted: np.ndarray | None              # float32 [H,W] in [0,1]
     notes: list[str]
-    origin: Path | None
+    inputs: tuple[Path, ...]                # files that were read
 
     @classmethod
-    def open(cls, image: Picture, box: Box | None, mask: Picture | None) -> _Canvas:
+    def open(cls, image: Picture, box: Box | None, mask: Painted | None) -> _Canvas:
         picture = _open(image)
         rgb, alpha, icc, notes = _eight_bits(picture)
         height, width = rgb.shape[:2]
@@ -282,23 +340,35 @@ class _Canvas:
         if box is not None and (box[2] > side or box[3] > side):
             notes.append(f'the box of {box[2]} x {box[3]} px is larger than the largest square in the picture and is not covered whole')
         painted = None if mask is None else _painted(mask, width, height, notes)
-        return cls(rgb, alpha, icc, (left, top, side), painted, notes, Path(image) if isinstance(image, str | Path) else None)
+        inputs = tuple(Path(given) for given in (image, mask) if isinstance(given, str | Path))
+        return cls(rgb, alpha, icc, (left, top, side), painted, notes, inputs)
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """The frame as rows and columns."""
+        left, top, side = self.frame
+        return slice(top, top + side), slice(left, left + side)
 
     def model_input(self, size: int) -> Tensor:
         """The frame at the model's size: [1,3,size,size] in [-1,1]."""
-        left, top, side = self.frame
-        crop = self.rgb[top:top + side, left:left + side]
+        crop = self.rgb[self.place]
         channels = [_resize(torch.from_numpy(crop[..., c].astype(np.float32))[None, None], size, 'bicubic') for c in range(3)]
         return torch.cat(channels, 1).clamp(0, 255) / 127.5 - 1                        # one at a time, for the memory of large pictures
 
-    def compose(self, x: Tensor, translation: Translation, strength: float, mask_floor: float) -> tuple[np.ndarray, np.ndarray]:
+    def model_mask(self, size: int) -> Tensor:
+        """What was painted in the frame, at the model's size: a Mask [1,1,size,size]."""
+        assert self.painted is not None
+        return _resize(torch.from_numpy(self.painted[self.place])[None, None], size, 'bilinear').clamp(0, 1)
+
+    def compose(self, x: Tensor, translation: Translation, strength: float, mask_floor: float,
+                another: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Brings mask and change back to the original: pixels uint8 [H,W,3] and mask uint8 [H,W].
 
         A system with a mask has composited already, so its change is zero where its mask is: here the mask only decides which pixels
-        are out of bounds and is not multiplied in again. A painted mask is.
+        are out of bounds and is not multiplied in again. A painted mask is. Where the answer is `another` picture, as of a pair, its
+        pixels take the place of the original's, whose fine detail says nothing of it.
         """
-        left, top, side = self.frame
-        place = (slice(top, top + side), slice(left, left + side))
+        place, side = self.place, self.frame[2]
         inside = torch.ones(side, side)
         if translation.mask is not None:
             inside = _resize(translation.mask.float().cpu(), side, 'bilinear')[0, 0].clamp(0, 1)
@@ -310,18 +380,18 @@ class _Canvas:
 
         pixels, mask = self.rgb.copy(), np.zeros(self.rgb.shape[:2], np.uint8)
         mask[place] = mask8.numpy()
-        delta = (translation.image.float() - x).cpu()
+        delta = (translation.image.float() - (0 if another else x)).cpu()
         for channel in range(3):                                                       # one at a time, for the memory of large pictures
             old = torch.from_numpy(self.rgb[place][..., channel].astype(np.float32))
-            new = old + _resize(delta[:, channel:channel + 1], side, 'bicubic')[0, 0] * gain
+            change = _resize(delta[:, channel:channel + 1], side, 'bicubic')[0, 0]
+            new = old + (change - (old / 127.5 - 1) if another else change) * gain
             pixels[place][..., channel] = new.round().clamp(0, 255).to(torch.uint8).numpy()
         return pixels, mask
 
     def enlarge(self, mask: Tensor) -> np.ndarray:
         """A Mask [1,1,S,S] at the original's size: uint8 [H,W], 0 outside the frame."""
-        left, top, side = self.frame
         out = np.zeros(self.rgb.shape[:2], np.uint8)
-        out[top:top + side, left:left + side] = (_resize(mask.float().cpu(), side, 'bilinear')[0, 0].clamp(0, 1) * 255).round().numpy()
+        out[self.place] = (_resize(mask.float().cpu(), self.frame[2], 'bilinear')[0, 0].clamp(0, 1) * 255).round().numpy()
         return out
 
     def image_of(self, pixels: np.ndarray) -> Image.Image:
@@ -376,10 +446,15 @@ def find_device(device: str | torch.device) -> torch.device:
 
 
 def output_paths(folder: str | Path, name: str) -> tuple[Path, ...]:
-    """Where `Edit.save(folder, name)` writes: picture, mask, difference, Grad-CAM."""
+    """Where `Edit.save(folder, name)` writes: picture, mask, difference, Grad-CAM, the exemplar's mask."""
     if Path(name).name != name:
         raise ValueError(f'name {name!r}: expected a file name without folders')
-    return tuple(Path(folder) / f'{name}.{suffix}' for suffix in ('png', 'mask.png', 'diff.png', 'gradcam.png'))
+    return tuple(Path(folder) / f'{name}.{suffix}' for suffix in ('png', 'mask.png', 'diff.png', 'gradcam.png', 'exemplar-mask.png'))
+
+
+def _name_of(image: Picture) -> str:
+    """Of the file, for a note inside another picture."""
+    return Path(image).name if isinstance(image, str | Path) else 'a picture'
 
 
 def _same_file(a: Path, b: Path) -> bool:
@@ -437,8 +512,15 @@ def _sixteen_to_eight(values: np.ndarray, mode: str) -> np.ndarray:
     return np.round(values.astype(np.float32) / 257).astype(np.uint8)
 
 
-def _painted(mask: Picture, width: int, height: int, notes: list[str]) -> np.ndarray:
-    """A user's mask, array or picture, -> float32 [height,width] in [0,1]."""
+def _painted(mask: Painted, width: int, height: int, notes: list[str]) -> np.ndarray:
+    """A user's mask, array, picture or rectangle, -> float32 [height,width] in [0,1]."""
+    if isinstance(mask, tuple):
+        if len(mask) != 4 or not (0 <= mask[0] < mask[2] <= width and 0 <= mask[1] < mask[3] <= height):
+            raise ValueError(f'mask {mask}: expected a rectangle (left, top, right, bottom) inside the picture of {width} x {height} px')
+        left, top, right, bottom = mask
+        values = np.zeros((height, width), np.float32)
+        values[top:bottom, left:right] = 1
+        return values
     if isinstance(mask, np.ndarray):
         values, painted = mask[..., 0] if mask.shape[2:] == (1,) else mask, False
     else:

@@ -81,12 +81,15 @@ def tasks_to_rows(method: Any, inputs: np.ndarray, tasks: Sequence[Task], what: 
             out = method.translate(request)
         shown = explain_edit(method, request, out.image) if out.mask is None else None
         edits = to_bytes(out.image).permute(0, 2, 3, 1).cpu().numpy()
+        exemplar = getattr(request, 'exemplar', None)
         for m, row in enumerate(task.rows.tolist()):
             panels = {'input': inputs[row]}
+            if exemplar is not None:
+                panels['exemplar'] = to_bytes(exemplar[m:m + 1])[0].permute(1, 2, 0).cpu().numpy()
             if out.mask is not None:
-                panels['mask'] = _mask_to_bytes(out.mask[m, 0])
+                panels['mask'] = mask_to_bytes(out.mask[m, 0])
             elif shown is not None:
-                panels['Grad-CAM'] = _mask_to_bytes(shown[m, 0])
+                panels['Grad-CAM'] = mask_to_bytes(shown[m, 0])
             panels['edit'] = edits[m]
             if task.truth is not None:
                 panels['truth'] = task.truth[m]
@@ -134,21 +137,26 @@ def _breakable(name: str) -> str:
     return _e(name).replace('_', '_<wbr>')
 
 
-def _mask_to_bytes(mask: Tensor) -> np.ndarray:
+def mask_to_bytes(mask: Tensor) -> np.ndarray:
+    """A mask [H,W] in [0,1] -> uint8 [H,W], to be shown."""
     return (mask.float().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
 
 
-def _picture(pixels: np.ndarray, text: str) -> str:
+def pixels_to_url(pixels: np.ndarray) -> str:
+    """uint8 [H,W,3] or [H,W] -> the picture as a lossless data: URL."""
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, 'PNG', optimize=True)
+    return f'data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}'
+
+
+def _picture(pixels: np.ndarray, text: str) -> str:
     height, width = pixels.shape[:2]
-    return (f'<img alt="{_e(text)}" width="{width}" height="{height}" src="data:image/png;base64,'
-            f'{base64.b64encode(buffer.getvalue()).decode()}">')
+    return f'<img alt="{_e(text)}" width="{width}" height="{height}" src="{pixels_to_url(pixels)}">'
 
 
 def _summary(card: Card) -> str:
     shown = []
-    for name, text in (('edit_accuracy', 'edits that arrive'), ('leakage', 'other attributes changed'),
+    for name, text in (('edit_accuracy', 'edits read as asked'), ('arrived', 'edits that arrive'), ('leakage', 'other attributes changed'),
                        ('psnr_outside', 'outside the region'),
                        ('psnr_truth', 'against the truth'), ('fcn_iou', 'class IoU'), ('mask_iou', 'mask on the true region'),
                        ('psnr_whole', 'against the input'),
@@ -207,7 +215,7 @@ def _value(name: str, measure: Measure | None) -> str:
 
 def _bars(card: Card) -> str:
     charts = []
-    for name in ('edit_accuracy', 'accuracy', 'fcn_iou', 'mask_iou', 'psnr_outside', 'psnr_truth'):
+    for name in ('edit_accuracy', 'arrived', 'accuracy', 'fcn_iou', 'mask_iou', 'psnr_outside', 'psnr_truth'):
         measure = card.measures.get(name)
         values = {k: v for k, v in ((measure.per_attribute if measure else None) or {}).items() if v is not None}
         if not values:

@@ -17,6 +17,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 import retouch
+from retouch.data.parsing import IDS
 from retouch.data.sets import AttributeSet, make_loader, open_set, set_to_hash
 from retouch.engine.fit import fit, measure
 from retouch.engine.logs import Meter
@@ -27,8 +28,8 @@ from retouch.model import load_model, save_model, write_atomically
 from retouch.run import Run, leaves
 
 Outcome = Literal['finished', 'stopped', 'interrupted']
-# what a resumed run may change; a parser may lie elsewhere, its weights are compared
-FREE = {'train': ('log_every', 'sample_every', 'save_every', 'threads'), 'method': ('lr', 'parser')}
+# what a resumed run may change; a set or a parser may lie elsewhere, its pictures or weights are compared
+FREE = {'train': ('log_every', 'sample_every', 'save_every', 'threads'), 'method': ('lr', 'parser'), 'data': ('source',)}
 
 
 def default_out(run: Run) -> Path:
@@ -49,19 +50,30 @@ def build(run: Run, opened: AttributeSet | Any) -> Any:
         raise ValueError(f"data.targets='single' with {where}='single': one flipped class is no class; set --data.targets permute")
     torch.manual_seed(run.seed)
     method = find_method(run.method_id)(run.method, opened.spec)
-    if getattr(method, 'parser_classes', ()):
-        method.take_parser(_read_parser(run.method.parser, opened.spec.size, method.parser_classes))
+    if getattr(run.method, 'uses_parser', False):
+        method.nets['P'].load_state_dict(_read_parser(run).nets['parser'].state_dict())
     return method
 
 
-def _read_parser(name: str, size: int, classes: tuple[str, ...]) -> Any:
-    """The frozen parser that a system is guided by."""
+def _read_parser(run: Run) -> Any:
+    """The parser that guides a system. ValueError where there is none, or one of another size, list of classes or width."""
     from retouch.metrics.parsing import model_to_parser
 
-    if not name:
-        raise ValueError(f'method.parser is not set: expected a face parser of {size} px; train one with `retouch train parser.toyfaces48 '
+    c, size = run.method, run.data.size
+    if not c.parser:
+        recipe = 'parser.toyfaces48' if run.data.source == 'toyfaces' else 'parser.celebamask --data CelebAMask-HQ'
+        raise ValueError(f'method.parser is not set: expected a face parser of {size} px; train one with `retouch train {recipe} '
                          f'--data.size {size} --out runs/parser` and pass --method.parser runs/parser')
-    return model_to_parser(load_model(name), size, classes).method
+    parser = model_to_parser(load_model(c.parser), size).method
+    names, width = parser.data.attributes, parser.config.width
+    if names != IDS[c.parser_classes]:
+        listed = next((ids for ids, known in IDS.items() if known == names), None)
+        fix = f'set --method.parser-classes {listed}' if listed else f'use a parser of one of the lists {", ".join(IDS)}'
+        raise ValueError(f'{c.parser} names {len(names)} classes, {", ".join(names[:3])}, …: expected those of '
+                         f'parser_classes={c.parser_classes}; {fix}')
+    if width != c.parser_width:
+        raise ValueError(f'{c.parser} has width {width}: expected parser_width={c.parser_width}; set --method.parser-width {width}')
+    return parser
 
 
 def make_trainer(run: Run, fabric: Fabric, show: bool) -> tuple[Trainer, Any, str]:
@@ -71,6 +83,8 @@ def make_trainer(run: Run, fabric: Fabric, show: bool) -> tuple[Trainer, Any, st
         raise ValueError(f'{run.method_id} trains on {method_class.kind}, the data section says {run.data.kind}: use a recipe of that kind')
     if run.train.threads:
         torch.set_num_threads(run.train.threads)
+    if getattr(run.method, 'uses_parser', False):
+        _read_parser(run)                                        # what does not fit is said before a large set is decoded
     opened = open_set(run.data, 'train', _progress('preparing pictures') if show else None)
     trainer = Trainer(build(run, opened), fabric, run.train.iterations, run.train.ema)
     rule = getattr(run.method, 'label_rule', 'attgan_tf')
@@ -191,13 +205,14 @@ def _check_same(run: Run, pictures: str, path: Path) -> None:
     before, now = leaves(before), leaves(now)
     for name in sorted({*before, *now}, key=lambda name: (name != 'method.id', not name.endswith('.id'), name)):
         section, leaf = name.split('.')[0], name.split('.')[-1]
-        if leaf in FREE.get(section, ()) or section == 'recipe' or before.get(name) == now.get(name):
+        free = leaf in FREE.get(section, ()) and (leaf != 'source' or 'pictures' in record)
+        if free or section == 'recipe' or before.get(name) == now.get(name):
             continue
         raise ValueError(f'{path.parent} was started with {name}={before.get(name)}, this run says {now.get(name)}: resume with the '
                          'same value, or choose another --out')
     if record.get('pictures', pictures) != pictures:
         raise ValueError(f'{run.data.source} is not the set that {path.parent} was started with (its pictures, their number or order '
-                         'changed): put the set back, or choose another --out')
+                         'changed): put the set back, say where it lies with --data, or choose another --out')
 
 
 def _progress(what: str) -> Any:

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from pydantic import BaseModel, ConfigDict
 
 from retouch.data.cache import cores
-from retouch.data.images import opened, read_image, to_rgb, upright
+from retouch.data.images import opened, read_image, shown_size, to_rgb, upright
 from retouch.data.sources import (
     LAYOUTS,
     AttributeFolder,
@@ -109,6 +109,7 @@ def check_folder(root: str | Path, *, decode: bool = True, limit: int | None = N
         if source.masks:
             masks, found = _look_at_masks(source, unreadable)
             warnings += found
+            errors += [line for line in _parse_errors(source) if line not in unreadable] if layout == 'parsing' else []
     if isinstance(source, DomainFolder | PairFolder):
         test = (source.test_a and source.test_b) if isinstance(source, DomainFolder) else source.test
         if not test:
@@ -117,7 +118,8 @@ def check_folder(root: str | Path, *, decode: bool = True, limit: int | None = N
     counted = Counter(f'{w} x {h}' for w, h in sizes.values())
     if len(counted) > 1:
         span = f'from {_times(by_side[0])} to {_times(by_side[-1])} px'
-        warnings.append(f'{len(counted)} sizes, {span}: each picture is cut to its centre, then resized')
+        how = 'is cut to its centre, then resized' if isinstance(source, AttributeFolder) else 'is resized whole, whatever its aspect'
+        warnings.append(f'{len(counted)} sizes, {span}: each picture {how}')
     listed = dict(counted.most_common(SIZES_LISTED))
     if rest := len(sizes) - sum(listed.values()):
         listed['other'] = rest
@@ -302,9 +304,7 @@ def _look_at_masks(source: AttributeFolder, unreadable: list[str]) -> tuple[Mask
     warnings, read, colour, odd = [], 0, 0, []
     for path, mask_path in pairs:
         try:
-            mask = read_image(mask_path)
-            with opened(path) as picture:
-                size = picture.size
+            mask, size = read_image(mask_path), shown_size(path)
         except ValueError as error:
             if one_line(error) not in unreadable:
                 unreadable.append(one_line(error))
@@ -336,6 +336,21 @@ def _look_at_masks(source: AttributeFolder, unreadable: list[str]) -> tuple[Mask
     if odd:
         warnings.append(f'{len(odd)} masks of another shape than their picture, first {odd[0]}')
     return Masks(kind=kind, n=len(source.masks), read=read, ids=ids, white=None if white is None else round(white, 4)), warnings
+
+
+def _parse_errors(source: AttributeFolder) -> list[str]:
+    """A line for every mask (of those that are looked at) from which no parser could learn: its size, its mode, its ids."""
+    # Imported here: other layouts need no torch.
+    from retouch.data.parsing import IDS, read_mask
+
+    assert source.masks
+    errors = []
+    for path, mask_path in _spread(list(zip(source.paths, source.masks, strict=True)), MASKS_READ):
+        try:
+            read_mask(mask_path, path, 1, len(IDS['celebamask']))
+        except ValueError as error:
+            errors.append(one_line(error))
+    return errors
 
 
 # ---- going on

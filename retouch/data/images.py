@@ -64,12 +64,6 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
         raise ValueError(f'{path}: damaged picture ({one_line(error)}); replace or remove it') from None
 
 
-def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """(width, height) in pixels from the header, as the file stores them. Raises ValueError like `read_image`."""
-    with opened(path) as picture:
-        return picture.size
-
-
 def shown_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """(width, height) in pixels from the header, as the picture is shown: EXIF orientation applied. Raises ValueError like `read_image`."""
     with opened(path) as picture:

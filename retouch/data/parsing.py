@@ -19,7 +19,7 @@ from torch import Tensor
 from retouch.data import toyfaces
 from retouch.data.batches import IGNORED
 from retouch.data.cache import cache_root, cores
-from retouch.data.images import image_size, read_image
+from retouch.data.images import read_image, shown_size
 from retouch.errors import unknown
 
 # SeCGAN's twelve, in the order of its list and of the drawn faces; each with the classes of CelebAMask-HQ that it holds.
@@ -65,11 +65,13 @@ def logits_to_twelve(logits: Tensor, names: Sequence[str]) -> Tensor:
         [N,12,H,W], differentiable; the exponentials sum to 1 in every pixel.
     """
     logs, groups = logits.log_softmax(1), groups_of(names)
+    if groups == list(range(len(TWELVE))):                       # the twelve as they are
+        return logs
     members = [[k for k, group in enumerate(groups) if group == g] for g in range(len(TWELVE))]
     if not all(members):
         absent = next(name for name, found in zip(TWELVE, members, strict=True) if not found)
         raise ValueError(f'no class of {absent!r} among {", ".join(names)}: expected all of a list, the twelve or the nineteen')
-    return torch.stack([logs[:, found].logsumexp(1) for found in members], 1)
+    return torch.stack([torch.stack([logs[:, k] for k in found]).logsumexp(0) for found in members], 1)
 
 
 def colours_of(names: Sequence[str]) -> Tensor:
@@ -92,14 +94,14 @@ def cached_masks(masks: Sequence[Path], pictures: Sequence[Path], size: int, nam
 
     Args:
         masks: the files, one channel of ids (a palette's index counts, not its colour).
-        pictures: their pictures, of the same shape up to scale (CelebAMask-HQ's are twice as large as its masks).
+        pictures: their pictures, of the masks' size or exactly twice it, as CelebAMask-HQ's are.
         size: side in pixels.
         names: what the ids on disk mean.
         classes: the list wanted: `names`, or TWELVE.
         progress: called with (done, total).
 
     Raises:
-        ValueError: an unreadable or coloured mask, an id that is no class, a mask of another shape than its picture.
+        ValueError: an unreadable or coloured mask, an id that is no class, a mask of another size than its picture.
     """
     digest = hashlib.sha256(json.dumps([size, list(names), list(classes)]).encode())
     for path in (*masks, *pictures):
@@ -130,10 +132,10 @@ def read_mask(path: Path, picture: Path, size: int, classes: int) -> np.ndarray:
     """One mask, uint8 [size,size] of ids below `classes`. ValueError of one line (see `cached_masks`)."""
     mask = read_image(path)
     w, h = mask.size
-    pw, ph = image_size(picture)
-    if abs(w * ph - h * pw) > max(w, h, pw, ph):
-        raise ValueError(f'{path}: {w} x {h} px, its picture {pw} x {ph} px: expected a mask of the same frame; make it again from the '
-                         'picture')
+    pw, ph = shown_size(picture)
+    if (pw, ph) not in ((w, h), (2 * w, 2 * h)):
+        raise ValueError(f"{path}: {w} x {h} px, its picture {pw} x {ph} px: expected the picture's size or half of it; make the mask "
+                         'again from the picture')
     if mask.mode not in ('P', 'L'):
         raise ValueError(f'{path}: a mask of mode {mask.mode}: expected one channel of class ids (mode P or L), 0 to {classes - 1}')
     ids = np.asarray(mask)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from retouch.data.images import IMAGE_SUFFIXES, image_size, shown_size
+from retouch.data.images import IMAGE_SUFFIXES, shown_size
 from retouch.errors import unknown
 
 LAYOUTS = {
@@ -202,7 +202,7 @@ def _look_for_pairs(root: Path, found: list[str], missing: dict[str, str]) -> No
     if side_by_side := images_in(root / 'train'):
         try:
             for path in side_by_side[:4]:
-                check_side_by_side(path, image_size(path))
+                check_side_by_side(path, shown_size(path))
             found.append('pairs')
         except ValueError as error:
             missing['pairs'] = str(error)
@@ -531,6 +531,11 @@ def _interleaved(groups: Sequence[tuple[Path, ...]]) -> list[tuple[int, Path]]:
 
 # ---- domains and pairs
 
+def _check_two(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> None:
+    if os.path.realpath(Path(a).expanduser()) == os.path.realpath(Path(b).expanduser()):
+        raise ValueError(f'{a} and {b} are one folder: expected one of domain A and another of domain B; correct --data A,B')
+
+
 def _some_images(folder: str | os.PathLike[str], what: str) -> tuple[Path, ...]:
     folder = existing_folder(folder)
     images = images_in(folder)
@@ -555,6 +560,7 @@ def read_domain_folder(root_or_a: str | os.PathLike[str], b: str | os.PathLike[s
     """
     if b is not None:
         images_a, images_b = _some_images(root_or_a, 'the pictures of domain A'), _some_images(b, 'the pictures of domain B')
+        _check_two(root_or_a, b)
         (train_a, test_a), (train_b, test_b) = (_split(images, _tail(len(images))) for images in (images_a, images_b))
         return DomainFolder('domains', Path(root_or_a), train_a, train_b, test_a, test_b)
     root = existing_folder(root_or_a)
@@ -585,6 +591,7 @@ def read_pair_folder(root_or_a: str | os.PathLike[str], b: str | os.PathLike[str
 
 def _two_folders(root: Path, a: Path, b: Path) -> PairFolder:
     images_a, images_b = _some_images(a, 'the pictures of A'), _some_images(b, 'the pictures of B')
+    _check_two(a, b)
     stems_a, stems_b = ({p.stem: p for p in images} for images in (images_a, images_b))
     only_a, only_b = stems_a.keys() - stems_b.keys(), stems_b.keys() - stems_a.keys()
     if only_a or only_b or len(images_a) != len(stems_a) or len(images_b) != len(stems_b):

@@ -63,12 +63,13 @@ class CoSegmentation(nn.Module):
         return logits.sigmoid()
 
 
-def similarity_penalty_mean(content: Tensor, masks: Sequence[Tensor], *, rows: int | None = None, clamp: bool = False) -> Tensor:
+def similarity_penalty_mean(content: Tensor, masks: Sequence[Tensor], *, rows: int | None = 512, clamp: bool = False) -> Tensor:
     """Mean over N and all pairs of cells i, j of cos(c_i, c_j) |m_i - m_j|, summed over the masks.
 
     The sum over pairs is linear in a mask as long as the order of its values stays, so it equals <m, g> with g its gradient, and g is all
-    that is kept for the backward pass. At 32x32 cells the similarities and one matrix of signs take 4 MiB an image each; at 128x128
-    they would take 1 GiB, so bring masks to the features' size first.
+    that is kept for the backward pass. Two blocks of rows x h*w numbers are in memory at a time: at 32x32 cells 2 MiB an image each with
+    512 rows, beside the normalised features (1 MiB with 256 channels). At 128x128 cells all rows would take 1 GiB each, so bring masks to
+    the features' size first.
 
     Args:
         content: [N,C,h,w] features; a constant here.
@@ -95,8 +96,8 @@ def similarity_penalty_mean(content: Tensor, masks: Sequence[Tensor], *, rows: i
             if clamp:
                 similarity.clamp_(min=0)
             for k in range(len(masks)):
-                sign = (m[k, :, start:start + step, None] - m[k, :, None]).sign_().mul_(similarity)
-                g[k, :, start:start + step] = sign.sum(-1)
+                # nameless, so that no block outlives its line
+                g[k, :, start:start + step] = (m[k, :, start:start + step, None] - m[k, :, None]).sign_().mul_(similarity).sum(-1)
         g *= 2 / (n * cells * cells)
         level = m.mean(-1, keepdim=True)                         # <1, g> = 0: without it, nearly constant masks would lose digits
     return ((m - level) * g).sum()

@@ -93,20 +93,24 @@ class Config(BaseConfig):
 
 
 class AttGAN(nn.Module):
-    """Attribute editing without a mask: the whole frame is the generator's."""
+    """Attribute editing without a mask: the whole frame is the generator's.
+
+    G sees `inside` channels and makes `outside`, which D judges: of pictures 3, of other things for a system built on this one.
+    """
 
     id: ClassVar[str] = 'attgan'
     kind: ClassVar[str] = 'attributes'
     Config: ClassVar[type[Config]] = Config
     inference_nets: ClassVar[tuple[str, ...]] = ('G', 'D')     # D reads the attributes of a picture that has no labels
 
-    def __init__(self, config: Config, data: DataSpec) -> None:
+    def __init__(self, config: Config, data: DataSpec, inside: int = 3, outside: int = 3) -> None:
         super().__init__()
         c, k = config, len(data.attributes)
         self.config, self.data = config, data
         of_g, of_d = CONSTANTS[c.variant]
-        self.nets = nn.ModuleDict({'G': Generator(k, c.width_g, c.layers, c.shortcut, c.inject, **of_g),
-                                   'D': Discriminator(k, data.size, c.width_d, c.layers, **of_d)})
+        self.nets = nn.ModuleDict({'G': Generator(k, c.width_g, c.layers, c.shortcut, c.inject, **of_g, in_channels=inside,
+                                                  out_channels=outside),
+                                   'D': Discriminator(k, data.size, c.width_d, c.layers, **of_d, in_channels=outside)})
         if c.init == 'xavier_zero_bias':
             self.nets.apply(xavier_zero_bias)
 

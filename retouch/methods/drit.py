@@ -97,6 +97,7 @@ class DRIT(nn.Module):
 
     id: ClassVar[str] = 'drit'
     kind: ClassVar[str] = 'domains'
+    takes_exemplar: ClassVar[bool] = True
     Config: ClassVar[type[Config]] = Config
     inference_nets: ClassVar[tuple[str, ...]] = ('E_c', 'E_a', 'G')
 
@@ -104,7 +105,7 @@ class DRIT(nn.Module):
         super().__init__()
         if data.size % 4:
             raise ValueError(f'size={data.size}: the encoder halves the picture twice, expected a multiple of 4; '
-                             f'set --data.size {data.size // 4 * 4}')
+                             f'set --data.size {max(16, data.size // 4 * 4)}')
         self.config, self.data, c = config, data, config
         nets = {'E_c': ContentEncoder(c.width_g, c.blocks), 'E_a': AttributeEncoder(c.width_a, c.style_dim),
                 'G': Generator(c.width_g, c.blocks, c.style_dim), 'D_c': ContentDiscriminator(data.size // 4, 4 * c.width_g),
@@ -156,13 +157,13 @@ class DRIT(nn.Module):
     def discriminator_step(self, batch: DomainBatch, kept: Keep) -> Step:
         G, (x, x_other), (y, y_other), s = self.nets['G'], self.halves(batch.image_a), self.halves(batch.image_b), self.random_style(batch)
         with torch.no_grad():
-            c_x, c_y = self.contents(batch)
+            c_x, c_y = contents = self.contents(batch)
             s_x, s_y = self.style(batch, x, 'A', 'style A')[0], self.style(batch, y, 'B', 'style B')[0]
             fake_a, random_a = G(torch.cat([c_y, c_y]), torch.cat([s_x, s]), 'A').chunk(2)
             fake_b, random_b = G(torch.cat([c_x, c_x]), torch.cat([s_y, s]), 'B').chunk(2)
         loss_1 = self.told_apart('D_A', x, fake_a) + self.told_apart('D_B', y, fake_b)                  # (4)
         loss_2 = self.told_apart('D_A2', x_other, random_a) + self.told_apart('D_B2', y_other, random_b)       # (5)
-        return Step(loss_1 + loss_2, {'encoded': loss_1.detach(), 'random': loss_2.detach()})
+        return Step(loss_1 + loss_2, {'encoded': loss_1.detach(), 'random': loss_2.detach()}, keep={'contents': contents})
 
     def told_apart(self, net: str, real: Tensor, fake: Tensor) -> Tensor:
         """Cross-entropies of real pictures with 1 and of fakes with 0: means, summed over scales and both."""
@@ -175,7 +176,7 @@ class DRIT(nn.Module):
 
     def content_discriminator_step(self, batch: DomainBatch, kept: Keep) -> Step:
         with torch.no_grad():
-            c_x, c_y = self.contents(batch)
+            c_x, c_y = kept.get('contents') or self.contents(batch)                                     # the encoders rest before it
         score_x, score_y = self.nets['D_c'](torch.cat([c_x, c_y])).chunk(2)
         loss = bce_to_constant(score_y, 1.0) + bce_to_constant(score_x, 0.0)                            # (6)
         return Step(loss)
@@ -190,7 +191,7 @@ class DRIT(nn.Module):
         s_x_again, s_y_again = self.style(batch, fake_a, 'A', 'style A again')[0], self.style(batch, fake_b, 'B', 'style B again')[0]
         back_a, back_b = G(c_x_again, s_x_again, 'A'), G(c_y_again, s_y_again, 'B')                     # (3)
         loss_gan = self.taken_for_real('D_A', fake_a) + self.taken_for_real('D_B', fake_b)              # (7)
-        loss_con = bce_to_constant(self.nets['D_c'](c_x), 0.5) + bce_to_constant(self.nets['D_c'](c_y), 0.5)     # (8)
+        loss_con = 2 * bce_to_constant(self.nets['D_c'](torch.cat([c_x, c_y])), 0.5)                     # (8)
         loss_cc = l1_mean(back_a, x) + l1_mean(back_b, y)                                               # (9)
         loss_rec = l1_mean(rec_a, x) + l1_mean(rec_b, y)                                                # (10)
         loss_kl = kl_sum_over_dimensions(mean_x, logvar_x) + kl_sum_over_dimensions(mean_y, logvar_y)   # (11)

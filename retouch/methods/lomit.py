@@ -74,8 +74,8 @@ class Config(BaseConfig):
     """'nested' is the code's; weights trained with it need it."""
     r1_detach_mask_input: bool = True
     """Whether (14) stops at the mask network; otherwise it reaches, through the mask, all that made its input, as in the code."""
-    r1_rows: int | None = Field(default=None, gt=0)
-    """So many rows of the matrices of (14) at once; None: all, 8 MiB an image at 32x32 cells."""
+    r1_rows: int | None = Field(default=512, gt=0)
+    """So many rows of the matrices of (14) at once, 4 MiB an image at 32x32 cells; None: all."""
     clamp_similarity: bool = False
     """Whether a negative similarity counts as 0 in (14); it rewards a difference of masks."""
     r3_reduction: Literal['mean', 'sum'] = 'mean'
@@ -121,6 +121,7 @@ class LOMIT(nn.Module):
 
     id: ClassVar[str] = 'lomit'
     kind: ClassVar[str] = 'exemplars'
+    takes_exemplar: ClassVar[bool] = True
     Config: ClassVar[type[Config]] = Config
     inference_nets: ClassVar[tuple[str, ...]] = GENERATOR
 

@@ -6,8 +6,9 @@ Differs:    [D1] calls of one network on several inputs are batched where the in
             [D2] styles are drawn by (seed, iteration, sample);
             [D3] the rate halves after every tenth of the run: the code's 100,000 of 1,000,000 iterations, where it does so one earlier;
             [D4] discriminators and style encoders have fewer strided convolutions below 128 px;
-            [D5] without an exemplar `translate` uses one style of a fixed draw for every picture; the code's test draws anew;
-            [D6] the perceptual loss on VGG features, of weight 0 in all but one of the released configurations, is left out.
+            [D5] without an exemplar `translate` uses one style of a fixed draw for every picture; the code's test draws ten for each;
+            [D6] the perceptual loss on VGG features, of weight 0 in all but one of the released configurations, is left out;
+            [D7] pictures that are not square are stretched, bicubic; the code brings the shorter side to 256 px, bilinear, and crops.
 Shapes:     N batch, H W image. x of domain A, y of domain B in [-1,1]; c content [N,256,H/4,W/4], s style [N,8], of a picture by its
             domain's encoders; G_A(c, s), G_B(c, s) decoders; x', y' fakes of domain A and B; D_A, D_B patch scores at three scales.
 
@@ -72,6 +73,7 @@ class MUNIT(nn.Module):
 
     id: ClassVar[str] = 'munit'
     kind: ClassVar[str] = 'domains'
+    takes_exemplar: ClassVar[bool] = True
     Config: ClassVar[type[Config]] = Config
     inference_nets: ClassVar[tuple[str, ...]] = ('G_A', 'G_B')
 
@@ -79,7 +81,7 @@ class MUNIT(nn.Module):
         super().__init__()
         if data.size % 4:
             raise ValueError(f'size={data.size}: the encoder halves the picture twice, expected a multiple of 4; '
-                             f'set --data.size {data.size // 4 * 4}')
+                             f'set --data.size {max(16, data.size // 4 * 4)}')
         self.config, self.data, c = config, data, config
         self.nets = nn.ModuleDict({
             **{name: init_kaiming(AutoEncoder(data.size, c.width_g, c.blocks, c.style_dim, c.width_mlp)) for name in ('G_A', 'G_B')},

@@ -55,13 +55,12 @@ def polynomial_decay(iteration: int, iterations: int, power: float) -> float:
 
 def hard_cross_entropy(logits: Tensor, classes: Tensor, hard: float) -> Tensor:
     """Cross-entropy, mean over hard pixels. logits [N,C,H,W]; classes int64 [N,H,W], IGNORED where unknown. Zero where nothing is known."""
-    loss = F.cross_entropy(full(logits), classes, ignore_index=IGNORED, reduction='none')[classes != IGNORED]
-    if not len(loss):
-        return logits.sum() * 0
-    loss = loss.sort(descending=True).values
-    above = (loss > -math.log(hard)).sum().clamp(min=max(1, len(loss) // FEWEST))
+    loss = F.cross_entropy(full(logits), classes, ignore_index=IGNORED, reduction='none')
+    known = classes != IGNORED
+    loss, count = loss.where(known, -1).flatten().sort(descending=True).values, known.sum()         # unknown ones last; no host sync
+    above = (loss > -math.log(hard)).sum().maximum((count // FEWEST).clamp(min=1)).minimum(count)
     weight = (torch.arange(len(loss), device=loss.device) < above).to(loss)
-    return (loss * weight).sum() / weight.sum()
+    return (loss * weight).sum() / above.clamp(min=1)
 
 
 class Parser(nn.Module):

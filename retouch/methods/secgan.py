@@ -16,11 +16,7 @@ Differs:    [D1] the RGB branch is a backbone, to the letter its own file; recip
             [D8] learning rates of the recipes: StarGAN's text (linear to 0), AttGAN's text (exponential to 2e-6; its code: one step);
             [D9] the L1 inside (7) and the cross-entropies (10), (11), (12) are means over N, (3,) H and W; the paper prints sums;
             [D10] P is our compact U-Net, of the pictures' size and fed with [-1,1], where the paper has a BiSeNet with ImageNet's mean;
-            probabilities of nineteen classes are summed to twelve before any argmax;
-            [D11] no warm-up of (11) and (12), although the first edits parse as noise;
-            [D12] `form` 'concat' (Baseline + Concat): G sees x and s, and P is needed at test time; no second branch;
-            [D13] `lambda_sc` 0 leaves the second branch out, for nothing of it would reach the first: the baseline;
-            [D14] StarGAN's networks edit and reconstruct in one call, which is equal, for nothing in them couples the rows of a batch.
+            probabilities of nineteen classes are summed to twelve before any argmax.
 Shapes:     N batch, K attributes, H W image. x, y images [N,3,H,W] in [-1,1]; a, b labels [N,K] in {0,1}; d = b - a; P the frozen parser,
             probabilities [N,12,H,W]; s, t parses [N,12,H,W], hard and soft; y = G(x, d); src [N,1,h,w] or [N,1], summed in (6).
 
@@ -39,9 +35,9 @@ Discriminator steps (every iteration)                            Generator step 
 """
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -55,14 +51,9 @@ from retouch.data.parsing import IDS, TWELVE, Ids, colours_of, logits_to_twelve
 from retouch.engine.update import AttributeRequest, Keep, Step, Translation, Update
 from retouch.losses import bce_mean, full, gradient_penalty, gradient_penalty_of
 from retouch.methods import attgan, stargan
-from retouch.networks.attgan import Discriminator as AttGANDiscriminator
-from retouch.networks.attgan import Generator as AttGANGenerator
-from retouch.networks.parser import UNet
-from retouch.networks.stargan import Discriminator as StarGANDiscriminator
-from retouch.networks.stargan import Generator as StarGANGenerator
+from retouch.networks.parser import BesideParse, FrozenParser
 
 BACKBONES: dict[str, Any] = {'stargan': stargan.StarGAN, 'attgan': attgan.AttGAN}
-PARSER, FINGERPRINT = 'backbone.nets.P.', 'parser_sha256'        # in a saved state: what is left out, and what stands for it
 
 
 class Config(BaseConfig):
@@ -79,7 +70,7 @@ class Config(BaseConfig):
     parser_classes: Ids = 'twelve'
     """The parser's list: the twelve, or the nineteen in one of their orders."""
     form: Literal['parallel', 'concat'] = 'parallel'
-    """'concat': no semantic branch, the generator is given the parse beside the picture."""
+    """'concat': no semantic branch, the generator is given the parse beside the picture, also at test time (Baseline + Concat)."""
     lambda_sc: float = Field(default=0.01, ge=0)
     """Weight of (11) and (12); 0 is the baseline, without a semantic branch."""
     order: Literal['joint', 'sequential'] = 'joint'
@@ -88,6 +79,10 @@ class Config(BaseConfig):
     """When networks learn: Algorithm 1, or the backbone's own rhythm (the same but for AttGAN)."""
     keep_semantic: bool = False
     """Whether the model holds P and G_seg too, and shows the edited parse (`extras['semantic']`, [N,12,H,W], sums to 1)."""
+
+    @property
+    def uses_parser(self) -> bool:
+        return self.form == 'concat' or self.lambda_sc > 0
 
     @property
     def labels(self) -> str | None:
@@ -102,58 +97,6 @@ class Config(BaseConfig):
         return self.backbone.lr
 
 
-class FrozenParser(UNet):
-    """A parser that is looked through and never learns: in eval mode for good, its weights without a gradient."""
-
-    def __init__(self, classes: int, width: int) -> None:
-        super().__init__(classes, width)
-        self.requires_grad_(False).eval()
-
-    def train(self, mode: bool = True) -> FrozenParser:
-        """Stays in eval mode."""
-        return super().train(False)
-
-
-class BesideParse(nn.Module):
-    """A generator that is given a picture and sees it with its parse, [N,3,H,W] -> [N,3+12,H,W]."""
-
-    def __init__(self, net: nn.Module, parse: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.net, self.parse = net, parse
-
-    def see(self, x: Tensor) -> Tensor:
-        """The picture with its parse behind it."""
-        return torch.cat([x, self.parse(x)], 1)
-
-    def encode(self, x: Tensor) -> list[Tensor]:
-        """As AttGAN's."""
-        return self.net.encode(self.see(x))
-
-    def decode(self, maps: list[Tensor], label: Tensor) -> Tensor:
-        """As AttGAN's."""
-        return self.net.decode(maps, label)
-
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        return self.net(self.see(x), condition)
-
-
-def generator(c: Any, attributes: int, inside: int, outside: int) -> nn.Module:
-    """The backbone's generator with other channels."""
-    if c.id == 'stargan':
-        return StarGANGenerator(attributes, c.width_g, c.blocks, outside, inside)
-    net = AttGANGenerator(attributes, c.width_g, c.layers, c.shortcut, c.inject, **attgan.CONSTANTS[c.variant][0], in_channels=inside,
-                          out_channels=outside)
-    return net.apply(attgan.xavier_zero_bias) if c.init == 'xavier_zero_bias' else net
-
-
-def discriminator(c: Any, attributes: int, size: int, inside: int) -> nn.Module:
-    """The backbone's discriminator with other channels."""
-    if c.id == 'stargan':
-        return StarGANDiscriminator(attributes, size, c.width_d, in_channels=inside)
-    net = AttGANDiscriminator(attributes, size, c.width_d, c.layers, **attgan.CONSTANTS[c.variant][1], in_channels=inside)
-    return net.apply(attgan.xavier_zero_bias) if c.init == 'xavier_zero_bias' else net
-
-
 class SeCGAN(nn.Module):
     """A backbone that learns beside its semantic twin. Same inference as the backbone's: the twin and the parser are of training alone."""
 
@@ -163,27 +106,26 @@ class SeCGAN(nn.Module):
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__()
-        c, k = config.backbone, len(data.attributes)
-        self.config, self.data = config, data
-        self.backbone = BACKBONES[c.id](c, data)                                       # first: the weights it would have alone
-        self.parallel = config.form == 'parallel' and config.lambda_sc > 0
+        c, concat = config.backbone, config.form == 'concat'
+        self.config, self.data, self.parallel = config, data, config.uses_parser and not concat
         if config.keep_semantic and not self.parallel:
             raise ValueError(f'keep_semantic=True with form={config.form} and lambda_sc={config.lambda_sc:g}: there is no semantic branch '
                              'to keep; expected form=parallel and lambda_sc above 0')
+        if config.uses_parser and (data.size % 16 or data.size < 32):
+            raise ValueError(f'size={data.size}: the parser halves the picture four times, expected a multiple of 16 from 32 on; set '
+                             f'--data.size {max(32, data.size // 16 * 16)}')
+        make = BACKBONES[c.id]
+        self.backbone = make(c, data, 3 + len(TWELVE) if concat else 3)                # first: the weights it would have alone
+        if concat:
+            self.nets['G'] = BesideParse(self.nets['G'], self.parse)
         if self.parallel:
-            self.nets['G_seg'] = generator(c, k, len(TWELVE), len(TWELVE))
-            self.nets['D_seg'] = discriminator(c, k, data.size, len(TWELVE))
-        if config.form == 'concat':
-            self.nets['G'] = BesideParse(generator(c, k, 3 + len(TWELVE), 3), self.parse)
-        self.parser_classes = IDS[config.parser_classes] if self.parallel or config.form == 'concat' else ()
-        if self.parser_classes:
-            if data.size % 16 or data.size < 32:
-                raise ValueError(f'size={data.size}: the parser halves the picture four times, expected a multiple of 16 from 32 on; set '
-                                 f'--data.size {max(32, data.size // 16 * 16)}')
-            self.nets['P'] = FrozenParser(len(self.parser_classes), config.parser_width)
+            twin = make(c, data, len(TWELVE), len(TWELVE)).nets
+            self.nets.update({'G_seg': twin['G'], 'D_seg': twin['D']})
+        if config.uses_parser:
+            self.nets['P'] = FrozenParser(len(IDS[config.parser_classes]), config.parser_width)
         self.classification = self.backbone.classification if c.id == 'stargan' else bce_mean
         self.lambda_cls_d, self.lambda_cls_g = (c.lambda_cls, c.lambda_cls) if c.id == 'stargan' else (c.lambda_cls_d, c.lambda_cls_g)
-        self.register_buffer('groups', torch.arange(len(TWELVE)).reshape(1, -1, 1, 1), persistent=False)
+        self.register_buffer('class_ids', torch.arange(len(TWELVE)).reshape(1, -1, 1, 1), persistent=False)
         self.register_buffer('colours', colours_of(TWELVE), persistent=False)          # [12,3] for sample grids
 
     @property
@@ -204,41 +146,40 @@ class SeCGAN(nn.Module):
         return cls(Config(backbone=small.model_copy(update=told), parser_width=2, **changes),
                    DataSpec(size=32, attributes=('Black_Hair', 'Blond_Hair', 'Eyeglasses')))
 
-    def take_parser(self, parser: Any) -> None:
-        """Takes over the weights of a trained `Parser` of this size and list. Raises ValueError where its width is another."""
-        if parser.config.width != self.config.parser_width:
-            raise ValueError(f'parser_width={self.config.parser_width}, the parser has width {parser.config.width}: set '
-                             f'--method.parser-width {parser.config.width}')
-        self.nets['P'].load_state_dict(parser.nets['parser'].state_dict())
-
     def updates(self) -> tuple[Update, ...]:
         c = self.config
         d, g = self.backbone.updates()                                                 # (3) (7)
         if c.loop == 'algorithm':
             d, g = replace(d, every=1, at=(-1,)), replace(g, every=c.backbone.n_critic, at=(-1,))
+        if c.form == 'concat':
+            d, g = (replace(u, step=partial(self.step_beside_parse, u.step)) for u in (d, g))
         if not self.parallel:
             return d, g
         d_seg = replace(d, name='D_seg', nets=('D_seg',), step=self.semantic_discriminator_step)
         if c.order == 'sequential':
-            return (d, d_seg, replace(g, step=self.picture_step),
-                    replace(g, name='G_seg', nets=('G_seg',), step=self.semantic_step))
+            return d, d_seg, replace(g, step=self.rgb_step), replace(g, name='G_seg', nets=('G_seg',), step=self.semantic_step)
         return d, d_seg, replace(g, nets=('G', 'G_seg'), step=self.generator_step)
 
-    # ---- the parser, and the semantic generator
+    # ---- what the steps are made of
 
     def log_parse(self, x: Tensor) -> Tensor:
-        """Log-probabilities [N,12,H,W] of pictures [N,3,H,W], which the gradient reaches."""
-        return logits_to_twelve(full(self.nets['P'](x)), self.parser_classes)
+        """log P, [N,12,H,W], of pictures [N,3,H,W]; the gradient reaches them."""
+        with torch.autocast(x.device.type, enabled=False):       # what others must agree with is not rounded
+            return logits_to_twelve(self.nets['P'](full(x)), IDS[self.config.parser_classes])
 
     @torch.no_grad()
     def parse(self, x: Tensor) -> Tensor:
         """Pictures [N,3,H,W] -> hard parses [N,12,H,W], constants."""
-        return self.log_parse(x).argmax(1, keepdim=True).eq(self.groups).to(x.dtype)                                  # (1)
+        return self.log_parse(x).argmax(1, keepdim=True).eq(self.class_ids).to(x.dtype)                               # (1)
+
+    def parse_of(self, batch: AttributeBatch, kept: Keep) -> Tensor:
+        """s, which a discriminator's step of the same iteration has made already, unless the rhythm gives the generators another batch."""
+        return kept['parse'] if 'parse' in kept else self.parse(batch.image)
 
     def edit_parse(self, s: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of G_seg(s, d) and of G_seg(s, 0), [N,12,H,W] each; s [N,12,H,W], d [N,K]."""
         G, still = self.nets['G_seg'], torch.zeros_like(d)
-        if self.config.backbone.id == 'stargan':
+        if self.config.backbone.id == 'stargan':                                       # no norm couples the rows of a batch: one call
             z, z_rec = G(s, torch.cat([d, still])).chunk(2)
             return z, z_rec
         maps = G.encode(s)
@@ -273,32 +214,36 @@ class SeCGAN(nn.Module):
 
     def generator_step(self, batch: AttributeBatch, kept: Keep) -> Step:
         """Both generators, each from what both were: the sum of two losses that share no gradient."""
-        s, d = self.given(batch, kept), batch.target - batch.labels
-        z, z_rec = self.edit_parse(s, d)
-        rgb = self.follow(batch, kept, z.detach().argmax(1))
-        seg = self.lead(batch, s, z, z_rec, rgb.parts['classes'])
+        s = self.parse_of(batch, kept)
+        z, z_rec = self.edit_parse(s, batch.target - batch.labels)
+        rgb = self.rgb_loss(batch, kept, z.detach().argmax(1))
+        seg = self.semantic_loss(batch, s, z, z_rec, rgb.parts['classes'])
         return Step(rgb.loss + seg.loss, {**rgb.logs, **{f'{k}_seg': v for k, v in seg.logs.items()}}, {**rgb.images, **seg.images})
 
-    def picture_step(self, batch: AttributeBatch, kept: Keep) -> Step:
+    def rgb_step(self, batch: AttributeBatch, kept: Keep) -> Step:
         """'sequential', first: G learns from G_seg as it is."""
         with torch.no_grad():
-            z = self.nets['G_seg'](self.given(batch, kept), batch.target - batch.labels)
-        return self.follow(batch, kept, z.argmax(1))
+            z = self.nets['G_seg'](self.parse_of(batch, kept), batch.target - batch.labels)
+        return self.rgb_loss(batch, kept, z.argmax(1))
 
     def semantic_step(self, batch: AttributeBatch, kept: Keep) -> Step:
         """'sequential', second: G_seg learns from the picture that the new G makes."""
-        s = self.given(batch, kept)
+        s = self.parse_of(batch, kept)
         with torch.no_grad():
             y = self.backbone.generate(batch.image, batch.labels, batch.target)
             classes = self.log_parse(y).argmax(1)
-        return self.lead(batch, s, *self.edit_parse(s, batch.target - batch.labels), classes)
+        return self.semantic_loss(batch, s, *self.edit_parse(s, batch.target - batch.labels), classes)
 
-    def given(self, batch: AttributeBatch, kept: Keep) -> Tensor:
-        """s, which a discriminator step of the same iteration may have made already."""
-        return kept['parse'] if 'parse' in kept else self.parse(batch.image)
+    def step_beside_parse(self, step: Callable[[AttributeBatch, Keep], Step], batch: AttributeBatch, kept: Keep) -> Step:
+        """'concat': the backbone's; s is made once an iteration."""
+        G, s = self.nets['G'], self.parse_of(batch, kept)
+        G.known = batch.image, s
+        made = step(batch, kept)
+        G.known = None
+        return replace(made, keep={'parse': s})
 
-    def follow(self, batch: AttributeBatch, kept: Keep, wanted: Tensor) -> Step:
-        """G's loss: the backbone's, and that y parses as the classes `wanted` [N,H,W]."""
+    def rgb_loss(self, batch: AttributeBatch, kept: Keep, wanted: Tensor) -> Step:
+        """G's: the backbone's, and that y parses as the classes `wanted` [N,H,W]. Hands on what it does parse as."""
         step = self.backbone.generator_step(batch, kept)
         log_p = self.log_parse(step.parts['edit'])
         loss_sc = F.nll_loss(log_p, wanted)                                                                            # (11)
@@ -306,8 +251,8 @@ class SeCGAN(nn.Module):
         return Step(step.loss + self.config.lambda_sc * loss_sc, {**step.logs, 'sc': loss_sc.detach()},
                     {**step.images, 'parse of edit': self.show(classes)}, parts={'classes': classes})
 
-    def lead(self, batch: AttributeBatch, s: Tensor, z: Tensor, z_rec: Tensor, classes: Tensor) -> Step:
-        """G_seg's loss: s [N,12,H,W], its edit and its reconstruction as logits, what y parses as [N,H,W]."""
+    def semantic_loss(self, batch: AttributeBatch, s: Tensor, z: Tensor, z_rec: Tensor, classes: Tensor) -> Step:
+        """G_seg's: s [N,12,H,W], its edit and its reconstruction as logits, what y parses as [N,H,W]."""
         c, z, z_rec = self.config.backbone, full(z), full(z_rec)
         src, logits = self.nets['D_seg'](z.softmax(1))                                                                 # (2)
         loss_adv = -full(src).mean()                                                                                   # (8)
@@ -332,29 +277,9 @@ class SeCGAN(nn.Module):
         """The backbone's reading of attributes [N,K]."""
         return self.backbone.read(image)
 
-    # ---- state: the parser never changes, so its hash stands for its weights
-
-    def fingerprint(self) -> Tensor:
-        """SHA-256 of the parser's weights, uint8 [32]."""
-        digest = hashlib.sha256()
-        for value in self.nets['P'].state_dict().values():
-            digest.update(value.cpu().contiguous().numpy().tobytes())
-        return torch.tensor(list(digest.digest()), dtype=torch.uint8)
-
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """All but the parser's weights."""
-        state = super().state_dict(*args, **kwargs)
-        if self.parser_classes:
-            for key in [k for k in state if k.startswith(PARSER)]:
-                del state[key]
-            state[FINGERPRINT] = self.fingerprint()
-        return state
-
     def load_state_dict(self, state_dict: Any, *args: Any, **kwargs: Any) -> Any:
         """Restores what `state_dict` returned. Raises ValueError if another parser was at work then."""
-        state = dict(state_dict)
-        if self.parser_classes:
-            if not torch.equal(state.pop(FINGERPRINT, torch.empty(0)).cpu(), self.fingerprint()):
-                raise ValueError('the parser is another one: set --method.parser to the one it was trained with')
-            state |= {k: v for k, v in super().state_dict().items() if k.startswith(PARSER)}
-        return super().load_state_dict(state, *args, **kwargs)
+        mine = self.state_dict()
+        if any('.P.' in k and not torch.equal(v.cpu(), mine[k].cpu()) for k, v in state_dict.items()):
+            raise ValueError('the parser is another one: set --method.parser to the one it was trained with')
+        return super().load_state_dict(state_dict, *args, **kwargs)

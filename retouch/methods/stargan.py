@@ -70,18 +70,22 @@ class Config(BaseConfig):
 
 
 class StarGAN(nn.Module):
-    """Attribute editing without a mask: the whole frame is the generator's."""
+    """Attribute editing without a mask: the whole frame is the generator's.
+
+    G sees `inside` channels and makes `outside`, which D judges: of pictures 3, of other things for a system built on this one.
+    """
 
     id: ClassVar[str] = 'stargan'
     kind: ClassVar[str] = 'attributes'
     Config: ClassVar[type[Config]] = Config
     inference_nets: ClassVar[tuple[str, ...]] = ('G', 'D')     # D reads the attributes of a picture that has no labels
 
-    def __init__(self, config: Config, data: DataSpec) -> None:
+    def __init__(self, config: Config, data: DataSpec, inside: int = 3, outside: int = 3) -> None:
         super().__init__()
         self.config, self.data = config, data
         k = len(data.attributes)
-        self.nets = nn.ModuleDict({'G': Generator(k, config.width_g, config.blocks), 'D': Discriminator(k, data.size, config.width_d)})
+        self.nets = nn.ModuleDict({'G': Generator(k, config.width_g, config.blocks, outside, inside),
+                                   'D': Discriminator(k, data.size, config.width_d, in_channels=outside)})
         self.classification = {'multi': bce_sum_over_attributes, 'single': cross_entropy_of_one_hot}[config.labels]
 
     @classmethod

@@ -24,8 +24,9 @@ class About(NamedTuple):
 
 
 MEASURES: dict[str, About] = {
-    'edit_accuracy': About('share', 'higher', 'edits that the judge reads as asked (night: that go more than half of the way to the true '
-                                              'result); mean over attributes'),
+    'edit_accuracy': About('share', 'higher', 'edits that the judge reads as asked; mean over attributes'),
+    'arrived': About('share', 'higher', 'edits that are less than half as far (root mean square) from the true result as the input is; '
+                                        'mean over directions'),
     'leakage': About('share', 'lower', 'attributes nobody asked about that read otherwise than in the true result; mean over attributes'),
     'psnr_outside': About('dB', 'higher', 'output against input outside the true region; squared error pooled over all pictures'),
     'psnr_outside_per_image': About('dB', 'higher', 'the same for every picture, then the mean (pictures without any error left out)'),
@@ -39,13 +40,25 @@ MEASURES: dict[str, About] = {
     'mask_iou': About('', 'higher', 'mask > 0.5 against the true region, pictures with a region'),
     'mask_area': About('share', 'neither', 'mean mask value: the share of the frame that may change'),
     'pointing_game': About('share', 'higher', 'masks whose maximum lies in the true region'),
+    'mask_iou_exemplar': About('', 'higher', "the exemplar's mask > 0.5 against its own true region"),
+    'mask_area_exemplar': About('share', 'neither', "mean value of the exemplar's mask: the share of it that gives its style"),
+    'pointing_game_exemplar': About('share', 'higher', "exemplar's masks whose maximum lies in its true region"),
+    'style_distance': About('8-bit levels', 'lower', 'mean colour of the hair on the head, output against exemplar: distance in RGB'),
     'untouched': About('share', 'higher', 'pixels that are byte-identical to the input'),
     'untouched_outside_mask': About('share', 'higher', 'pixels with mask <= 0.5 that are byte-identical to the input'),
     'fid': About('', 'lower', 'Frechet distance between held-out pictures (of two domains: the target) and the edits of all attributes'),
+    'fid_per_task': About('', 'lower', 'Frechet distance between held-out pictures and the edits of one attribute; mean over attributes'),
+    'fid_per_task_std': About('', 'neither', 'standard deviation of that distance over attributes'),
     'kid': About('', 'lower', 'kernel distance (unbiased) between held-out pictures (of two domains: the target) and the edits of all '
                               'attributes'),
     'kid_fused': About('', 'lower', 'mean of the kernel distances of the edits to the target and to the source domain'),
     'inception_score': About('', 'higher', 'Inception score of the edits'),
+    'inception_score_split_std': About('', 'neither', 'standard deviation of the Inception score over ten splits'),
+    'inception_kl_split_std': About('nats', 'neither', 'standard deviation of its logarithm over ten splits'),
+    'lpips_outside': About('', 'lower', 'perceptual distance (LPIPS) of output and input, with the input inside the true region'),
+    'lpips_whole': About('', 'neither', 'perceptual distance (LPIPS) of output and input: how much was changed, not how well'),
+    'inception_kl': About('nats', 'higher', 'logarithm of the Inception score: mean divergence of an edit from the mean reading'),
+    'inception_kl_std': About('nats', 'neither', 'standard deviation of that divergence over the edits'),
     'precision': About('share', 'higher', 'edits that lie among held-out pictures'),
     'recall': About('share', 'higher', 'held-out pictures that lie among edits'),
     'ssim_truth': About('', 'higher', 'structural similarity of output and true result, whole frame'),
@@ -53,11 +66,19 @@ MEASURES: dict[str, About] = {
     'fcn_class_accuracy': About('share', 'higher', 'the same of every class that occurs, then the mean'),
     'fcn_iou': About('share', 'higher', 'pixels of a class in both output and truth, of those in either; mean over classes that occur'),
     'accuracy': About('share', 'higher', 'labels that the classifier reads right; mean over attributes'),
+    'psnr_outside[parser]': About('dB', 'higher', 'output against input outside the parts of the face that the edit names, by a parse of '
+                                                  'the input; pooled'),
+    'psnr_outside_per_image[parser]': About('dB', 'higher', 'the same for every picture, then the mean; mean over attributes'),
+    'psnr_outside_per_image[parser,union]': About('dB', 'higher', 'the same, outside those parts in the parses of input and output'),
+    'psnr_outside_per_image[parser,zero_fill]': About('dB', 'higher', 'the same by a parse of the input, the error divided by the whole '
+                                                                      'frame'),
 }
 
 
 def about(name: str) -> About:
     """How to read a measure; a proxy `fid[extractor]` reads as `fid`, with the extractor named, `mask_iou[gradcam]` as `mask_iou`."""
+    if name in MEASURES:
+        return MEASURES[name]
     base, _, source = name.partition('[')
     found = MEASURES.get(base, About('', 'neither', ''))
     if source == 'gradcam]':

@@ -14,7 +14,7 @@ Compare = Callable[[Tensor, Tensor, tuple[str, ...]], dict[str, float]]         
 
 
 def edits_to_distances(real: Tensor, fakes: Sequence[Tensor], names: Sequence[str], compare: Compare, measures: tuple[str, ...],
-                       each: tuple[str, ...] = ()) -> dict[str, Measure]:
+                       each: tuple[str, ...] = (), tasks: bool = False) -> dict[str, Measure]:
     """Distances of all edits together to all held-out pictures.
 
     Args:
@@ -24,12 +24,23 @@ def edits_to_distances(real: Tensor, fakes: Sequence[Tensor], names: Sequence[st
         compare: measures two sets.
         measures: which.
         each: which of them also by kind. Not the Frechet distance: of fewer pictures than feature dimensions it is mostly bias.
+        tasks: add the Frechet distance of each kind by itself all the same, as the CAM paper does: `fid_per_task`, its mean over the
+            kinds, and `fid_per_task_std`, its (population) standard deviation over them.
     """
     found = {name: _measure(name, value) for name, value in compare(real, torch.cat(list(fakes)), measures).items()}
+
+    def by_kind(measure: str) -> dict[str, float | None]:
+        return {name: finite_or_none(compare(real, some, (measure,))[measure]) if len(some) > 1 else None
+                for name, some in zip(names, fakes, strict=True)}
+
     for measure in each:
-        values = {name: finite_or_none(compare(real, some, (measure,))[measure]) if len(some) > 1 else None
-                  for name, some in zip(names, fakes, strict=True)}
-        found[measure] = found[measure].model_copy(update={'per_attribute': values})
+        found[measure] = found[measure].model_copy(update={'per_attribute': by_kind(measure)})
+    if tasks:
+        of_tasks = by_kind('fid')
+        values = np.array([value for value in of_tasks.values() if value is not None])
+        mean, std = (values.mean(), values.std()) if len(values) else (np.nan, np.nan)
+        found['fid_per_task'] = _measure('fid_per_task', mean).model_copy(update={'per_attribute': of_tasks})
+        found['fid_per_task_std'] = _measure('fid_per_task_std', std)
     return found
 
 

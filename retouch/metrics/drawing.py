@@ -12,23 +12,24 @@ _FEW = 128      # pictures; below this, starting processes costs more than drawi
 _CHUNK = 8      # faces a piece of work
 
 Job = tuple[list[int], list[np.ndarray], int, int]
+Drawn = tuple[np.ndarray, np.ndarray]
 
 
-def draw_chunk(job: Job) -> list[np.ndarray]:
-    """(indices, one [m,15] target table a face, size, seed) -> one uint8 [m,S,S,3] a face."""
+def draw_chunk(job: Job) -> list[Drawn]:
+    """(indices, one [m,15] table of labels a face, size, seed) -> one uint8 [m,S,S,3] and its parses [m,S,S] a face."""
     indices, tables, size, seed = job
     drawn = []
     for index, table in zip(indices, tables, strict=True):
         identity, _ = toyfaces.face(index, seed)
-        pictures = np.empty((len(table), size, size, 3), np.uint8)
+        pictures, parses = np.empty((len(table), size, size, 3), np.uint8), np.empty((len(table), size, size), np.uint8)
         for k, row in enumerate(table):
-            pictures[k] = toyfaces.render(identity, row, size)[0]
-        drawn.append(pictures)
+            pictures[k], parses[k] = toyfaces.render(identity, row, size)
+        drawn.append((pictures, parses))
     return drawn
 
 
 def draw_targets(indices: list[int], tables: list[np.ndarray], size: int, seed: int, workers: int | None = None,
-                 progress: Callable[[int], None] | None = None) -> list[np.ndarray]:
+                 progress: Callable[[int], None] | None = None) -> list[Drawn]:
     """Draws every face with every row of its own table of labels.
 
     Args:
@@ -40,13 +41,13 @@ def draw_targets(indices: list[int], tables: list[np.ndarray], size: int, seed: 
         progress: called with the number of pictures drawn so far.
 
     Returns:
-        uint8 [m_i,S,S,3] for face i. The bytes do not depend on the number of workers.
+        pictures uint8 [m_i,S,S,3] and parses uint8 [m_i,S,S] for face i. The bytes do not depend on the number of workers.
     """
     jobs: list[Job] = [(indices[i:i + _CHUNK], tables[i:i + _CHUNK], size, seed) for i in range(0, len(indices), _CHUNK)]
     workers = min(workers or os.cpu_count() or 1, max(len(jobs), 1))
-    drawn: list[np.ndarray] = []
+    drawn: list[Drawn] = []
 
-    def collect(results: Iterable[list[np.ndarray]]) -> None:
+    def collect(results: Iterable[list[Drawn]]) -> None:
         done = 0
         for chunk in results:
             drawn.extend(chunk)

@@ -64,6 +64,13 @@ class Judge:
             read = logits > 0
         return read.cpu(), features.float().cpu()
 
+    @torch.no_grad()
+    def logits(self, features: Tensor) -> Tensor:
+        """Features [N,F] that `look` gave -> the logit of every attribute, [N,J] on the CPU."""
+        net = self.model.method.nets['C']
+        device = next((p.device for p in net.parameters()), torch.device('cpu'))
+        return net.head(features.to(device)).float().cpu()
+
 
 def model_to_judge(model: Model, device: torch.device | str = 'cpu') -> Judge:
     """A classifier as judge, with the card beside its weights if there is one; no accuracy is asked of it."""

@@ -93,8 +93,10 @@ def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source:
     method.nets.to(device)
     if method.kind != 'pairs':
         raise ValueError(f'{method.id} trains on {method.kind}: expected a paired model for protocol pairs')
-    if given.shape != wanted.shape or len(given) < 2:
-        raise ValueError(f'{given.shape} given and {wanted.shape} wanted are no pairs: expected at least two of [N,S,S,3], of equal shape')
+    if given.shape != wanted.shape:
+        raise ValueError(f'{given.shape} given and {wanted.shape} wanted are no pairs: expected [N,S,S,3] of equal shape')
+    if len(given) < 2:
+        raise ValueError(f'{source} has {len(given)} held-out pair: expected at least 2; use a larger set')
     to_parse, is_drawn = method.data.domains[-1] == PARSE, source == 'toyfaces'
     if reader is not None and (to_parse or not is_drawn):
         raise ValueError('--judge does not apply: ' + ('parses are read by the nearest colour' if is_drawn else 'the classes of '

@@ -25,7 +25,7 @@ def model_to_parser(model: Model, size: int, names: tuple[str, ...] | None = Non
         raise ValueError(f'{model.path} is a {model.method.id}: expected a parser; train one with `retouch train parser.toyfaces48`')
     if model.data.size != size:
         raise ValueError(f'{model.path} parses {model.data.size} px, the pictures are {size} px: expected a parser of that size; train one '
-                         f'with `retouch train parser.toyfaces48 --data.size {size}`')
+                         f'with `retouch train parser.toyfaces48 --data.size {size}` (drawn faces) or parser.celebamask (photographs)')
     if names is not None and model.data.attributes != tuple(names):
         raise ValueError(f'{model.path} names the classes {", ".join(model.data.attributes)}: expected {", ".join(names)} in that order; '
                          'use a parser of the same list')

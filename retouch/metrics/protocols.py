@@ -5,10 +5,10 @@ domains         two-domain models on held-out drawn faces, with true results, bo
 folder          attribute models on pictures of one's own, judged by a classifier trained on the same split; no true results
 domains_folder  two-domain models on pictures of one's own, likewise, judged by a classifier of the two domains
 pairs           paired models, against the true partner (`pairs.py`)
+exemplars       models that take an exemplar, on pairs of held-out drawn faces, with true results (`exemplars.py`)
 """
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -29,22 +29,24 @@ from retouch.metrics import fidelity
 from retouch.metrics.bootstrap import Tally, mean_over_attributes
 from retouch.metrics.card import Card, CardData, LeakageMatrix, Measure, tally_to_measure
 from retouch.metrics.distances import Compare, directions_to_distances, edits_to_distances
+from retouch.metrics.features import JUDGE, LPIPS, NAMES, file_to_sha256, find_weights, load_extractor, load_lpips, lpips_to_measures
 from retouch.metrics.judge import Judge, load_judge, model_to_judge
 from retouch.metrics.provenance import checkpoint, pictures_to_hash, remembered, versions
-from retouch.metrics.scoring import Answer, Scores, Task, pictures_to_tensor, score
+from retouch.metrics.regions import parser_to_measures
+from retouch.metrics.scoring import Answer, Found, More, Scores, Task, pictures_to_tensor, score
 from retouch.metrics.tasks import RULE, Progress, check_tasks, domain_folder_tasks, domain_tasks, folder_tasks, toyfaces_tasks
 from retouch.model import Model
 from retouch.train import hardware
 
 DRAWN, FOLDERS = ('toyfaces', 'domains'), ('folder', 'domains_folder')
-PROTOCOLS: tuple[str, ...] = (*DRAWN, *FOLDERS, 'pairs')
-EXTRA: tuple[str, ...] = ('inception',)
+PROTOCOLS: tuple[str, ...] = (*DRAWN, *FOLDERS, 'pairs', 'exemplars')
 
 
 def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int = 0, judge: Judge | Model | None = None,
              device: torch.device | str = 'cpu', batch_size: int = 64, progress: Progress | None = None, command: str = '',
-             extra: Sequence[str] = (), untrained: Any = None, images: np.ndarray | None = None, labels: np.ndarray | None = None,
-             source: str | None = None, attribute: str | None = None, inception: str | Path | None = None, download: bool = False) -> Card:
+             features: Sequence[str] = (), untrained: Any = None, images: np.ndarray | None = None, labels: np.ndarray | None = None,
+             source: str | None = None, attribute: str | None = None, weights: str | Path | None = None, download: bool = False,
+             parser: Model | None = None) -> Card:
     """Scores a model.
 
     Args:
@@ -57,27 +59,33 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
         batch_size: pictures at once.
         progress: called with (done, total, what is being done).
         command: how to repeat this, written to the card.
-        extra: 'inception' adds FID, KID, Inception score, precision and recall with Inception features.
+        features: which extractors' measures to add, of `features.NAMES`: 'judge' (its precision, recall and Frechet distance of each
+            attribute, beside those that are there anyway), 'inception-v3-compat', 'dinov2-vitb14', 'swav-resnet50', 'lpips-alexnet'.
         untrained: a method of the same kind before training, for a third reference row.
         images: uint8 [N,S,S,3] held-out pictures (folders).
         labels: [N,K] in {0,1}, the model's attributes, or [N,2]: is of the first domain, is of the second (folders).
         source: what to write as the data's source (folders); None: the model's.
         attribute: what domain B has (domains); None: the model's, else Eyeglasses.
-        inception: the Inception file; None: RETOUCH_INCEPTION_WEIGHTS, else torch's hub cache.
-        download: fetch the Inception file if it is missing.
+        weights: folder of the extractors' files, or the file of one; None: RETOUCH_WEIGHTS, else torch's hub cache.
+        download: fetch files that are missing and have a published digest.
+        parser: a face parser of the pictures' size, for PSNR outside the parts that an edit names (folder).
 
     Returns:
         the card, with reference rows.
 
     Raises:
-        ValueError: an unknown protocol or extra, a model of another kind, a judge that is too weak or does not read an attribute.
+        ValueError: an unknown protocol or extractor, weights that are missing or others, a model of another kind, a judge that is too weak
+            or does not read an attribute, a parser that does not fit.
     """
     if protocol not in DRAWN + FOLDERS:
         raise unknown('protocol', protocol, DRAWN + FOLDERS)
-    for name in extra:
-        if name not in EXTRA:
-            raise unknown('extra measure', name, EXTRA)
-    weights = fidelity.find_inception_weights(inception, download) if 'inception' in extra else None
+    for name in features:
+        if name not in NAMES:
+            raise unknown('feature extractor', name, NAMES)
+    if parser is not None and protocol != 'folder':
+        raise ValueError(f'a parser with protocol {protocol}: expected protocol folder, whose pictures have no true region')
+    files = {name: find_weights(name, weights, download) for name in dict.fromkeys(features) if name != JUDGE}
+    looking = [load_extractor(name, file, device) for name, file in files.items() if name != LPIPS]
     method = getattr(model, 'method', model)
     method.nets.to(device)
     if not isinstance(judge, Judge):
@@ -115,17 +123,31 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
         if not dark:                                             # it reads nearly four labels in ten wrong at night
             expected = [read_all(judge, task.truth, batch_size)[0] for task in tasks if task.truth is not None]
 
-    real = read_all(judge, inputs, batch_size)[1]
-    proxy = 'classifier' if protocol in FOLDERS else 'toyfaces_classifier'
-    extractors = {proxy: judge.sha256}
-    if weights is not None:
-        extractors['inception'] = hashlib.sha256(weights.read_bytes()).hexdigest()
+    further: list[More] = []
+    if parser is not None:
+        further.append(parser_to_measures(parser, inputs, tasks, device, batch_size))
+    if LPIPS in files:
+        further.append(lpips_to_measures(load_lpips(files[LPIPS], device)))
 
-    def distances(real: Tensor, fakes: list[Tensor], compare: Compare, which: tuple[str, ...],
-                  each: tuple[str, ...] = ()) -> dict[str, Measure]:
+    def more(task: Task, image: Tensor, x: Tensor, part: slice) -> Found:
+        return {name: value for measure in further for name, value in measure(task, image, x, part).items()}
+
+    real = read_all(judge, inputs, batch_size)[1]
+    parts = [slice(start, start + batch_size) for start in range(0, len(inputs), batch_size)]
+    # np.array copies a piece: pictures of a folder lie in a cache that cannot be written to
+    real_seen = {e.name: torch.cat([e.look(torch.from_numpy(np.array(inputs[part])).permute(0, 3, 1, 2).contiguous()) for part in parts])
+                 for e in looking}
+    proxy = 'classifier' if protocol in FOLDERS else 'toyfaces_classifier'
+    extractors = {proxy: judge.sha256, **{name: file_to_sha256(file) for name, file in files.items()}}
+    if parser is not None:
+        extractors['parser'] = parser.weights_sha256
+
+    def distances(real: Tensor, fakes: list[Tensor], compare: Compare, which: tuple[str, ...], by: str, alone: bool) -> dict[str, Measure]:
         if protocol in ('domains', 'domains_folder'):
-            return directions_to_distances(real, fakes, names, [task.rows for task in tasks], compare, which)
-        return edits_to_distances(real, fakes, names, compare, which, each)
+            found = directions_to_distances(real, fakes, names, [task.rows for task in tasks], compare, which)
+        else:
+            found = edits_to_distances(real, fakes, names, compare, which, ('kid',), alone)
+        return {f'{name}[{by}]': measure for name, measure in found.items()}
 
     total, done = sum(len(task.rows) for task in tasks), 0
 
@@ -137,19 +159,18 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
 
     def row(answer: Answer, step: Callable[[int], None] | None = None) -> tuple[dict[str, Measure], Scores]:
         scores = score(tasks, inputs, answer, judge, expected, device=device, batch_size=batch_size,
-                       keep_images=weights is not None, advance=step)
+                       looks={e.name: e.look for e in looking}, advance=step, more=more)
         measures = {name: tally_to_measure(name, tally, names, seed) for name, tally in scores.tallies.items()}
-        by_features = partial(fidelity.features_to_fidelity, seed=seed)
-        measures |= {f'{name}[{proxy}]': m for name, m in distances(real, scores.features, by_features, ('fid', 'kid'), ('kid',)).items()}
-        if weights is not None:
-            pictures = torch.from_numpy(inputs.transpose(0, 3, 1, 2).copy())
-            look = partial(fidelity.images_to_inception, weights=weights, seed=seed, batch_size=batch_size, device=device)
-            measures |= distances(pictures, scores.images, look, fidelity.INCEPTION)
+        by_judge, asked = partial(fidelity.features_to_fidelity, seed=seed), JUDGE in features
+        measures |= distances(real, scores.features, by_judge, fidelity.SETS if asked else ('fid', 'kid'), proxy, asked)
+        for e in looking:
+            measures |= distances(real_seen[e.name], scores.seen[e.name], partial(e.compare, seed=seed), e.measures, e.name, True)
         return measures, scores
 
     measures, scores = row(_answer(method), advance)
     answers: dict[str, Answer] = {'copy': _copy} | ({'truth': _truth} if protocol in DRAWN else {})
-    key = {'data': data.model_dump(mode='json'), 'n': n, 'seed': seed, 'judge': judge.sha256, 'protocol': protocol, 'extra': list(extra)}
+    key = {'data': data.model_dump(mode='json'), 'n': n, 'seed': seed, 'judge': judge.sha256, 'protocol': protocol,
+           'features': sorted(set(features)), 'extractors': extractors}
     references = remembered(key, lambda: {name: row(answer)[0] for name, answer in answers.items()})
     if untrained is not None:
         untrained.nets.to(device)

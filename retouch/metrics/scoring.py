@@ -1,7 +1,7 @@
 """One pass over edits: translate, compare, let the judge read, keep sums only."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +15,10 @@ from retouch.metrics import accuracy, masks, psnr, ssim
 from retouch.metrics.bootstrap import Tally, mean_over_attributes, pooled, pooled_psnr
 from retouch.metrics.judge import Judge
 
-REDUCE = {'edit_accuracy': mean_over_attributes, 'leakage': mean_over_attributes, 'psnr_outside': pooled_psnr, 'psnr_inside': pooled_psnr,
-          'psnr_truth': pooled_psnr, 'psnr_whole': pooled_psnr}
+REDUCE = {'edit_accuracy': mean_over_attributes, 'arrived': mean_over_attributes, 'leakage': mean_over_attributes,
+          'psnr_outside': pooled_psnr, 'psnr_inside': pooled_psnr, 'psnr_truth': pooled_psnr, 'psnr_whole': pooled_psnr,
+          'psnr_outside[parser]': pooled_psnr,
+          **{f'psnr_outside_per_image[{reading}]': mean_over_attributes for reading in ('parser', 'parser,union', 'parser,zero_fill')}}
 WITH_TRUTH = ('edit_accuracy', 'leakage', 'psnr_outside', 'psnr_outside_per_image', 'psnr_inside', 'psnr_inside_per_image', 'psnr_truth',
               'psnr_truth_per_image', 'mse_truth', 'ssim_outside', 'mask_iou', 'mask_area', 'pointing_game')
 WITHOUT_TRUTH = ('edit_accuracy', 'leakage', 'psnr_whole', 'untouched', 'untouched_outside_mask', 'mask_area')
@@ -42,11 +44,12 @@ class Scores:
     tallies: dict[str, Tally]
     leakage: list[list[float]]                       # [K,J]; empty where nothing is expected of the judge
     features: list[Tensor] = field(default_factory=list)   # K times [M,F], the judge's
-    images: list[Tensor] = field(default_factory=list)     # K times uint8 [M,3,S,S], only if asked for
+    seen: dict[str, list[Tensor]] = field(default_factory=dict)   # extractor -> K times [M,F'], its own
 
 
 Answer = Callable[[Task, Tensor, slice], Translation]
 Found = dict[str, tuple[Tensor, Tensor | None]]      # measure -> (numerators [b], weights [b] or None for 1)
+More = Callable[[Task, Tensor, Tensor, slice], Found]            # (task, answer [b,3,S,S], input [b,3,S,S], which of the task's M)
 
 
 def pictures_to_tensor(images: np.ndarray, device: torch.device | str = 'cpu') -> Tensor:
@@ -55,8 +58,8 @@ def pictures_to_tensor(images: np.ndarray, device: torch.device | str = 'cpu') -
 
 
 def score(tasks: list[Task], inputs: np.ndarray, answer: Answer, judge: Judge, expected: list[Tensor] | None, *,
-          device: torch.device | str = 'cpu', batch_size: int = 64, keep_images: bool = False,
-          advance: Callable[[int], None] | None = None) -> Scores:
+          device: torch.device | str = 'cpu', batch_size: int = 64, looks: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
+          advance: Callable[[int], None] | None = None, more: More | None = None) -> Scores:
     """Scores the answers to all tasks.
 
     Args:
@@ -67,17 +70,22 @@ def score(tasks: list[Task], inputs: np.ndarray, answer: Answer, judge: Judge, e
         expected: per task, bool [M,J]: how the judge should read a perfect answer; None: leakage is not measured.
         device: where answers are computed and compared.
         batch_size: pictures at once.
-        keep_images: keep the answers as bytes, for extractors that look at pictures.
+        looks: extractor -> features [b,F'] on the CPU of answers as uint8 [b,3,S,S]; the answers themselves are not kept.
         advance: called with the number of pictures scored since the last call.
+        more: further measures of an answer as a saved picture holds it (see `regions.parser_to_measures`).
 
     Raises:
         FloatingPointError: an answer that is not finite.
     """
     n, names = len(inputs), WITHOUT_TRUTH if any(task.truth is None for task in tasks) else WITH_TRUTH
+    if all(task.column is None for task in tasks):               # the true result is the measure, and not what a judge reads
+        names = tuple('arrived' if name == 'edit_accuracy' else name for name in names)
     total, count = ({name: np.zeros((len(tasks), n)) for name in names if expected or name != 'leakage'} for _ in range(2))
-    scores = Scores({}, [])
+    looks = looks or {}
+    scores = Scores({}, [], seen={name: [] for name in looks})
     for k, task in enumerate(tasks):
-        features, images, changed = [], [], []
+        features, changed = [], []
+        seen_by: dict[str, list[Tensor]] = {name: [] for name in looks}
         for start in range(0, len(task.rows), batch_size):
             part = slice(start, min(start + batch_size, len(task.rows)))
             rows = task.rows[part]
@@ -103,20 +111,21 @@ def score(tasks: list[Task], inputs: np.ndarray, answer: Answer, judge: Judge, e
                 else:
                     truth = pictures_to_tensor(task.truth[part], device)
                     region = torch.from_numpy(task.region[part]).unsqueeze(1).to(device)
-                    found |= _against_truth(image, x, truth, region)
+                    found |= against_truth(image, x, truth, region)
                     if task.column is None:
-                        found['edit_accuracy'] = psnr.images_to_arrived(image, truth, x), None
+                        found['arrived'] = psnr.images_to_arrived(image, truth, x), None
                     for source, shown in (('', mask), ('[gradcam]', out.extras.get('gradcam'))):
                         if shown is not None:
-                            found |= {f'{name}{source}': value for name, value in _against_region(check_mask(shown, x), region).items()}
+                            found |= {f'{name}{source}': value for name, value in against_region(check_mask(shown, x), region).items()}
+                found |= more(task, image, x, part) if more else {}
             for name, (value, weight) in found.items():
-                if name not in total:                            # an explanation, which only some systems have
+                if name not in total:                            # an explanation, which only some systems have; further measures
                     total[name], count[name] = np.zeros((len(tasks), n)), np.zeros((len(tasks), n))
                 total[name][k, rows] = value.cpu().double().numpy()
                 count[name][k, rows] = 1.0 if weight is None else weight.cpu().double().numpy()
             features.append(seen)
-            if keep_images:
-                images.append(psnr.to_bytes(image).cpu())
+            for name, look in looks.items():
+                seen_by[name].append(look(psnr.to_bytes(image)))
             if advance is not None:
                 advance(len(rows))
         if not features:
@@ -124,20 +133,22 @@ def score(tasks: list[Task], inputs: np.ndarray, answer: Answer, judge: Judge, e
         scores.features.append(torch.cat(features))
         if changed:
             scores.leakage.append(accuracy.changes_to_leakage_row(torch.cat(changed)).tolist())
-        if keep_images:
-            scores.images.append(torch.cat(images))
+        for name, parts in seen_by.items():
+            scores.seen[name].append(torch.cat(parts))
     scores.tallies = {name: Tally(total[name], count[name], REDUCE.get(name, pooled)) for name in total}
     return scores
 
 
-def _against_region(mask: Tensor, region: Tensor) -> Found:
+def against_region(mask: Tensor, region: Tensor) -> Found:
+    """mask_iou, pointing_game and mask_area of masks [b,1,S,S] against true regions bool [b,1,S,S]."""
     iou, has_region = masks.mask_to_iou(mask, region)
     hit, _ = masks.mask_to_pointing(mask, region)
     return {'mask_iou': (iou * has_region, has_region), 'pointing_game': (hit * has_region, has_region),
             'mask_area': (masks.mask_to_area(mask), None)}
 
 
-def _against_truth(image: Tensor, x: Tensor, truth: Tensor, region: Tensor) -> Found:
+def against_truth(image: Tensor, x: Tensor, truth: Tensor, region: Tensor) -> Found:
+    """The psnr_* measures, mse_truth and ssim_outside of answers [b,3,S,S] to inputs x, with true results and regions bool [b,1,S,S]."""
     kept = psnr.squared_error_inside_outside(image, x, region)
     made = psnr.squared_error_inside_outside(image, truth, region)
     whole, values = made.inside + made.outside, made.inside_count + made.outside_count

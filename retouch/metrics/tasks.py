@@ -14,11 +14,12 @@ from retouch.data.night import NIGHT
 from retouch.engine.update import AttributeRequest, DomainRequest
 from retouch.errors import unknown
 from retouch.metrics.judge import Judge
-from retouch.metrics.scoring import Task
+from retouch.metrics.scoring import Task, pictures_to_tensor
 from retouch.metrics.truth import held_out_faces, nights, true_edits
 
 RULE: LabelRule = 'attgan_tf'
 Progress = Callable[[int, int, str], None]      # (done, total, what)
+Request = Callable[[Tensor, slice], Any]        # as of a Task
 
 
 def toyfaces_tasks(method: Any, judged: Sequence[str], n: int, seed: int, size: int | None = None, attributes: Sequence[str] | None = None,
@@ -55,22 +56,25 @@ def domain_tasks(method: Any, judged: Sequence[str], n: int, seed: int, size: in
 
     Of Night, every other face is shown at night. The judge cannot read faces by night, so that no column of its is asked for.
     """
-    domains = _two_domains(method)
+    _two_domains(method)
     attribute = attribute or 'Eyeglasses'
     inputs, labels = held_out_faces(n, size or method.data.size, seed)
     if attribute == NIGHT:
         inputs, truths = nights(inputs)
-        return inputs, [Task(f'{NIGHT}={value}', None, truth.rows, None, _to(domains[value]), truth.images, truth.regions)
+        return inputs, [Task(f'{NIGHT}={value}', None, truth.rows, None,
+                             _to(method, value, inputs, truths[1 - value].rows, truth.rows, seed), truth.images, truth.regions)
                         for value, truth in truths.items()]
-    truth = true_edits((attribute,), inputs, labels, seed, RULE, _drawing(progress))[attribute]
     if attribute in HAIR_COLOURS:
         raise ValueError(f'domain attribute {attribute}: hair colours have no single opposite; choose another one, such as Eyeglasses')
-    arrives = truth.targets[:, toyfaces.ATTRIBUTES.index(attribute)]
+    truth = true_edits((attribute,), inputs, labels, seed, RULE, _drawing(progress))[attribute]
+    column = toyfaces.ATTRIBUTES.index(attribute)
+    arrives = truth.targets[:, column]
     tasks = []
     for value in (1, 0):
         some = np.flatnonzero(arrives == value)
         tasks.append(Task(f'{attribute}={value}', _column(judged, attribute), truth.rows[some], _for_judge(truth.targets[some], judged),
-                          _to(domains[value]), truth.images[some], truth.regions[some]))
+                          _to(method, value, inputs, np.flatnonzero(labels[:, column] == value), truth.rows[some], seed),
+                          truth.images[some], truth.regions[some]))
     return inputs, tasks
 
 
@@ -81,12 +85,17 @@ def _two_domains(method: Any) -> tuple[str, ...]:
     return domains
 
 
-def _to(domain: str) -> Callable[[Tensor, slice], DomainRequest]:
-    return lambda x, part: DomainRequest(x, domain)
+def _to(method: Any, value: int, images: np.ndarray, there: np.ndarray, rows: np.ndarray, seed: int = 0) -> Request:
+    """Asks for domain `value`; a system that takes an exemplar gets one for each of `rows`, drawn from the pictures `there`."""
+    domain = method.data.domains[value]
+    if not getattr(method, 'takes_exemplar', False) or not len(there):
+        return lambda x, part: DomainRequest(x, domain)
+    given = np.random.default_rng(seed).choice(there, len(rows))
+    return lambda x, part: DomainRequest(x, domain, pictures_to_tensor(images[given[part]], x.device))
 
 
-def folder_tasks(method: Any, images: np.ndarray | None, labels: np.ndarray | None, judge: Judge) -> tuple[np.ndarray, list[Task]]:
-    """Every edit of an attribute model on labelled pictures without true results."""
+def folder_tasks(method: Any, images: np.ndarray | None, labels: np.ndarray | None, judge: Judge | None) -> tuple[np.ndarray, list[Task]]:
+    """Every edit of an attribute model on labelled pictures without true results. Without a judge, nothing is expected of one."""
     known = tuple(method.data.attributes)
     if images is None or labels is None or len(images) != len(labels) or labels.shape[1:] != (len(known),):
         shapes = None if images is None else images.shape, None if labels is None else labels.shape
@@ -106,26 +115,35 @@ def folder_tasks(method: Any, images: np.ndarray | None, labels: np.ndarray | No
         def request(x: Tensor, part: slice, before: Tensor = table[rows], after: Tensor = target[rows]) -> AttributeRequest:
             return AttributeRequest(x, before[part].to(x.device), after[part].to(x.device))
 
-        wanted = torch.zeros(len(rows), len(judge.names), dtype=torch.bool)
-        for column, other in enumerate(known):
-            wanted[:, judge.column(other)] = target[rows, column] > 0.5
-        tasks.append(Task(name, judge.column(name), rows.numpy(), wanted, request))
+        wanted = None
+        if judge is not None:
+            wanted = torch.zeros(len(rows), len(judge.names), dtype=torch.bool)
+            for column, other in enumerate(known):
+                wanted[:, judge.column(other)] = target[rows, column] > 0.5
+        tasks.append(Task(name, None if judge is None else judge.column(name), rows.numpy(), wanted, request))
     return images, tasks
 
 
-def domain_folder_tasks(method: Any, images: np.ndarray | None, labels: np.ndarray | None, judge: Judge) -> tuple[np.ndarray, list[Task]]:
-    """Both directions of a two-domain model on pictures of its two domains, without true results. labels [N,2]: is A, is B."""
+def domain_folder_tasks(method: Any, images: np.ndarray | None, labels: np.ndarray | None,
+                        judge: Judge | None) -> tuple[np.ndarray, list[Task]]:
+    """Both directions of a two-domain model on pictures of its two domains, without true results. labels [N,2]: is A, is B.
+
+    Without a judge, nothing is expected of one.
+    """
     domains = _two_domains(method)
     if images is None or labels is None or labels.shape != (len(images), 2):
         shapes = None if images is None else images.shape, None if labels is None else labels.shape
         raise ValueError(f'protocol domains_folder got images {shapes[0]} and labels {shapes[1]}: expected [N,S,S,3] and [N,2]')
-    columns = [judge.column(name) for name in domains]
+    columns = [None if judge is None else judge.column(name) for name in domains]
     tasks = []
     for value in (1, 0):
         rows = np.flatnonzero(labels[:, value] < 0.5)
-        wanted = torch.zeros(len(rows), len(judge.names), dtype=torch.bool)
-        wanted[:, columns[value]] = True
-        tasks.append(Task(f'to={domains[value]}', columns[value], rows, wanted, _to(domains[value])))
+        wanted = None
+        if judge is not None:
+            wanted = torch.zeros(len(rows), len(judge.names), dtype=torch.bool)
+            wanted[:, columns[value]] = True
+        request = _to(method, value, images, np.flatnonzero(labels[:, value] > 0.5), rows)
+        tasks.append(Task(f'to={domains[value]}', columns[value], rows, wanted, request))
     return images, tasks
 
 

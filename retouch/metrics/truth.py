@@ -65,10 +65,10 @@ def true_edits(names: tuple[str, ...], images: np.ndarray, labels: np.ndarray, s
         if name in NEEDS_HAIR:
             applies &= torch.from_numpy(labels[:, toyfaces.ATTRIBUTES.index('Bald')] == 0)
         targets[name] = (target.numpy().astype(np.uint8), applies.numpy())
-        stored = _read(_key(*targets[name], size, seed))
+        stored = read_drawn(_key(*targets[name], size, seed))
         if stored is not None:
             rows = np.flatnonzero(applies)
-            found[name] = Truth(rows, targets[name][0][rows], stored, _regions(images[rows], stored))
+            found[name] = Truth(rows, targets[name][0][rows], stored, pictures_to_regions(images[rows], stored))
     missing = [name for name in names if name not in found]
     if missing:
         wanted = [[targets[name][0][i] for name in missing if targets[name][1][i]] for i in range(n)]
@@ -79,10 +79,10 @@ def true_edits(names: tuple[str, ...], images: np.ndarray, labels: np.ndarray, s
         taken = np.zeros(n, np.int64)
         for name in missing:
             rows = np.flatnonzero(targets[name][1])
-            result = np.stack([pictures[i][taken[i]] for i in rows]) if len(rows) else np.empty((0, size, size, 3), np.uint8)
+            result = np.stack([pictures[i][0][taken[i]] for i in rows]) if len(rows) else np.empty((0, size, size, 3), np.uint8)
             taken[rows] += 1
-            _write(_key(*targets[name], size, seed), result)
-            found[name] = Truth(rows, targets[name][0][rows], result, _regions(images[rows], result))
+            write_drawn(_key(*targets[name], size, seed), result)
+            found[name] = Truth(rows, targets[name][0][rows], result, pictures_to_regions(images[rows], result))
     return {name: found[name] for name in names}
 
 
@@ -101,12 +101,12 @@ def nights(faces: np.ndarray) -> tuple[np.ndarray, dict[int, Truth]]:
     truths = {}
     for value, pictures in ((1, dark), (0, faces)):
         rows = np.arange(1 - value, len(faces), 2)
-        truths[value] = Truth(rows, np.empty((len(rows), 0), np.uint8), pictures[rows], _regions(inputs[rows], pictures[rows]))
+        truths[value] = Truth(rows, np.empty((len(rows), 0), np.uint8), pictures[rows], pictures_to_regions(inputs[rows], pictures[rows]))
     return inputs, truths
 
 
-def _regions(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    # toyfaces.counterfactual's definition, without drawing x again
+def pictures_to_regions(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Where two sets uint8 [N,S,S,3] differ: bool [N,S,S], `toyfaces.counterfactual`'s definition without drawing x again."""
     regions = np.empty(x.shape[:3], bool)
     for start in range(0, len(x), 64):                           # a whole set at once would be held several times over
         part = slice(start, start + 64)
@@ -120,7 +120,8 @@ def _key(target: np.ndarray, applies: np.ndarray, size: int, seed: int) -> str:
     return digest.hexdigest()[:16]
 
 
-def _read(key: str) -> np.ndarray | None:
+def read_drawn(key: str) -> np.ndarray | None:
+    """What `write_drawn` kept; None if there is nothing readable."""
     path = cache_root() / f'truth-{key}.npz'
     try:
         with np.load(path) as stored:
@@ -132,7 +133,8 @@ def _read(key: str) -> np.ndarray | None:
         return None
 
 
-def _write(key: str, images: np.ndarray) -> None:
+def write_drawn(key: str, images: np.ndarray) -> None:
+    """Keeps drawn pictures in the cache, if there is room."""
     temporary = cache_root() / f'.truth-{key}.{os.getpid()}.npz'
     try:
         temporary.parent.mkdir(parents=True, exist_ok=True)

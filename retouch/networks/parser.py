@@ -1,9 +1,11 @@
-"""A compact U-Net for face parsing.
+"""A compact U-Net for face parsing, and its frozen form in front of a generator.
 
 Layer facts: Ronneberger, Fischer, Brox. U-Net. MICCAI 2015: two 3x3 convolutions a level, 2x2 max-pool, 2x2 transposed convolution,
 shortcuts by concatenation. Here padded, with batch norm, and no wider than 8 times the first level.
 """
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -39,3 +41,44 @@ class UNet(nn.Module):
         for i in reversed(range(DEPTH)):
             x = self.merge[i](torch.cat([maps[i], self.up[i](x)], 1))
         return self.head(x)
+
+
+class FrozenParser(UNet):
+    """A parser that is looked through and never learns: in eval mode for good, its weights without a gradient."""
+
+    def __init__(self, classes: int, width: int = 16) -> None:
+        super().__init__(classes, width)
+        self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> FrozenParser:
+        """Stays in eval mode."""
+        return super().train(False)
+
+
+class BesideParse(nn.Module):
+    """A generator for 3 + C channels that is given pictures [N,3,H,W] and sees them with their parse, [N,3+C,H,W].
+
+    Args:
+        net: the generator; where it has `encode` and `decode`, so has this.
+        parse: pictures [N,3,H,W] -> [N,C,H,W].
+    """
+
+    def __init__(self, net: nn.Module, parse: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.net, self.parse = net, parse
+        self.known: tuple[Tensor, Tensor] | None = None          # pictures whose parse need not be made again
+
+    def see(self, x: Tensor) -> Tensor:
+        """The pictures with their parse behind them."""
+        return torch.cat([x, self.known[1] if self.known and self.known[0] is x else self.parse(x)], 1)
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """What `net` makes of the pictures and their parse."""
+        return self.net.encode(self.see(x))
+
+    def decode(self, maps: list[Tensor], condition: Tensor) -> Tensor:
+        """As `net`."""
+        return self.net.decode(maps, condition)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        return self.net(self.see(x), condition)

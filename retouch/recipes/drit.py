@@ -14,12 +14,21 @@ def paper() -> Run:
                train=TrainConfig(iterations=600_000, batch_size=2, log_every=100, sample_every=6000, save_every=6000))
 
 
-def toyfaces() -> Run:
-    """Small: drawn faces at 32 px without and with Eyeglasses; otherwise data of `cyclegan.toyfaces`, and 6,000 whole iterations."""
-    run = cyclegan.toyfaces()
+def small(base: Run) -> Run:
+    """The small model on data and batch of one of CycleGAN's recipes, with as many whole iterations as that has."""
     method = Config(width_g=16, blocks=2, width_a=16, width_d=32, lr=4e-4, lr_content=1.6e-4, schedule='linear_last_40')
-    return run.model_copy(update={'method': method, 'data': run.data.model_copy(update={'size': 32}),
-                                  'train': run.train.model_copy(update={'iterations': run.train.iterations * method.d_iter})})
+    train = base.train.model_copy(update={'iterations': base.train.iterations * method.d_iter})
+    return base.model_copy(update={'method': method, 'train': train})
 
 
-ROWS = {'paper': paper, 'toyfaces': toyfaces}
+def toyfaces() -> Run:
+    """Small: drawn faces at 32 px without and with Eyeglasses, data of `cyclegan.toyfaces`, its length three times over."""
+    return small(cyclegan.toyfaces())
+
+
+def folder64() -> Run:
+    """Small: two folders of your own at 64 px, data of `cyclegan.folder64`, its length three times over."""
+    return small(cyclegan.folder64())
+
+
+ROWS = {'paper': paper, 'toyfaces': toyfaces, 'folder64': folder64}

@@ -14,11 +14,19 @@ def paper() -> Run:
                train=TrainConfig(iterations=1_000_000, batch_size=1, log_every=100, sample_every=5000, save_every=10_000))
 
 
+def small(base: Run) -> Run:
+    """The small model on data, batch and length of one of CycleGAN's recipes."""
+    return base.model_copy(update={'method': Config(width_g=16, blocks=2, width_mlp=64, width_d=32, lr=4e-4, schedule='linear_last_40')})
+
+
 def toyfaces() -> Run:
-    """Small: drawn faces at 32 px without and with Eyeglasses; otherwise data and length of `cyclegan.toyfaces`."""
-    run = cyclegan.toyfaces()
-    return run.model_copy(update={'method': Config(width_g=16, blocks=2, width_mlp=64, width_d=32, lr=4e-4, schedule='linear_last_40'),
-                                  'data': run.data.model_copy(update={'size': 32})})
+    """Small: drawn faces at 32 px without and with Eyeglasses, data and length of `cyclegan.toyfaces`."""
+    return small(cyclegan.toyfaces())
 
 
-ROWS = {'paper': paper, 'toyfaces': toyfaces}
+def folder64() -> Run:
+    """Small: two folders of your own at 64 px, data and length of `cyclegan.folder64`."""
+    return small(cyclegan.folder64())
+
+
+ROWS = {'paper': paper, 'toyfaces': toyfaces, 'folder64': folder64}

@@ -21,8 +21,8 @@ from retouch.methods.cyclegan import CycleGAN
 from retouch.model import save_model
 
 
-def model_dir(folder: Path, method: type = AGGANMulti) -> Path:
-    torch.manual_seed(0)
+def model_dir(folder: Path, method: type = AGGANMulti, seed: int = 0) -> Path:
+    torch.manual_seed(seed)
     trainable = method.tiny()
     weights = {f'{n}.{k}': v for n in trainable.inference_nets for k, v in trainable.nets[n].state_dict().items()}
     save_model(folder, trainable, weights, {})
@@ -128,7 +128,10 @@ MISTAKES: list[tuple[str, str]] = [
     ('edit MODEL PICTURE --out out --set Eyeglasses=1 --device tpu', "unknown device 'tpu'"),
     ('edit MODEL PICTURE --out out --set Eyeglasses=1 --mask nowhere.png', 'nowhere.png'),
     ('edit MODEL PICTURE --out out --set Eyeglasses=1 --no-nte', "did you mean '--no-note'"),
-    ('edit MODEL PICTURE --out out --exemplar other.png', '--exemplar is not available'),
+    ('edit MODEL PICTURE --out out --exemplar other.png', 'other.png is not there'),
+    ('edit MODEL PICTURE --out out --exemplar PICTURE', 'aggan_multi takes none; use --set Black_Hair=1'),
+    ('edit DOMAINS PICTURE --out out --exemplar PICTURE', 'cyclegan takes none; use --to B'),
+    ('edit MODEL PICTURE --out out --set Eyeglasses=1 --exemplar-mask PICTURE', 'add --exemplar'),
     ('edit MODEL nowhere.png --out out --set Eyeglasses=1', 'nowhere.png is not there'),
     ('edit MODEL FOLDER --out out --set Eyeglasses=1', 'is a folder'),
     ('edit MODEL MODEL/config.json --out out --set Eyeglasses=1', 'config.json'),
@@ -144,11 +147,26 @@ MISTAKES: list[tuple[str, str]] = [
     ('evaluate MODEL --protocol domains', 'does not fit'),
     ('evaluate MODEL --judge JUDGE', 'has no card.json with its accuracy'),
     ('evaluate JUDGE --judge JUDGE', '--judge does not apply to a classifier'),
-    ('evaluate JUDGE --inception auto', '--inception does not apply to a classifier'),
+    ('evaluate JUDGE --features judge', '--features does not apply to a classifier'),
+    ('evaluate MODEL --features swav', "did you mean 'swav-resnet50'"),
+    ('evaluate MODEL --weights nowhere', '--weights needs --features'),
+    ('evaluate MODEL --download', '--download needs --features'),
+    ('evaluate MODEL --features inception-v3-compat --weights nowhere', 'nowhere/weights-inception-2015-12-05-6726825d.pth is missing: '
+     'inception-v3-compat needs weights-inception-2015-12-05-6726825d.pth from https://github.com/toshas/torch-fidelity/releases'),
     ('evaluate JUDGE --download', '--download does not apply to a classifier'),
     ('evaluate MODEL --size 32', '--size 32: expected at least 8, and a classifier'),
     ('evaluate JUDGE --size 4', '--size 4: expected at least 8'),
-    ('evaluate MODEL --study', '--study is not available'),
+    ('evaluate MODEL --study', '--study is missing its value'),
+    ('evaluate MODEL --study MODEL', '--study needs a folder for its page: add --out DIR'),
+    ('evaluate MODEL --study MODEL --out out', 'are the same weights'),
+    ('evaluate MODEL --study nomodel --out out', "unknown model 'nomodel'"),
+    ('evaluate MODEL --study DOMAINS --out out', "differ in attributes, ('Black_Hair', 'Blond_Hair', 'Eyeglasses') and ()"),
+    ('evaluate MODEL --study JUDGE --out out', 'is a classifier: expected two models of the same attributes or domains'),
+    ('evaluate MODEL --study MODEL --out out --n 1', '--n 1: expected at least 2'),
+    ('evaluate MODEL --study MODEL --out out --judge JUDGE', '--judge does not apply to --study'),
+    ('evaluate MODEL --edits Eyeglasses', '--edits Eyeglasses needs --study'),
+    ('study', 'missing DIR'),
+    ('study FOLDER', 'holds no study'),
     ('evaluate MODEL --figures', 'add --out'),
     ('compare', 'missing MODEL'),
     ('compare nomodel', "unknown model 'nomodel'"),
@@ -185,7 +203,7 @@ def test_help_is_shown_in_every_locale() -> None:
 def test_every_command_has_help_and_every_option_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(['--help']) == 0
     overview = capsys.readouterr().out
-    assert len(COMMANDS) == 6
+    assert len(COMMANDS) == 7
     for name, (options, _) in COMMANDS.items():
         assert name in overview and (options.__doc__ or '').splitlines()[0] in overview
         assert main([*name.split(), '--help']) == 0
@@ -194,7 +212,6 @@ def test_every_command_has_help_and_every_option_is_in_it(capsys: pytest.Capture
         for field in options.__dataclass_fields__.values():                            # type: ignore[attr-defined]
             if 'Positional' not in str(field.type):
                 assert '--' + field.name.replace('_', '-') in captured.out
-    assert '--study' not in captured.out and '--exemplar' not in captured.out
 
 
 @pytest.mark.parametrize(('recipe', 'section'), [('stargan.toyfaces', 'method'), ('cam.stgan_toyfaces', 'method.backbone')])
@@ -393,10 +410,10 @@ def test_the_command_in_the_card_repeats_the_evaluation(model: Path, tmp_path: P
 
     commanded: list[str] = []
     monkeypatch.setattr(protocols, 'evaluate', lambda model, **options: commanded.append(options['command']))
-    for options in ({}, {'inception': 'w.pth'}, {'inception': 'auto'}, {'download': True}):
+    for options in ({}, {'features': ('judge', 'swav-resnet50')}, {'features': ('judge',), 'weights': Path('my files'), 'download': True}):
         commands._score(EvaluateOptions(str(model), **options))                        # type: ignore[arg-type]
-    assert ['--inception' in command for command in commanded] == [False, True, True, True]
-    assert commanded[1].endswith('--inception w.pth') and commanded[2].endswith('--inception auto')
+    assert '--features' not in commanded[0] and commanded[1].endswith('--features judge swav-resnet50')
+    assert commanded[2].endswith("--weights 'my files' --features judge")
 
 
 def test_a_set_without_held_out_pictures_is_refused(classifier: Path, monkeypatch: pytest.MonkeyPatch,
@@ -432,6 +449,39 @@ def judge_card(judge: Path, accuracy: float, **changes: str) -> None:
     card(judge / 'card.json', protocol=changes.get('protocol', 'classifier'), references={},
          data={**data, **{k: v for k, v in changes.items() if k in data}},
          checkpoint={'rule': 'last', 'sha256': changes.get('sha256', sha256)}, measures={'accuracy': {'value': accuracy}})
+
+
+@pytest.mark.parametrize(('method', 'edits', 'asked'), [
+    (AGGANMulti, ['Eyeglasses', 'Blond_Hair'], {'Eyeglasses=0', 'Eyeglasses=1', 'Blond_Hair=1'}),
+    (CycleGAN, [], {'Eyeglasses=0', 'Eyeglasses=1'})])
+def test_a_study_from_the_page_to_the_shares(method: type, edits: list[str], asked: set[str], capsys: pytest.CaptureFixture[str],
+                                             tmp_path: Path) -> None:
+    one, two = (str(model_dir(tmp_path / str(seed), method, seed)) for seed in (0, 1))
+    out = tmp_path / 'study'
+    arguments = ['evaluate', one, '--study', two, '--n', '12', '--seed', '1', '--out', str(out)]
+    assert 'expected one of: ' in refused(capsys, *arguments, '--edits', 'Eyeglass')
+    assert main([*arguments, *(['--edits', *edits] if edits else [])]) == 0
+    shown = capsys.readouterr().out
+    assert f'comparisons of {one} and {two}' in shown and f'retouch study {out}' in shown
+    key = json.loads((out / 'study.json').read_text())
+    assert {trial['asked'] for trial in key['trials']} == asked and key['systems'] == {'a': one, 'b': two} and key['source'] == 'toyfaces'
+    assert key['id'] in (out / 'study.html').read_text() and one not in (out / 'study.html').read_text()
+
+    assert 'holds no answers*.json' in refused(capsys, 'study', out)
+    votes = [{'trial': i, 'left': 'b', 'chosen': 'b' if i else 'a', 'seconds': 2.0, 'flicker': True} for i in range(len(key['trials']))]
+    (out / 'answers-1.json').write_text(json.dumps({'study': key['id'], 'seed': 1, 'answers': []}))
+    assert 'nobody chose anything yet' in refused(capsys, 'study', out)
+    (out / 'answers-2.json').write_text(json.dumps({'study': key['id'], 'seed': 2, 'answers': votes}))
+    assert main(['study', str(out), '--json']) == 0
+    told = json.loads(capsys.readouterr().out)
+    n = len(votes)
+    assert (told['raters'], told['left']) == (2, pytest.approx(1 - 1 / n)) and told['shares']['all edits']['a'] == pytest.approx(1 / n)
+    assert set(told['shares']) == {trial['edit'] for trial in key['trials']} | {'all edits'}
+    assert main(['study', str(out), str(out / 'answers-2.json')]) == 0
+    shown = capsys.readouterr().out
+    assert f'raters: 1, votes: {n}' in shown and f'{1 / n:.3f} [' in shown and f'{1 - 1 / n:.3f} [' in shown and two in shown
+    assert 'same rater' in refused(capsys, 'study', out, out / 'answers-2.json', out / 'answers-2.json')
+    assert 'nowhere.json' in refused(capsys, 'study', out, 'nowhere.json')
 
 
 def card(path: Path, **changes: object) -> None:

@@ -42,7 +42,7 @@ def cut_short(arguments: list[str]) -> list[str]:
 
 @pytest.fixture(scope='module')
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the pages presume: a picture `face.png`, drawn faces in CelebA's layout under `faces/`, by day and by night under `scenes/`."""
+    """What the pages presume: face.png and other.png, drawn faces in CelebA's layout in `faces/`, by day and by night under `scenes/`."""
     from retouch.data import toyfaces
     from retouch.data.night import night
     from retouch.model import SHIPPED
@@ -63,8 +63,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / 'scenes' / part).mkdir(parents=True)
         for i, image in enumerate(scenes):
             Image.fromarray(image).save(folder / 'scenes' / part / f'{i}.png')
-    identity, attributes = toyfaces.face(1_000_003)
-    Image.fromarray(np.asarray(toyfaces.render(identity, attributes, 160)[0])).save(folder / 'face.png')
+    for name, index in (('face', 1_000_003), ('other', 1_000_007)):
+        identity, attributes = toyfaces.face(index)
+        Image.fromarray(np.asarray(toyfaces.render(identity, attributes, 160)[0])).save(folder / f'{name}.png')
     return folder
 
 

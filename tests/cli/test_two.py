@@ -68,6 +68,7 @@ def test_night_is_trained_and_scored(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main(['evaluate', str(run), '--n', '6', '--figures']) == 0
     card = json.loads((run / 'card.json').read_text())
     assert card['protocol'] == 'domains' and card['data']['attributes'] == ['Night=1', 'Night=0'] and card['leakage_matrix'] is None
+    assert 'arrived' in card['measures'] and 'edit_accuracy' not in card['measures']
     assert {'copy', 'truth', 'untrained'} == set(card['references'])
     shown = (run / 'report.html').read_text()
     assert 'Night=1' in shown and 'By attribute or class' in shown and list((run / 'figures').glob('*Night=0*'))
@@ -124,7 +125,7 @@ def test_pairs_of_toyfaces_and_of_a_folder(direction: str, wanted: str, maps: Pa
         card = json.loads((run / 'card.json').read_text())
         assert card['judge']['sha256'] and set(card['measures']['fcn_iou']['per_attribute']) == set(toyfaces.CLASSES)
         assert 'expected a parser' in refused(capsys, 'evaluate', run, '--judge', run)
-    assert '--inception does not apply to pairs' in refused(capsys, 'evaluate', run, '--inception', 'auto')
+    assert '--features does not apply to pairs' in refused(capsys, 'evaluate', run, '--features', 'judge')
     assert main(['evaluate', str(run), '--data', str(maps), '--json', '--out', str(tmp_path / 'other')]) == 0
     card = json.loads((tmp_path / 'other' / 'card.json').read_text())
     assert card['n'] == 2 and card['data']['source'] == str(maps) and 'fcn_iou' not in card['measures']
@@ -166,6 +167,45 @@ def test_pairs_that_do_not_fit(words: str, maps: Path, tmp_path: Path, capsys: p
     before = sorted(p.stat().st_mtime_ns for p in folder.rglob('*'))
     assert re.search(words, line := refused(capsys, *train)), line
     assert not out.exists() and sorted(p.stat().st_mtime_ns for p in folder.rglob('*')) == before
+
+
+def test_one_held_out_pair_is_too_few(maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / 'set'
+    for side in 'AB':
+        (folder / side).mkdir(parents=True)
+        for i in range(5):
+            shutil.copy(maps / side / f'{i}.png', folder / side)
+    model = saved(tmp_path / 'model', METHODS['pix2pix'].tiny(), {'source': str(folder)})
+    assert f'{folder} has 1 held-out pair: expected at least 2' in refused(capsys, 'evaluate', model)
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+
+
+def test_stored_attention_is_resumed_exactly_and_on_its_own_set_only(scenes: Path, tmp_path: Path,
+                                                                      capsys: pytest.CaptureFixture[str]) -> None:
+    """Crops and flips move the maps; the set moves to another place between the halves of a run."""
+    folder, moved = tmp_path / 'set', tmp_path / 'moved'
+    shutil.copytree(scenes, folder)
+    small = ['--data.size', '16', '--data.load-size', '20', '--method.width-g', '4', '--method.width-d', '4', '--method.width-t', '4',
+             '--method.blocks', '1', '--train.batch-size', '2', '--train.iterations', '40']
+    for name, stops in {'straight': '6', 'halves': '3'}.items():
+        assert main(['train', 'asgit.toyfaces', '--data', str(folder), *small, '--stop-after', stops, '--out', str(tmp_path / name)]) == 0
+    before = contents(tmp_path / 'halves')
+    folder.rename(moved)
+    resume = ['train', str(tmp_path / 'halves'), '--resume', 'auto', '--stop-after', '6']
+    assert f"no folder '{folder}'" in refused(capsys, *resume)
+    picture = (moved / 'trainB' / '2.png').read_bytes()
+    Image.new('RGB', (40, 40)).save(moved / 'trainB' / '2.png')
+    assert f'{moved} is not the set that' in refused(capsys, *resume, '--data', moved)
+    assert contents(tmp_path / 'halves') == before                                     # nothing is lost
+    (moved / 'trainB' / '2.png').write_bytes(picture)
+    assert main([*resume, '--data', str(moved)]) == 0
+    straight, halves = (torch.load(tmp_path / name / 'state' / 'last.pt', weights_only=True) for name in ('straight', 'halves'))
+    assert all(torch.equal(value, halves['trainable'][key]) for key, value in straight['trainable'].items())
+    maps = {key: value for key, value in straight['trainable'].items() if key.endswith('.maps')}
+    assert len(maps) == 2 and all(0 < float((m != 1).float().mean()) for m in maps.values())
 
 
 @pytest.mark.parametrize('emptied', ['trainA', 'trainB', 'testA'])

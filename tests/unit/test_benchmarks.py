@@ -62,7 +62,8 @@ def test_every_table_names_recipes(repository: Path) -> None:
 
     tables = script(repository, 'rows').TABLES
     assert {name: len(recipes) for name, recipes in tables.items()} == {'cam_stargan': 5, 'cam_attgan': 5, 'cam_stgan': 5, 'eyeglasses': 12,
-                                                                         'parse_to_picture': 5, 'picture_to_parse': 5}
+                                                                         'parse_to_picture': 5, 'picture_to_parse': 5,
+                                                                         'exemplars': 1, 'secgan_stargan': 6, 'secgan_attgan': 2}
     assert {recipe for recipes in tables.values() for recipe in recipes} <= set(RECIPES)
 
 
@@ -78,6 +79,15 @@ def test_a_table_of_domain_systems_has_their_columns(repository: Path, tmp_path:
     assert len(lines) == 16 and len({line.count('|') for line in lines}) == 1
 
 
+def test_a_system_that_takes_an_exemplar_cannot_be_asked_to_leave_a_face_alone(repository: Path, tmp_path: Path) -> None:
+    from retouch.methods.lomit import LOMIT
+    from retouch.model import save_model
+
+    tiny = LOMIT.tiny()
+    save_model(tmp_path, tiny, {f'{n}.{k}': v for n in tiny.inference_nets for k, v in tiny.nets[n].state_dict().items()}, {})
+    assert script(repository, 'rows').unedited(tmp_path, 2) is None
+
+
 def test_every_case_of_step_runs(repository: Path) -> None:
     step = script(repository, 'step')
     o = argparse.Namespace(size=16, width=4, batch=2, rounds=1, threads=1, device='cpu')
@@ -89,10 +99,17 @@ def test_every_case_of_step_runs(repository: Path) -> None:
     pictures = step.domain_batch(o)
     systems = {row: step.domain_trainer(row, o) for row in step.DOMAINS}
     runners |= {row: step.cycle_runner(trainer, pictures, o) for row, trainer in systems.items()}
-    assert len(runners) == 22 and step.store_bytes(systems['cyclegan']) == 0 and step.store_bytes(systems['asgit tam rhp']) == 4 * 4 * 4
+    o32 = argparse.Namespace(**{**vars(o), 'size': 32})          # a parser's least size
+    trainers = {f'{b} {row}': step.secgan_trainer(b, row, o32, n_critic=1) for b in step.secgan.BACKBONES for row in step.SECGAN}
+    runners |= {name: step.cycle_runner(trainer, step.random_batch(o32), o32) for name, trainer in trainers.items()}
+    edits = {f'{name} edits': step.edit_runner(trainer, step.random_batch(o32), o32) for name, trainer in trainers.items()}
+    assert all(run().keys() == {'all'} for run in edits.values()) and len(edits) == 8
+    assert len(runners) == 30 and step.store_bytes(systems['cyclegan']) == 0 and step.store_bytes(systems['asgit tam rhp']) == 4 * 4 * 4
     for name, run in runners.items():
         seconds = run()
         assert set(seconds) >= ({'all', 'D'} if 'norm' not in name.lower() else {'all'}) and all(math.isfinite(s) for s in seconds.values())
+    rows = step.compare('secgan', {row: runners[f'stargan {row}'] for row in step.SECGAN}, o.batch, o)
+    assert 'ratio_D_seg' not in rows[1] and rows[1]['D_seg_step_s'] > 0 and rows[1]['ratio_all'] > 0 and 'D_seg_step_s' not in rows[0]
     rows = step.compare('norm', {name: run for name, run in runners.items() if 'norm' in name.lower()}, o.batch, o)
     assert [row['row'] for row in rows] == ['InstanceNorm2d', 'instance_norm'] and rows[0]['ratio_all'] == 1
 
@@ -102,7 +119,7 @@ def test_unedited_faces_are_compared_as_bytes(repository: Path, monkeypatch: pyt
     images, labels = np.full((3, 16, 16, 3), 100, np.uint8), np.zeros((3, len(rows.toyfaces.ATTRIBUTES)), np.uint8)
     monkeypatch.setattr(rows, 'held_out_faces', lambda n, size: (images, labels))
     for added, expected in ((0.0, None), (1 / 127.5, 48.13)):    # nothing, and one level everywhere: 20 log10(255)
-        method = SimpleNamespace(translate=lambda request, added=added: SimpleNamespace(image=request.image + added))
+        method = SimpleNamespace(translate=lambda request, added=added: SimpleNamespace(image=request.image + added), kind='attributes')
         model = SimpleNamespace(method=method, data=SimpleNamespace(size=16, attributes=('Bangs', 'Eyeglasses')))
         monkeypatch.setattr(rows, 'load_model', lambda run, model=model: model)
         assert rows.unedited(Path('run'), 3) == expected

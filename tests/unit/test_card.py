@@ -1,6 +1,7 @@
 """Protocols with fake systems and a fake judge; cards: round trip, refusal."""
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,8 +19,9 @@ from retouch.data.batches import DataSpec
 from retouch.data.cache import cache_root
 from retouch.engine.update import AttributeRequest, DomainRequest, Translation
 from retouch.guidance.gradcam import explain_edit
-from retouch.metrics import protocols
+from retouch.metrics import fidelity, protocols
 from retouch.metrics.card import Card, Measure, about, compare, measure_to_text
+from retouch.metrics.features import Extractor
 from retouch.metrics.judge import Judge, load_judge, model_to_judge, proved
 from retouch.metrics.protocols import classifier_card, evaluate
 from retouch.metrics.scoring import WITH_TRUTH, pictures_to_tensor
@@ -245,8 +247,8 @@ def test_progress_reaches_its_total_and_an_untrained_row_stands_beside(judge: Ju
 
 
 @pytest.mark.parametrize(('options', 'message'), [
-    ({'protocol': 'toyface'}, "did you mean 'toyfaces'"), ({'extra': ('inceptoin',)}, "did you mean 'inception'"), ({'n': 1}, 'at least 2'),
-    ({'protocol': 'domains'}, '0 domains'), ({'protocol': 'folder'}, 'images None')])
+    ({'protocol': 'toyface'}, "did you mean 'toyfaces'"), ({'features': ('swav-resnet5',)}, "did you mean 'swav-resnet50'"),
+    ({'n': 1}, 'at least 2'), ({'protocol': 'domains'}, '0 domains'), ({'protocol': 'folder'}, 'images None')])
 def test_what_cannot_be_evaluated_is_refused_with_the_way_out(judge: Judge, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         run(judge, noisy(0.1), **options)
@@ -277,26 +279,51 @@ def test_both_directions_are_asked_and_scored(judge: Judge) -> None:
         evaluate(method, protocol='domains', n=12, judge=judge, attribute='Blond_Hair')
 
 
-def test_inception_measures_each_direction_by_its_target(judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def inception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Coarse colours in place of Inception, their first three for classes; how many pictures they were taken of at once."""
     (tmp_path / 'weights').write_bytes(b'weights')
-    calls: list[tuple[int, int, tuple[str, ...]]] = []
+    sizes: list[int] = []
 
-    def stand_in(real: Tensor, fake: Tensor, measures: tuple[str, ...], **options: Any) -> dict[str, float]:
-        assert real.dtype == fake.dtype == torch.uint8 and real.shape[1:] == fake.shape[1:] == (3, SIZE, SIZE)
-        calls.append((len(real), len(fake), measures))
-        return {name: float(len(real)) for name in measures}
+    def look(image: Tensor) -> Tensor:
+        assert image.dtype == torch.uint8 and image.shape[1:] == (3, SIZE, SIZE)
+        sizes.append(len(image))
+        colours = nn.functional.adaptive_avg_pool2d(image.float() / 255, (2, 2)).flatten(1)
+        return torch.cat([colours, colours[:, :3]], 1)
 
-    monkeypatch.setattr(protocols.fidelity, 'find_inception_weights', lambda *options: tmp_path / 'weights')
-    monkeypatch.setattr(protocols.fidelity, 'images_to_inception', stand_in)
-    method = Fake(lambda request: Translation(request.image), DataSpec(size=SIZE, domains=('A', 'B')))
-    found = evaluate(method, protocol='domains', n=9, judge=judge, attribute='Night', extra=('inception',))
-    every = protocols.fidelity.INCEPTION
-    assert calls[:4] == [(4, 5, every), (5, 5, ('kid',)), (5, 4, every), (4, 4, ('kid',))] and len(every) == 5
-    assert found.measures['fid'].value == 4.5 == found.measures['kid_fused'].value and 'kid_fused[toyfaces_classifier]' in found.measures
-    assert found.measures['recall'].per_attribute == {'Night=1': 4, 'Night=0': 5} and 'inception' in found.extractors
-    calls.clear()
-    found = run(judge, lambda request: Translation(request.image), n=6, extra=('inception',))
-    assert {call[2] for call in calls} == {every} and found.measures['fid'].value == 6 and found.measures['fid'].per_attribute is None
+    every = (*fidelity.SETS, *fidelity.INCEPTION_SCORES)
+    monkeypatch.setattr(protocols, 'find_weights', lambda *options: tmp_path / 'weights')
+    monkeypatch.setattr(protocols, 'load_extractor', lambda name, *options: Extractor(name, 'ab', look, every, logits=3))
+    monkeypatch.setattr(protocols, 'load_lpips', lambda *options: lambda image, x: (image - x).abs().mean((1, 2, 3), keepdim=True))
+    return sizes
+
+
+def test_features_measure_each_direction_by_its_target(judge: Judge, inception: list[int]) -> None:
+    method = Fake(lambda request: Translation(request.image * 0.9), DataSpec(size=SIZE, domains=('A', 'B')))
+    found = evaluate(method, protocol='domains', n=9, judge=judge, attribute='Night', batch_size=4, features=('inception-v3-compat',))
+    names = {name for name in found.measures if name.endswith('[inception-v3-compat]')}
+    assert {name.partition('[')[0] for name in names} == {*fidelity.SETS, *fidelity.INCEPTION_SCORES, 'kid_fused'} and len(names) == 9
+    assert found.measures.keys() - names == evaluate(method, protocol='domains', n=9, judge=judge, attribute='Night').measures.keys()
+    fid = found.measures['fid[inception-v3-compat]']
+    values = fid.per_attribute or {}
+    assert set(values) == {'Night=1', 'Night=0'} and fid.value == pytest.approx(np.mean([*values.values()]))     # type: ignore[arg-type]
+    assert found.extractors['inception-v3-compat'] == hashlib.sha256(b'weights').hexdigest() and max(inception) <= 4
+
+
+def test_features_are_added_and_change_nothing_else(judge: Judge, card: Card, inception: list[int]) -> None:
+    found = run(judge, noisy(0.1), features=('inception-v3-compat', 'lpips-alexnet', 'judge'))
+    assert {name: found.measures[name] for name in card.measures} == card.measures
+    assert {name: found.references['copy'][name] for name in card.references['copy']} == card.references['copy']
+    added = set(found.measures) - set(card.measures)
+    every = {*fidelity.SETS, *fidelity.INCEPTION_SCORES, 'fid_per_task', 'fid_per_task_std'}
+    assert {name for name in added if 'inception-v3' in name} == {f'{name}[inception-v3-compat]' for name in every}
+    assert added >= {f'{name}[toyfaces_classifier]' for name in ('precision', 'recall', 'fid_per_task', 'fid_per_task_std')}
+    assert len(added) == len(every) + 4 + 1 and all(about(name).text for name in added)
+    alone, std = (found.measures[f'{name}[inception-v3-compat]'] for name in ('fid_per_task', 'fid_per_task_std'))
+    values = [value for value in (alone.per_attribute or {}).values() if value is not None]
+    assert len(values) == len(ASKED) and (alone.value, std.value) == pytest.approx((np.mean(values), np.std(values)))
+    outside = {row: measures['lpips_outside[lpips-alexnet]'].value for row, measures in found.references.items()}
+    assert outside['copy'] == 0 and (outside['truth'] or 0) < 0.01 < (found.measures['lpips_outside[lpips-alexnet]'].value or 0)
 
 
 # ---- the folder protocol, on two lamps: attribute = a bright corner

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -43,8 +44,12 @@ def step_of(method: DRIT, update: str, b: DomainBatch) -> Step:
     return step
 
 
+def gradients(net: nn.Module) -> dict[str, Tensor]:
+    return {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
+
+
 def reached(method: DRIT) -> set[str]:
-    return {name for name, net in method.nets.items() if any(p.grad is not None and bool(p.grad.any()) for p in net.parameters())}
+    return {name for name, net in method.nets.items() if any(bool(g.any()) for g in gradients(net).values())}
 
 
 def count(net: nn.Module) -> int:
@@ -73,8 +78,9 @@ def test_the_content_discriminator_follows_the_size() -> None:
     maps = {54: 1, 64: 2, 53: 1, 32: 2, 25: 1, 16: 3, 12: 1, 11: 1, 8: 5, 4: 1}
     for side, scores in maps.items():
         assert ContentDiscriminator(side, 2)(torch.zeros(1, 2, side, side)).shape == (1, 1, scores, scores), side
-    with pytest.raises(ValueError, match='--data.size 48'):
-        DRIT(Config(**SMALL), DataSpec(size=50, domains=('A', 'B')))
+    for size, mended in ((50, 48), (14, 16)):
+        with pytest.raises(ValueError, match=f'--data.size {mended}'):
+            DRIT(Config(**SMALL), DataSpec(size=size, domains=('A', 'B')))
 
 
 @pytest.mark.parametrize('size', [32, 48, 64])
@@ -167,25 +173,38 @@ def test_the_discriminators_losses_by_hand() -> None:
     torch.testing.assert_close(content.loss.detach(), contents, rtol=1e-4, atol=1e-5)
 
 
-def test_the_generators_losses_by_hand() -> None:
+@pytest.fixture
+def double() -> Iterator[None]:
+    """All in float64, in which two ways to compute a gradient agree."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def test_the_generators_losses_and_gradients_by_hand(double: None) -> None:
+    """One call a picture set; nothing is detached, so every parameter has the gradient that autograd finds."""
     method, b = make(lambda_con=2.0, lambda_cc=3.0, lambda_rec=5.0, lambda_kl=7.0, lambda_reg=11.0, lambda_lat=13.0), batch()
-    step, random = step_of(method, 'G', b), step_of(method, 'R', b)
-    n = method.nets
-    with torch.no_grad():
+    n, weights = method.nets, {'gan': 1, 'con': 2, 'cc': 3, 'rec': 5, 'kl': 7, 'reg': 11, 'lat': 13}
+    for update in ('G', 'R'):
+        step = step_of(method, update, b)
+        found = gradients(method)
         t = by_hand(method, b)
-        kl = sum(kl_sum_over_dimensions(*n['E_a'](t[u], d)) for u, d in (('x', 'A'), ('y', 'B')))
-        expected = {'gan': h(n['D_A'](t['fake_a']), 1) + h(n['D_B'](t['fake_b']), 1),
-                    'con': h(n['D_c'](t['c_x']), 0.5) + h(n['D_c'](t['c_y']), 0.5),
-                    'cc': mean_abs(t['back_a'], t['x']) + mean_abs(t['back_b'], t['y']),
-                    'rec': mean_abs(t['rec_a'], t['x']) + mean_abs(t['rec_b'], t['y']),
-                    'kl': kl, 'reg': (t['c_x'] ** 2).mean() + (t['c_y'] ** 2).mean()}
-        lat = mean_abs(n['E_a'](t['random_a'], 'A')[0], t['s']) + mean_abs(n['E_a'](t['random_b'], 'B')[0], t['s'])
-        gan = h(n['D_A2'](t['random_a']), 1) + h(n['D_B2'](t['random_b']), 1)
-    torch.testing.assert_close(step.logs, expected, rtol=1e-4, atol=1e-5)
-    s = step.logs
-    torch.testing.assert_close(step.loss.detach(), s['gan'] + 2 * s['con'] + 3 * s['cc'] + 5 * s['rec'] + 7 * s['kl'] + 11 * s['reg'])
-    torch.testing.assert_close(random.logs, {'gan': gan, 'lat': lat}, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(random.loss.detach(), random.logs['gan'] + 13 * random.logs['lat'])
+        if update == 'G':
+            expected = {'gan': h(n['D_A'](t['fake_a']), 1) + h(n['D_B'](t['fake_b']), 1),
+                        'con': h(n['D_c'](t['c_x']), 0.5) + h(n['D_c'](t['c_y']), 0.5),
+                        'cc': mean_abs(t['back_a'], t['x']) + mean_abs(t['back_b'], t['y']),
+                        'rec': mean_abs(t['rec_a'], t['x']) + mean_abs(t['rec_b'], t['y']),
+                        'kl': sum(kl_sum_over_dimensions(*n['E_a'](t[u], d)) for u, d in (('x', 'A'), ('y', 'B'))),
+                        'reg': (t['c_x'] ** 2).mean() + (t['c_y'] ** 2).mean()}
+        else:
+            expected = {'gan': h(n['D_A2'](t['random_a']), 1) + h(n['D_B2'](t['random_b']), 1),
+                        'lat': mean_abs(n['E_a'](t['random_a'], 'A')[0], t['s']) + mean_abs(n['E_a'](t['random_b'], 'B')[0], t['s'])}
+        torch.testing.assert_close(step.logs, {k: v.detach() for k, v in expected.items()})
+        total = sum(weights[k] * v for k, v in expected.items())
+        torch.testing.assert_close(step.loss, total)
+        method.zero_grad(set_to_none=True)
+        total.backward()
+        torch.testing.assert_close(found, gradients(method), rtol=1e-6, atol=1e-9)
     c = Config()
     assert (c.lambda_con, c.lambda_cc, c.lambda_rec, c.lambda_lat, c.lambda_kl, c.lambda_reg) == (1, 10, 10, 10, 0.01, 0.01)
 
@@ -241,21 +260,25 @@ def test_the_content_discriminator_learns_in_every_iteration() -> None:
     assert due == [['D_c'], ['D_c'], ['D', 'D_c', 'G', 'R']] * 2
     clipped = {u.name: u.clip for u in method.updates()}
     assert clipped == {'D': None, 'D_c': 5.0, 'G': None, 'R': None}
-    rates = {name: o.param_groups[0]['lr'] for name, o in Trainer(method, Fabric(accelerator='cpu', devices=1), 9).optimisers.items()}
-    assert rates == {'D': 1e-4, 'D_c': 1e-4 / 2.5, 'G': 1e-4, 'R': 1e-4}
+    groups = {name: o.param_groups[0] for name, o in Trainer(method, Fabric(accelerator='cpu', devices=1), 9).optimisers.items()}
+    assert {name: g['lr'] for name, g in groups.items()} == {'D': 1e-4, 'D_c': 1e-4 / 2.5, 'G': 1e-4, 'R': 1e-4}
+    assert all((g['betas'], g['weight_decay']) == ((0.5, 0.999), 1e-4) for g in groups.values())
+    assert all([u.schedule(i, 1200) for i in (0, 600, 900)] == [1, 1, 0.5] for u in method.updates())
 
 
 def test_one_iteration_judges_and_teaches_the_same_pictures() -> None:
-    method, b = make(), batch()
-    seen = {name: inputs_of(method.nets[name]) for name in ('D_A', 'D_A2', 'D_c')}
+    method, b, kept = make(), batch(), {}
+    seen = {name: inputs_of(method.nets[name]) for name in ('D_A', 'D_A2', 'D_c', 'E_c')}
     for u in method.updates():
-        u.step(b, {})
+        kept |= u.step(b, kept).keep
     for name, half in (('D_A', b.image_a[::2]), ('D_A2', b.image_a[1::2])):
         first, later = seen[name]
         assert torch.equal(first[:2], half)
         torch.testing.assert_close(first[2:], later, rtol=1e-4, atol=1e-5)
-    contents, c_x, c_y = seen['D_c']
-    torch.testing.assert_close(contents, torch.cat([c_x, c_y]), rtol=1e-4, atol=1e-5)
+    first, later = seen['D_c']
+    torch.testing.assert_close(first, later, rtol=1e-4, atol=1e-5)
+    assert len(seen['E_c']) == 2 + 4 + 2, 'D_c reads the contents that D has made'
+    assert not kept['contents'][0].requires_grad
 
 
 def test_a_batch_of_one_says_so() -> None:
@@ -273,6 +296,7 @@ def test_an_exemplar_gives_the_mean_of_its_style_and_no_noise() -> None:
             made = method.translate(DomainRequest(x, to, exemplar)).image
             torch.testing.assert_close(made, n['G'](n['E_c'](x, source), n['E_a'](exemplar, to)[0], to))
             assert not torch.allclose(made, method.translate(DomainRequest(x, to, exemplar.flip(0))).image, atol=1e-6)
+            torch.testing.assert_close(method.translate(DomainRequest(x[1:], to, exemplar[1:])).image, made[1:])
 
 
 def test_without_an_exemplar_every_picture_gets_the_same_drawn_style() -> None:
@@ -291,5 +315,7 @@ def test_recipes() -> None:
     m = run.method
     assert (m.lr, m.lr_content, m.beta1, m.beta2, m.weight_decay, m.d_iter, m.clip) == (1e-4, 4e-5, 0.5, 0.999, 1e-4, 3, 5)
     assert (run.data.load_size, run.data.size, run.train.batch_size, run.train.ema) == (256, 216, 2, None)
-    small = RECIPES['drit.toyfaces']()
-    assert small.data.size == 32 and small.method.lr / small.method.lr_content == pytest.approx(2.5)
+    for row in ('toyfaces', 'folder64'):
+        small, base = RECIPES[f'drit.{row}'](), RECIPES[f'cyclegan.{row}']()
+        assert small.data == base.data and small.method.lr / small.method.lr_content == pytest.approx(2.5)
+        assert small.train == base.train.model_copy(update={'iterations': 3 * base.train.iterations})

@@ -276,6 +276,25 @@ def test_domains() -> None:
         editor().translate(noise(20, 30), to='B')
 
 
+def test_a_pair_is_another_picture_without_the_fine_detail_of_its_input() -> None:
+    method = Domains()
+    method.kind = 'pairs'
+    method.translate = lambda request: Translation(torch.full_like(request.image, 0.2))                    # type: ignore[method-assign]
+    edit = editor(method).translate(noise(40, 50))
+    assert (np.asarray(edit.image)[:, 5:45] == 153).all() and (np.asarray(edit.image)[:, :5] == noise(40, 50)[:, :5]).all()
+    half = np.asarray(editor(method).translate(np.full((40, 40, 3), 27, np.uint8), strength=0.5).image)
+    assert (half == 90).all()
+    painted = np.zeros((40, 50), np.uint8)
+    painted[:, 20:] = 255
+    kept = np.asarray(editor(method).translate(noise(40, 50), mask=painted).image)
+    assert (kept[:, :20] == noise(40, 50)[:, :20]).all() and (kept[:, 20:45] == 153).all()
+    small = noise(SIZE, SIZE)
+    method.translate = lambda request: Translation((request.image * 0.5 + 0.1).clamp(-1, 1))           # type: ignore[method-assign]
+    as_pair = np.asarray(editor(method).translate(small).image)
+    method.kind = 'domains'
+    assert np.array_equal(as_pair, np.asarray(editor(method).translate(small).image))   # at the model's size the two agree
+
+
 def test_bad_requests_are_one_line() -> None:
     pixels = noise(20, 20)
     for words, call in {

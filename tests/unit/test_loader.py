@@ -1,6 +1,7 @@
 """Batches: what a view says of its picture, which way pairs go, and the hash that names a set."""
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -41,9 +42,16 @@ def test_a_view_says_where_the_window_was_and_whether_it_is_mirrored() -> None:
 
 
 def test_both_pictures_of_a_pair_share_one_view() -> None:
-    loader = PairLoader(grid(), grid(), batch_size=4, seed=0, size=16, flip=True, device=CPU)
-    batch = loader.batch(0, 10)
-    assert torch.equal(batch.image_a, batch.image_b) and batch.view.shape == (4, 4)
+    loader = PairLoader(grid(), 255 - grid(), batch_size=4, seed=0, size=16, flip=True, device=CPU)
+    mirrored = set()
+    for iteration in range(4):
+        batch = loader.batch(iteration, 10)
+        assert torch.equal(pixels(batch.image_a), 255 - pixels(batch.image_b)) and batch.view.shape == (4, 4)
+        for p, i, (top, left, side, flipped) in zip(pixels(batch.image_a), batch.index, batch.view.tolist(), strict=True):
+            p = p.flip(-1) if flipped else p
+            assert p[:, 0, 0].tolist() == [round(left * 24), round(top * 24), int(i)] and round(side * 24) == 16
+            mirrored.add(flipped)
+    assert mirrored == {0.0, 1.0}
 
 
 def test_pairs_go_either_way(tmp_path: Path) -> None:
@@ -68,3 +76,12 @@ def test_the_hash_of_a_set_sees_a_pixel_the_order_and_the_split() -> None:
     for x, y in ((changed, b), (a[::-1], b), (a, b[1:]), (a[:5], b)):
         known.add(set_to_hash(two_sets(24, x, y)))
     assert len(known) == 5
+
+
+def test_the_hash_of_a_large_set_is_taken_in_pieces() -> None:
+    many, few = np.arange(200 * 3 * 3 * 3, dtype=np.uint32).astype(np.uint8).reshape(200, 3, 3, 3), grid(3, 3)
+    whole = hashlib.blake2b(digest_size=8)
+    for part in (many, few):
+        whole.update(repr((part.shape, part.dtype)).encode() + part.tobytes())
+    assert set_to_hash(two_sets(3, many, few)) == whole.hexdigest()
+    assert set_to_hash(two_sets(3, many[::-1], few)) != whole.hexdigest()

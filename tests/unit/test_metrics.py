@@ -1,9 +1,7 @@
 """Measures: hand-computed values, and every score falls when the picture is damaged."""
 from __future__ import annotations
 
-import hashlib
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +18,7 @@ from retouch.metrics.bootstrap import Tally, mean_over_attributes, pooled, poole
 from retouch.metrics.difference import _STOPS, COLOURS, FULL, difference_map
 from retouch.metrics.distances import directions_to_distances, edits_to_distances
 from retouch.metrics.scoring import _against_input
-from retouch.metrics.truth import _regions, held_out_faces, true_edits
+from retouch.metrics.truth import held_out_faces, pictures_to_regions, true_edits
 
 
 def region_of(n: int, size: int, rows: slice, columns: slice) -> Tensor:
@@ -271,12 +269,35 @@ def test_equals_torch_fidelity_on_the_same_pictures(two_sets: tuple[Tensor, Tens
     theirs = torch_fidelity.calculate_metrics(
         input1=Pictures(fake), input2=Pictures(real), feature_extractor=extractor, fid=True, kid=True, isc=True, prc=True,
         kid_subset_size=60, rng_seed=0, cuda=False, cache=False, verbose=False, save_cpu_ram=True)
-    ours = fidelity.inputs_to_fidelity(real, fake, extractor, ('fid', 'kid', 'inception_score', 'precision', 'recall'))
-    ready = fidelity.features_to_fidelity(small_features(real), small_features(fake))
-    assert ours['fid'] == ready['fid'] == theirs['frechet_inception_distance']
-    assert ours['kid'] == ready['kid'] == theirs['kernel_inception_distance_mean']
-    assert ours['inception_score'] == theirs['inception_score_mean']
+    ours = fidelity.features_to_fidelity(small_features(real), small_features(fake), fidelity.SETS)
+    assert ours['fid'] == theirs['frechet_inception_distance'] and ours['kid'] == theirs['kernel_inception_distance_mean']
     assert (ours['precision'], ours['recall']) == (theirs['precision'], theirs['recall'])
+    score = fidelity.logits_to_inception_score(small_features(fake))
+    assert (score['inception_score'], score['inception_score_split_std']) == (theirs['inception_score_mean'], theirs['inception_score_std'])
+
+
+def test_inception_score_by_hand_on_both_scales() -> None:
+    certain = torch.tensor([[100.0, 0.0], [0.0, 100.0]]).repeat(50, 1)
+    one_split = fidelity.logits_to_inception_score(certain[:1])                        # of one picture: no spread, no diversity
+    assert one_split == dict(zip(fidelity.INCEPTION_SCORES, (1, 0, 0, 0), strict=True))
+    # every reading certain: KL is the entropy of the class shares, whatever the split
+    order = np.random.RandomState(0).permutation(100)
+    shares = [(order[i:i + 10] % 2).mean() for i in range(0, 100, 10)]
+    kl = [-sum(p * math.log(p) for p in (share, 1 - share) if p) for share in shares]
+    found = fidelity.logits_to_inception_score(certain)
+    assert found['inception_kl'] == pytest.approx(np.mean(kl)) and found['inception_kl_split_std'] == pytest.approx(np.std(kl))
+    assert found['inception_score'] == pytest.approx(np.exp(kl).mean())
+    assert found['inception_score_split_std'] == pytest.approx(np.exp(kl).std())
+
+
+def test_precision_and_recall_by_hand() -> None:
+    # on a line: the third neighbour of 0 1 2 3 is 3 2 2 3 away, so the real set reaches from -3 to 6; of the edits only 2 and 5 lie there
+    real, fake = (torch.tensor([[float(v)] for v in some]) for some in ((0, 1, 2, 3), (2, 5, 50, 60)))
+    found = fidelity.features_to_fidelity(real, fake, ('precision', 'recall'))
+    # the edits reach 58, 55, 48, 58 far: every real picture lies among them
+    assert found == {'precision': 0.5, 'recall': 1.0}
+    with pytest.raises(ValueError, match='at least 4'):
+        fidelity.features_to_fidelity(real[:3], fake, ('precision',))
 
 
 def test_fid_by_hand_on_two_point_clouds() -> None:
@@ -308,6 +329,9 @@ def test_distances_of_two_directions_by_hand() -> None:
     together = edits_to_distances(real, fakes, names, compare, ('fid', 'kid'), ('kid',))
     assert together['kid'].value == 1 and together['kid'].per_attribute == {'to=B': 0.25, 'to=A': 2.25}
     assert together['fid'].per_attribute is None
+    alone = edits_to_distances(real, fakes, names, compare, ('fid',), tasks=True)
+    assert alone['fid'].value == together['fid'].value and alone['fid_per_task'].per_attribute == {'to=B': 0.25, 'to=A': 2.25}
+    assert alone['fid_per_task'].value == 1.25 and alone['fid_per_task_std'].value == 1                    # half the difference of the two
 
 
 def test_the_pooled_set_is_the_other_reading_of_fused(two_sets: tuple[Tensor, Tensor]) -> None:
@@ -335,42 +359,12 @@ def test_one_picture_has_no_distribution() -> None:
         fidelity.features_to_fidelity(torch.rand(1, 4), torch.rand(5, 4))
 
 
-def test_missing_inception_weights_are_named_with_their_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
-    monkeypatch.delenv(fidelity.INCEPTION_ENV, raising=False)
-    with pytest.raises(ValueError, match=r'weights-inception-2015-12-05-6726825d\.pth') as caught:
-        fidelity.find_inception_weights()
-    assert str(tmp_path) in str(caught.value) and fidelity.INCEPTION_ENV in str(caught.value) and '\n' not in str(caught.value)
-
-
-def test_another_file_is_not_taken_for_inception_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / fidelity.INCEPTION_FILE
-    path.write_bytes(b'something else')
-    monkeypatch.setenv(fidelity.INCEPTION_ENV, str(tmp_path))
-    with pytest.raises(ValueError, match='expected 6726825d'):
-        fidelity.find_inception_weights()
-    monkeypatch.setattr(fidelity, 'INCEPTION_SHA256', hashlib.sha256(b'something else').hexdigest()[:8])
-    assert fidelity.find_inception_weights() == path == fidelity.find_inception_weights(path)
-
-
-def test_a_truncated_download_does_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'hub'))
-    monkeypatch.delenv(fidelity.INCEPTION_ENV, raising=False)
-    (tmp_path / 'remote').write_bytes(b'half of it')
-    monkeypatch.setattr(fidelity, 'INCEPTION_URL', (tmp_path / 'remote').as_uri())
-    with pytest.raises(ValueError, match='another file came') as caught:
-        fidelity.find_inception_weights(download=True)
-    assert '\n' not in str(caught.value) and not [p for p in (tmp_path / 'hub').rglob('*') if p.is_file()]
-    monkeypatch.setattr(fidelity, 'INCEPTION_SHA256', hashlib.sha256(b'half of it').hexdigest()[:8])
-    assert fidelity.find_inception_weights(download=True).read_bytes() == b'half of it'
-
-
 # ---- truths
 
 def test_regions_of_many_pictures_are_found_in_chunks() -> None:
     x, y = np.random.default_rng(0).integers(0, 256, (2, 130, 4, 4, 3), dtype=np.uint8)
     x[:, 0, 0], y[:, 0, 0], x[:, 0, 1], y[:, 0, 1] = 100, 112, 113, 100                # 12 and 13 levels, both directions
-    found = _regions(x, y)
+    found = pictures_to_regions(x, y)
     assert found.shape == (130, 4, 4) and np.array_equal(found, np.abs(x.astype(int) - y).max(3) > 12.75)
     assert not found[:, 0, 0].any() and found[:, 0, 1].all()
 

@@ -84,13 +84,15 @@ def test_scores_of_night() -> None:
     card = scored(answer)
     assert card.data.hash == night_hash() and card.data.rule is None and card.data.attributes == ('Night=1', 'Night=0')
     assert card.data.count == {'Night=1': 6, 'Night=0': 6} and min((card.data.region_area or {}).values()) > 0.99
-    assert card.measures['edit_accuracy'].per_attribute == {'Night=1': 1.0, 'Night=0': 0.0}
+    assert card.measures['arrived'].per_attribute == {'Night=1': 1.0, 'Night=0': 0.0} and card.measures['arrived'].value == 0.5
+    assert 'edit_accuracy' not in card.measures                                         # no judge reads whether it is night
     assert (card.measures['psnr_truth'].per_attribute or {})['Night=1'] is None         # infinite
     assert (card.measures['psnr_truth'].per_attribute or {})['Night=0'] == pytest.approx(10, abs=2)
     assert 'leakage' not in card.measures and card.leakage_matrix is None                # the judge cannot read by night
     copy, truth = card.references['copy'], card.references['truth']
-    assert copy['edit_accuracy'].value == 0 and truth['edit_accuracy'].value == 1 and truth['mse_truth'].value == 0
+    assert copy['arrived'].value == 0 and truth['arrived'].value == 1 and truth['mse_truth'].value == 0
     assert {'fid[toyfaces_classifier]', 'kid[toyfaces_classifier]', 'kid_fused[toyfaces_classifier]'} <= set(card.measures)
     assert truth['kid[toyfaces_classifier]'].value < copy['kid[toyfaces_classifier]'].value      # type: ignore[operator]
     eyeglasses = evaluate(Fake(answer, DataSpec(size=SIZE, domains=('A', 'B'))), protocol='domains', n=12, judge=judge())
-    assert eyeglasses.data.hash == toyfaces.drawing_hash() and eyeglasses.data.rule == 'attgan_tf' and 'leakage' in eyeglasses.measures
+    assert eyeglasses.data.hash == toyfaces.drawing_hash() and eyeglasses.data.rule == 'attgan_tf'
+    assert {'edit_accuracy', 'leakage'} <= set(eyeglasses.measures) and 'arrived' not in eyeglasses.measures

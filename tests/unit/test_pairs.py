@@ -115,6 +115,8 @@ def test_pictures_are_read_by_a_reader_and_only_they() -> None:
         'expected a parser of that size': lambda: evaluate_pairs(method(lambda x: x, 'B'), given, wanted, reader=reader(64)),
         'names the classes skin': lambda: evaluate_pairs(method(lambda x: x, 'B'), given, wanted, reader=reader(names=('skin',))),
         'are no pairs': lambda: evaluate_pairs(method(lambda x: x, 'B'), given, wanted[:3]),
+        'maps has 1 held-out pair: expected at least 2':
+            lambda: evaluate_pairs(method(lambda x: x, 'B'), given[:1], wanted[:1], source='maps'),
         'expected a paired model': lambda: evaluate_pairs(Paired(None, DataSpec(size=SIZE), kind='domains'), given, wanted),
     }.items():
         with pytest.raises(ValueError, match=message) as caught:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +26,13 @@ from retouch.metrics.parsing import images_to_parses, model_to_parser, parser_ca
 from retouch.model import Model, load_model, save_model
 from retouch.networks.parser import UNet
 from retouch.recipes import RECIPES
+from tests.batches import random_batch
 
 CPU = torch.device('cpu')
 CELEBAMASK, OTHER = IDS['celebamask'], IDS['face_parsing']
 
 
-def written(root: Path, n: int = 10, order: tuple[str, ...] = CELEBAMASK, side: int = 32, mode: str = 'P',
+def written(root: Path, n: int = 20, order: tuple[str, ...] = CELEBAMASK, side: int = 32, mode: str = 'P',
             mask_side: int | None = None) -> Path:
     """Drawn faces as a folder of pictures and masks of nineteen classes: every group is written as its first member."""
     for name in ('images', 'masks'):
@@ -38,13 +40,13 @@ def written(root: Path, n: int = 10, order: tuple[str, ...] = CELEBAMASK, side: 
     images, parses, _ = toyfaces.draw_set(range(n), side, workers=1)
     fine = np.array([order.index(GROUPS[group][0]) for group in TWELVE], np.uint8)
     for i, (image, parse) in enumerate(zip(images, parses, strict=True)):
-        Image.fromarray(image).save(root / 'images' / f'{i}.png')
+        Image.fromarray(image).save(root / 'images' / f'{i:02d}.png')
         mask = Image.fromarray(fine[parse])
         if mode == 'P':
             mask.putpalette([v for k in range(256) for v in (255 - k, k, 7 * k % 256)])         # colours that mean nothing
         if mask_side:
             mask = mask.resize((mask_side, mask_side), Image.Resampling.NEAREST)
-        mask.save(root / 'masks' / f'{i}.png')
+        mask.save(root / 'masks' / f'{i:02d}.png')
     return root
 
 
@@ -112,9 +114,9 @@ def test_a_mirror_changes_left_and_right_and_nothing_else() -> None:
 @pytest.mark.parametrize('mode', ['P', 'L'])
 def test_a_folder_gives_the_twelve_or_the_nineteen(tmp_path: Path, ids: str, mode: str) -> None:
     root = written(tmp_path, order=IDS[ids], mode=mode)
-    _, truth, _ = toyfaces.draw_set(range(10), 32, workers=1)
+    _, truth, _ = toyfaces.draw_set(range(20), 32, workers=1)
     train, test = (open_parsing(ParsingData(source=str(root), ids=ids, size=32), split) for split in ('train', 'test'))
-    assert train.images.shape == (8, 32, 32, 3) and test.images.shape == (2, 32, 32, 3)
+    assert train.images.shape == (18, 32, 32, 3) and test.images.shape == (2, 32, 32, 3), 'the last tenth is held out'
     assert np.array_equal(np.concatenate([train.segmentations, test.segmentations]), truth) and train.spec.attributes == TWELVE
     again = open_parsing(ParsingData(source=str(root), ids=ids, size=32))                      # from the cache
     assert np.array_equal(again.segmentations, train.segmentations) and set_to_hash(again) == set_to_hash(train) != set_to_hash(test)
@@ -123,27 +125,44 @@ def test_a_folder_gives_the_twelve_or_the_nineteen(tmp_path: Path, ids: str, mod
     assert np.array_equal(np.array(groups_of(fine.spec.attributes), np.uint8)[fine.segmentations], train.segmentations)
 
 
-def test_masks_may_be_smaller_than_their_pictures_but_not_of_another_frame(tmp_path: Path) -> None:
+def test_masks_are_of_their_pictures_size_or_of_half_of_it(tmp_path: Path) -> None:
     root = written(tmp_path, side=64, mask_side=32)
-    assert open_parsing(ParsingData(source=str(root), size=32)).segmentations.shape == (8, 32, 32)
-    Image.new('P', (32, 24)).save(root / 'masks' / '3.png')
-    with pytest.raises(ValueError, match=r'masks/3.png: 32 x 24 px, its picture 64 x 64 px: expected a mask of the same frame'):
-        open_parsing(ParsingData(source=str(root), size=32))
+    assert open_parsing(ParsingData(source=str(root), size=32)).segmentations.shape == (18, 32, 32)
+    for side in ((32, 24), (48, 48), (16, 16), (128, 128)):
+        Image.new('P', side).save(root / 'masks' / '03.png')
+        with pytest.raises(ValueError, match=f'masks/03.png: {side[0]} x {side[1]} px, its picture 64 x 64 px: expected .* or half of it'):
+            open_parsing(ParsingData(source=str(root), size=32))
+
+
+def test_a_picture_that_is_shown_turned_has_its_mask_as_it_is_shown(tmp_path: Path) -> None:
+    root = written(tmp_path, n=2)
+    turned, wide = Image.Exif(), Image.new('RGB', (48, 32))
+    turned[0x0112] = 6                                            # to be shown turned by a quarter
+    wide.save(root / 'images' / '00.png', exif=turned)
+    Image.fromarray(np.full((48, 32), CELEBAMASK.index('hair'), np.uint8)).save(root / 'masks' / '00.png')
+    assert (open_parsing(ParsingData(source=str(root), size=32)).segmentations == TWELVE.index('hair')).all()
+
+
+def test_a_small_folder_holds_one_picture_out(tmp_path: Path) -> None:
+    root = written(tmp_path / '2', n=2)
+    assert [len(open_parsing(ParsingData(source=str(root), size=32), split).images) for split in ('train', 'test')] == [1, 1]
+    with pytest.raises(ValueError, match='has no train pictures: expected at least 2'):
+        open_parsing(ParsingData(source=str(written(tmp_path / '1', n=1)), size=32))
 
 
 def test_bad_masks_are_one_line_each(tmp_path: Path) -> None:
     root = written(tmp_path)
-    Image.fromarray(np.full((32, 32), 19, np.uint8)).save(root / 'masks' / '2.png')
-    with pytest.raises(ValueError, match=r'masks/2.png: class id 19: expected 0 to 18; .*--data.ids') as error:
+    Image.fromarray(np.full((32, 32), 19, np.uint8)).save(root / 'masks' / '02.png')
+    with pytest.raises(ValueError, match=r'masks/02.png: class id 19: expected 0 to 18; .*--data.ids') as error:
         open_parsing(ParsingData(source=str(root), size=32))
     assert '\n' not in str(error.value)
     with pytest.raises(ValueError, match='class id 1[0-9]: expected 0 to 11'):
         open_parsing(ParsingData(source=str(root), ids='twelve', size=32))
-    Image.new('RGB', (32, 32)).save(root / 'masks' / '2.png')
+    Image.new('RGB', (32, 32)).save(root / 'masks' / '02.png')
     with pytest.raises(ValueError, match='mode RGB: expected one channel of class ids'):
         open_parsing(ParsingData(source=str(root), size=32))
-    (root / 'masks' / '2.png').unlink()
-    with pytest.raises(ValueError, match='1 of 10 pictures have no mask'):
+    (root / 'masks' / '02.png').unlink()
+    with pytest.raises(ValueError, match='1 of 20 pictures have no mask'):
         open_parsing(ParsingData(source=str(root), size=32))
     with pytest.raises(ValueError, match='no train pictures|holds no pictures'):
         open_parsing(ParsingData(source=str(tmp_path / 'masks'), size=32))
@@ -242,9 +261,28 @@ def test_hard_pixels() -> None:
     assert hard_cross_entropy(logits, classes, 1.0).item() == pytest.approx((4 * wrong + 28 * sure) / 32, rel=1e-5)
     classes[0, 0, :4] = IGNORED
     assert hard_cross_entropy(logits, classes, 0.7).item() == pytest.approx(sure, rel=1e-5)
+    classes[0, 1:] = IGNORED                                      # four known ones: at least one counts
+    assert hard_cross_entropy(logits, classes, 0.7).item() == pytest.approx(sure, rel=1e-5)
+    torch.manual_seed(0)                                          # against a sum over the known ones alone
+    z, s = torch.randn(2, 12, 16, 16, dtype=torch.float64), torch.randint(12, (2, 16, 16))
+    s[torch.rand(s.shape) < 0.3] = IGNORED
+    each = F.cross_entropy(z.movedim(1, -1)[s != IGNORED], s[s != IGNORED], reduction='none').sort(descending=True).values
+    for hard in (0.7, 1e-3):
+        above = max(int((each > -math.log(hard)).sum()), len(each) // 16)
+        torch.testing.assert_close(hard_cross_entropy(z, s, hard), each[:above].mean())
     nothing = hard_cross_entropy(logits.requires_grad_(), torch.full_like(classes, IGNORED), 0.7)
     nothing.backward()
     assert nothing == 0 and torch.equal(logits.grad, torch.zeros_like(logits))
+
+
+def test_a_step_asks_nothing_of_the_host() -> None:
+    """On the meta device there is no value to ask for."""
+    with torch.device('meta'):
+        parser = Parser(Config(width=2), DataSpec(size=32, attributes=TWELVE))
+    batch = random_batch('parsing', parser.data)
+    there = replace(batch, image=batch.image.to('meta'), classes=batch.classes.to('meta'))
+    assert parser.parser_step(there, {}).loss.shape == ()
+    assert logits_to_twelve(torch.zeros(1, 19, 4, 4, device='meta'), OTHER).shape == (1, 12, 4, 4)
 
 
 def test_few_iterations_learn_the_drawn_faces() -> None:
@@ -307,17 +345,30 @@ def test_train_and_evaluate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert 'retouch evaluate' in capsys.readouterr().out
     assert cli.main(['evaluate', str(run), '--json']) == 0
     card = Card.model_validate(json.loads(capsys.readouterr().out))
-    assert card.protocol == 'parser' and card.n == 2 and card.data.source == str(root)
+    assert card.protocol == 'parser' and card.n == 2 and card.data.source == str(root)         # a tenth of twenty
     assert Card.read(run / 'card.json') == card
     assert cli.main(['evaluate', str(run), '--data', 'toyfaces', '--n', '3', '--out', str(tmp_path / 'other')]) == 0
     assert Card.read(tmp_path / 'other' / 'card.json').n == 3
     capsys.readouterr()
-    for arguments, complaint in ((['edit', str(run), str(root / 'images' / '0.png'), '--out', str(tmp_path / 'e')], 'cannot edit'),
+    for arguments, complaint in ((['edit', str(run), str(root / 'images' / '00.png'), '--out', str(tmp_path / 'e')], 'cannot edit'),
                                  (['evaluate', str(run), '--judge', 'judge'], '--judge does not apply to a parser'),
                                  (['evaluate', str(run), '--size', '48'], '--size 48')):
         assert cli.main(arguments) == 2
         err = capsys.readouterr().err
         assert complaint in err and len(err.strip().splitlines()) == 1
+
+
+def test_bad_masks_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line and exit status 2, before anything is written."""
+    for name, mask, complaint in (('id', Image.fromarray(np.full((32, 32), 19, np.uint8)), 'masks/02.png: class id 19: expected 0 to 18'),
+                                  ('size', Image.new('P', (24, 24)), 'masks/02.png: 24 x 24 px, its picture 32 x 32 px')):
+        root = written(tmp_path / name)
+        mask.save(root / 'masks' / '02.png')
+        assert cli.main(['train', 'parser.celebamask', '--data', str(root), '--data.size', '32', '--out', str(tmp_path / 'run')]) == 2
+        err = capsys.readouterr().err
+        assert complaint in err and len(err.strip().splitlines()) == 1 and not (tmp_path / 'run').exists()
+        assert cli.main(['data', 'check', str(root)]) == 1
+        assert [complaint in line for line in capsys.readouterr().out.splitlines() if line.startswith('error: ')] == [True]
 
 
 def test_recipes() -> None:
@@ -333,6 +384,6 @@ def test_recipes() -> None:
 def test_real_masks_are_read_in_their_order(real_data: Path) -> None:
     opened = open_parsing(ParsingData(source=str(real_data / 'celebamask_hq_mini'), size=64), 'test')
     share = np.bincount(opened.segmentations.ravel(), minlength=12) / opened.segmentations.size
-    assert len(opened.images) == 180 and share.argmax() in (TWELVE.index('hair'), TWELVE.index('others'), TWELVE.index('skin'))
+    assert len(opened.images) == 90 and share.argmax() in (TWELVE.index('hair'), TWELVE.index('others'), TWELVE.index('skin'))
     with pytest.raises(ValueError, match='set --data.ids celebamask'):
         open_parsing(ParsingData(source=str(real_data / 'celebamask_hq_mini'), ids='face_parsing', size=64), 'test')

@@ -120,6 +120,13 @@ def test_values_stand_under_their_columns(page: str) -> None:
     assert rows['psnr_outside'] == [['31.40', '[31.00,', '31.90]'], ['–', '(infinite)'], ['–'], ['–']]
 
 
+def test_night_has_a_tile_and_bars_of_its_own(card: Card, tmp_path: Path) -> None:
+    measures = {'arrived': Measure(value=0.5, unit='share', per_attribute={'Night=1': 1.0, 'Night=0': 0.0})}
+    write_report(tmp_path / 'report.html', card.model_copy(update={'measures': measures, 'references': {}, 'leakage_matrix': None}))
+    text = (tmp_path / 'report.html').read_text(encoding='utf-8')
+    assert '<b>50.0 %</b><span>edits that arrive</span>' in text and '<h3>arrived (share)</h3>' in text and 'read as asked' not in text
+
+
 def test_an_infinite_score_of_the_model_does_not_vanish(card: Card, tmp_path: Path) -> None:
     measures = {'psnr_outside': Measure(value=None, unit='dB'), 'psnr_outside_per_image': Measure(value=None, unit='dB'),
                 'mask_iou': Measure(value=None)}

@@ -1,6 +1,7 @@
 """SeCGAN on its two backbones: where its gradients go, what its losses are, what stays the backbone's, and its frozen parser."""
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 from pathlib import Path
@@ -13,13 +14,14 @@ import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from retouch import cli, commands
 from retouch.data.batches import DataSpec
 from retouch.data.parsing import IDS, TWELVE, groups_of
 from retouch.engine import schedules
 from retouch.engine.trainer import Trainer
 from retouch.engine.update import AttributeRequest
 from retouch.losses import gradient_penalty
-from retouch.methods import cam, parser, secgan
+from retouch.methods import cam, parser
 from retouch.methods.secgan import BACKBONES, Config, SeCGAN
 from retouch.model import load_model, save_model
 from retouch.recipes import RECIPES
@@ -37,7 +39,7 @@ def make(name: str = 'stargan', *, told: dict[str, Any] | None = None, **changes
     config = small.config.model_copy(update={'backbone': small.config.backbone.model_copy(update=told or {}), **changes})
     torch.manual_seed(0)
     method = SeCGAN(config, small.data)
-    if method.parser_classes:
+    if 'P' in method.nets:
         norms = [m for m in method.nets['P'].modules() if isinstance(m, nn.BatchNorm2d)]
         for norm in norms:
             norm.momentum = 1.0
@@ -74,13 +76,6 @@ def reached(method: SeCGAN, loss: Tensor) -> set[str]:
     return {n for n, net in method.nets.items() if any(p.grad is not None and bool(p.grad.ne(0).any()) for p in net.parameters())}
 
 
-def copy_of(method: SeCGAN) -> SeCGAN:
-    twin = SeCGAN(method.config, method.data)
-    twin.nets['P'].load_state_dict(method.nets['P'].state_dict())
-    twin.load_state_dict(method.state_dict())
-    return twin.train()
-
-
 # ---- gradients and values
 
 NOTHING = {'stargan': {'lambda_adv': 0.0, 'lambda_cls': 0.0, 'lambda_rec': 0.0},
@@ -91,8 +86,8 @@ TERMS = {'stargan': ('lambda_adv', 'lambda_cls', 'lambda_rec'), 'attgan': ('lamb
 def both_branches(method: SeCGAN, b: Any) -> tuple[Any, Any, Tensor]:
     s, d = method.parse(b.image), b.target - b.labels
     z, z_rec = method.edit_parse(s, d)
-    rgb = method.follow(b, {}, z.detach().argmax(1))
-    return rgb, method.lead(b, s, z, z_rec, rgb.parts['classes']), z
+    rgb = method.rgb_loss(b, {}, z.detach().argmax(1))
+    return rgb, method.semantic_loss(b, s, z, z_rec, rgb.parts['classes']), z
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -263,7 +258,7 @@ def test_passes(name: str) -> None:
     rgb = {'G': [2, *edit_and_own], 'D': [4, 2, 2]}              # D: real and fake, penalty; edit
     assert passes(lambda_sc=0.0) == rgb
     assert passes() == {**rgb, 'G_seg': [2, *edit_and_own], 'D_seg': [4, 2, 2], 'P': [2, 2]}     # P: x, and y for both losses
-    assert passes(form='concat') == {**rgb, 'P': [2, 2]}         # once a step
+    assert passes(form='concat') == {**rgb, 'P': [2]}            # once an iteration
 
 
 # ---- what stays the backbone's
@@ -278,7 +273,7 @@ def test_the_picture_branch_is_the_backbone(name: str) -> None:
         return {f'{n}.{k}': v for n in ('G', 'D') for k, v in method.nets[n].state_dict().items()}
 
     baseline = make(name, lambda_sc=0.0, loop='backbone')
-    assert set(baseline.nets) == {'G', 'D'} and not baseline.parser_classes
+    assert set(baseline.nets) == {'G', 'D'} and not baseline.config.uses_parser
     torch.manual_seed(0)
     alone = rgb(BACKBONES[name](baseline.config.backbone, baseline.data))
     for method in (baseline, make(name, lambda_sc=1e-30, loop='backbone')):
@@ -333,10 +328,14 @@ def test_concat(name: str, tmp_path: Path) -> None:
     method = make(name, form='concat')
     assert set(method.nets) == {'G', 'D', 'P'} and method.inference_nets == ('G', 'D', 'P')
     b = batch(method)
-    x = b.image.clone().requires_grad_()
-    seen = method.nets['G'].see(x)
-    assert seen.shape == (2, 15, 32, 32) and torch.equal(seen[:, :3], x) and torch.equal(seen[:, 3:], method.parse(b.image))
-    seen[:, 3:].sum().backward()
+    x, seen = b.image.clone().requires_grad_(), list[Tensor]()
+    first = next(m for m in method.nets['G'].modules() if isinstance(m, nn.Conv2d))
+    hook = first.register_forward_pre_hook(lambda m, inputs: seen.append(inputs[0][:, :15]))
+    method.nets['G'](x, b.target - b.labels)
+    hook.remove()
+    assert method.nets['G'].known is None
+    assert torch.equal(seen[0][:, :3], x) and torch.equal(seen[0][:, 3:], method.parse(b.image))
+    seen[0][:, 3:].sum().backward()
     assert x.grad.abs().sum() == 0
     trainer = trainer_of(method)
     for i in range(2):
@@ -367,22 +366,34 @@ def test_the_parser_rests(changes: dict[str, Any]) -> None:
     assert not any(id(p) in mine for o in trainer.optimisers.values() for g in o.param_groups for p in g['params'])
 
 
-def test_state_is_light_and_knows_its_parser() -> None:
+def test_a_state_knows_its_parser() -> None:
     method = make()
-    state = method.state_dict()
-    assert not any('.P.' in k for k in state) and state[secgan.FINGERPRINT].shape == (32,)
-    size = sum(v.numel() for v in state.values())
-    assert size < sum(v.numel() for v in method.nets.state_dict().values()) - sum(p.numel() for p in method.nets['P'].parameters()) + 100
-    twin = copy_of(method)
-    assert all(torch.equal(v, twin.state_dict()[k]) for k, v in state.items())
-    stranger = make()
+    state = {k: v.clone() for k, v in method.state_dict().items()}
     with torch.no_grad():
-        next(stranger.nets['P'].parameters())[0, 0, 0, 0] += 1e-3
+        for net in ('G', 'D', 'G_seg', 'D_seg'):
+            next(method.nets[net].parameters()).zero_()
+    method.load_state_dict(state)
+    assert all(torch.equal(v, state[k]) for k, v in method.state_dict().items())
+    with torch.no_grad():
+        next(method.nets['P'].parameters())[0, 0, 0, 0] += 1e-3
     with pytest.raises(ValueError, match='the parser is another one: set --method.parser to the one it was trained with'):
-        stranger.load_state_dict(state)
+        method.load_state_dict(state)
     baseline = make(lambda_sc=0.0)
-    assert secgan.FINGERPRINT not in baseline.state_dict()
+    assert not any('.P.' in k for k in baseline.state_dict())
     baseline.load_state_dict(baseline.state_dict())
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_a_step_asks_nothing_of_the_host(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the meta device there is no value to ask for."""
+    monkeypatch.setattr(torch, 'autocast', lambda *_, **__: contextlib.nullcontext())          # it does not know that device
+    for changes in ({}, {'order': 'sequential'}, {'form': 'concat'}, {'parser_classes': 'celebamask'}):
+        with torch.device('meta'):
+            method = SeCGAN(Config(backbone=SeCGAN.tiny(name).config.backbone, parser_width=2, **changes), SeCGAN.tiny().data)
+        b = batch(method)
+        there = dataclasses.replace(b, **{k: getattr(b, k).to('meta') for k in ('image', 'labels', 'target')})
+        for update in method.updates():
+            assert as_in_update(method, update.name).step(there, {}).loss.shape == ()
 
 
 def test_nineteen_classes_are_summed_before_the_argmax() -> None:
@@ -401,6 +412,14 @@ def test_nineteen_classes_are_summed_before_the_argmax() -> None:
     assert s.is_contiguous()
 
 
+def test_parses_are_made_in_full_precision() -> None:
+    method = make()
+    x = batch(method).image
+    with torch.autocast('cpu', torch.bfloat16):
+        found, rounded = method.log_parse(x), method.log_parse(x.bfloat16())
+    assert torch.equal(found, method.log_parse(x)) and rounded.dtype == torch.float32
+
+
 def saved_parser(folder: Path, seed: int = 3, **spec: Any) -> Path:
     torch.manual_seed(seed)
     width = spec.pop('width', 2)
@@ -415,7 +434,7 @@ def small_run(name: str = 'secgan.stargan_toyfaces', **changes: str) -> Any:
     return override(RECIPES[name](), {**small, **changes})
 
 
-def test_the_parser_of_a_run(tmp_path: Path) -> None:
+def test_the_parser_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     opened = SimpleNamespace(spec=DataSpec(size=32, attributes=RECIPES['secgan.stargan_toyfaces']().data.attributes))
     right = saved_parser(tmp_path / 'right')
 
@@ -430,13 +449,19 @@ def test_the_parser_of_a_run(tmp_path: Path) -> None:
         str(tmp_path / 'nowhere'): 'unknown model',
         'judge': 'is a classifier: expected a parser',
         str(saved_parser(tmp_path / 'size', size=48)): 'parses 48 px, the pictures are 32 px',
-        str(saved_parser(tmp_path / 'classes', attributes=IDS['celebamask'])): 'names the classes background, skin',
-        str(saved_parser(tmp_path / 'width', width=4)): 'parser_width=2, the parser has width 4: set --method.parser-width 4',
+        str(saved_parser(tmp_path / 'classes', attributes=IDS['celebamask'])):
+            'names 19 classes, background, skin, nose, …: expected those of parser_classes=twelve; set --method.parser-classes celebamask',
+        str(saved_parser(tmp_path / 'width', width=4)): 'has width 4: expected parser_width=2; set --method.parser-width 4',
     }
     for path, message in mistakes.items():
         with pytest.raises(ValueError) as caught:
             built(**{'method.parser': path})
-        assert message in str(caught.value) and '\n' not in str(caught.value)
+        assert message in str(caught.value)
+        capsys.readouterr()
+        small = ['--method.parser', path, '--method.parser-width', '2', '--out', str(tmp_path / 'run')]
+        assert cli.main(['train', 'secgan.stargan_toyfaces', *small]) == 2
+        err = capsys.readouterr().err
+        assert message in err and len(err.strip().splitlines()) == 1 and not (tmp_path / 'run').exists()
     assert built(**{'method.parser': str(tmp_path / 'classes'), 'method.parser_classes': 'celebamask'}).nets['P'].head.out_channels == 19
 
 
@@ -451,6 +476,16 @@ def test_training_resumes_with_its_parser(tmp_path: Path) -> None:
     shutil.move(first, tmp_path / 'moved')
     assert train(small_run(**{'method.parser': str(tmp_path / 'moved')}), out, resume='auto', show=False)[1] == 'finished'
     assert set(load_model(out).method.nets) == {'G', 'D'}
+
+
+def test_a_model_before_training_has_its_parser(tmp_path: Path) -> None:
+    """The row `untrained` of a card: what never learns was there before."""
+    method = make('attgan', form='concat')
+    weights = {f'{n}.{k}': v for n in method.inference_nets for k, v in method.nets[n].state_dict().items()}
+    save_model(tmp_path, method, weights, {'seed': 7})
+    before = commands._untrained(load_model(tmp_path))
+    assert all(torch.equal(v, method.nets['P'].state_dict()[k]) for k, v in before.nets['P'].state_dict().items())
+    assert not torch.equal(next(before.nets['G'].parameters()), next(method.nets['G'].parameters()))
 
 
 # ---- recipes, and what the backbones learned for it

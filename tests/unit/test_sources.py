@@ -355,6 +355,24 @@ def test_a_pair_may_be_turned_by_its_exif(tmp_path: Path) -> None:
     assert shown_size(tmp_path / 'A' / '1.jpg') == (12, 6)
 
 
+def test_side_by_side_files_are_measured_as_they_are_shown(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / 'train').mkdir()
+    Image.new('RGB', (8, 16)).save(tmp_path / 'train' / '1.jpg', exif=exif)             # lies on its side, and is shown 16 x 8
+    assert recognise(tmp_path) == 'pairs'
+    assert open_pairs(PairData(source=str(tmp_path), size=8, load_size=None)).b.shape == (1, 8, 8, 3)
+
+
+def test_one_folder_is_not_two(tmp_path: Path) -> None:
+    pictures(tmp_path / 'a', ' '.join(f'{i}.jpg' for i in range(5)))
+    (tmp_path / 'link').symlink_to(tmp_path / 'a')
+    for other in (tmp_path / 'a', tmp_path / 'b' / '..' / 'a', tmp_path / 'link'):
+        (tmp_path / 'b').mkdir(exist_ok=True)
+        fails('are one folder: expected one of domain A and another', lambda other=other: read_domain_folder(tmp_path / 'a', other))   # type: ignore[misc]
+        fails('are one folder: expected one of domain A and another', lambda other=other: read_pair_folder(tmp_path / 'a', other))     # type: ignore[misc]
+
+
 def test_a_missing_part_is_named(tmp_path: Path) -> None:
     root = domains(tmp_path / 'set')
     shutil.rmtree(root / 'testB')
@@ -415,6 +433,11 @@ def test_check_counts_classes_and_parts(tmp_path: Path) -> None:
     picture(tmp_path / '3' / 'test' / '6.jpg', (9, 8))
     report = check_folder(tmp_path / '3')
     assert not report.ok and '6.jpg: 9 x 8 px' in report.errors[0]
+    picture(tmp_path / '2' / 'trainA' / '1.jpg', (20, 12))
+    picture(tmp_path / '1' / 'happy' / '9.jpg', (20, 12))
+    assert check_folder(tmp_path / '2').warnings == ['2 sizes, from 12 x 12 to 20 x 12 px: each picture is resized whole, whatever its '
+                                                     'aspect']
+    assert 'each picture is cut to its centre, then resized' in check_folder(tmp_path / '1').warnings[0]
     picture(tmp_path / '4' / 'B' / '2.png', (24, 12))
     assert '1 pairs of different aspect, first 2: 12 x 12 px and 24 x 12 px' in check_folder(tmp_path / '4').errors[0]
 
@@ -433,6 +456,13 @@ def test_check_reads_masks(tmp_path: Path) -> None:
     root = parsing(tmp_path)
     report = check_folder(root)
     assert report.masks and report.masks.kind == 'class ids' and report.masks.ids == [0, 1, 2] and report.masks.n == report.masks.read == 3
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new('RGB', (24, 12)).save(root / 'images' / '2.jpg', exif=turned)             # shown 12 x 24
+    picture(root / 'masks' / '2.png', (12, 24), 'L', 2)
+    assert not any('another shape' in warning for warning in check_folder(root).warnings)
+    picture(root / 'images' / '2.jpg')
+    picture(root / 'masks' / '2.png', mode='L', colour=2)
     for i in range(3):
         mask = np.zeros((12, 12), np.uint8)
         mask[:3 + 6 * (i > 0)] = 255

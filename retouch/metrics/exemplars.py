@@ -1,0 +1,344 @@
+"""Protocol `exemplars`: systems that give a picture the look of another one, scored on pairs of held-out drawn faces.
+
+The true result of a pair is the face with the exemplar's labels in the attributes that the system transfers. The face's true region is
+where that differs from the face, the exemplar's where the exemplar would change with the labels of the face. What goes beyond labels is
+measured as one colour, that of the hair on the head.
+"""
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from retouch.data import toyfaces
+from retouch.data.labels import HAIR_COLOURS, apply_edits
+from retouch.data.sets import HELD_OUT
+from retouch.engine.update import DomainRequest, ExemplarRequest, Translation
+from retouch.errors import unknown
+from retouch.guidance.mask import check_mask
+from retouch.metrics import accuracy, psnr
+from retouch.metrics.bootstrap import Tally, pooled
+from retouch.metrics.card import Card, CardData, Measure, about, tally_to_measure
+from retouch.metrics.drawing import draw_targets
+from retouch.metrics.fidelity import logits_to_inception_score
+from retouch.metrics.judge import Judge, load_judge, model_to_judge
+from retouch.metrics.protocols import read_all
+from retouch.metrics.provenance import checkpoint, pairs_to_hash, remembered, versions
+from retouch.metrics.scoring import REDUCE, Found, against_region, against_truth, pictures_to_tensor
+from retouch.metrics.tasks import RULE, Progress
+from retouch.metrics.truth import NEEDS_HAIR, pictures_to_regions, read_drawn, write_drawn
+from retouch.model import Model
+from retouch.train import hardware
+
+PROXY = 'toyfaces_classifier'
+ROW = 'transfer'                                    # of measures that are not taken attribute by attribute
+HAIR = toyfaces.CLASSES.index('hair')
+Answer = Callable[[Tensor, Tensor, slice], Translation]      # (x [b,3,S,S], their exemplars [b,3,S,S], which of the n)
+
+
+@dataclass(frozen=True)
+class Transfers:
+    """n pairs of held-out drawn faces that differ in at least one of K attributes: one to translate, and its exemplar."""
+
+    names: tuple[str, ...]           # the K attributes
+    faces: np.ndarray                # int64 [n,2]: index of the face, and of its exemplar, in the drawn set
+    inputs: np.ndarray               # uint8 [n,S,S,3]
+    exemplars: np.ndarray            # uint8 [n,S,S,3]
+    shown: np.ndarray                # bool [n,K], labels of the inputs
+    wanted: np.ndarray               # bool [n,K], labels of the exemplars
+    truths: np.ndarray               # uint8 [n,S,S,3]
+    regions: np.ndarray              # bool [n,S,S]
+    exemplar_regions: np.ndarray     # bool [n,S,S]
+    hair: np.ndarray                 # bool [n,S,S], on the head of the true result; nowhere if no hair colour is transferred
+    exemplar_hair: np.ndarray        # bool [n,S,S]
+
+
+def transferred(model: Any) -> tuple[str, ...]:
+    """The attributes that a system takes from an exemplar: its own, or what tells its two domains apart.
+
+    Raises:
+        ValueError: a system that takes no exemplar, or an attribute that toyfaces does not draw.
+    """
+    method = getattr(model, 'method', model)
+    if not getattr(method, 'takes_exemplar', False):
+        raise ValueError(f'{method.id} takes no exemplar: expected a system that does for protocol exemplars')
+    names = tuple(method.data.attributes)
+    if method.kind == 'domains':
+        names = (getattr(model, 'info', {}).get('data', {}).get('attribute', 'Eyeglasses'),)
+    for name in names:
+        if name not in toyfaces.ATTRIBUTES:
+            raise unknown('attribute', name, toyfaces.ATTRIBUTES)
+    return names
+
+
+def transfers_of(model: Any, n: int, seed: int = 0, progress: Progress | None = None) -> Transfers:
+    """The pairs that a system is scored on: `held_out_transfers` of its attributes, its size and the faces it was trained on."""
+    any_of = tuple(getattr(model, 'info', {}).get('data', {}).get('any_of', ()))
+    return held_out_transfers(transferred(model), n, getattr(model, 'method', model).data.size, seed, any_of, progress)
+
+
+def transfer_labels(labels: np.ndarray, other: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """The row of labels uint8 [15] that shows `other`'s values of the named attributes; the label rule completes what differs."""
+    columns = {name: toyfaces.ATTRIBUTES.index(name) for name in names}
+    edits = {name: int(other[c]) for name, c in columns.items() if labels[c] != other[c]}
+    target, _ = apply_edits(torch.from_numpy(labels).float()[None], edits, toyfaces.ATTRIBUTES, RULE)
+    return target[0].numpy().astype(np.uint8)
+
+
+def held_out_transfers(names: tuple[str, ...], n: int, size: int, seed: int = 0, any_of: tuple[str, ...] = (),
+                       progress: Progress | None = None) -> Transfers:
+    """The first n held-out faces that qualify, each with a random other one of them that differs in a named attribute.
+
+    Where hair shall change, bald faces are left out: it would not show.
+
+    Args:
+        names: the attributes that are transferred.
+        n: pairs.
+        size: side in pixels.
+        seed: which drawn set, and of the choice of exemplars.
+        any_of: only faces that show at least one of these, as the system was trained on.
+        progress: called with (pictures drawn, pictures to draw, what is done).
+
+    Returns:
+        the pairs. Drawn once, then read from the cache (RETOUCH_CACHE or ~/.cache/retouch).
+
+    Raises:
+        ValueError: fewer than two faces asked for, or a face from which all others do not differ.
+    """
+    if n < 2:
+        raise ValueError(f'n={n}: expected at least 2 held-out pairs')
+    columns, needed = ([toyfaces.ATTRIBUTES.index(name) for name in some] for some in (names, any_of))
+    bald = toyfaces.ATTRIBUTES.index('Bald')
+    no_bald = 'Bald' not in names and any(name in NEEDS_HAIR for name in names)
+    index, rows, at = list[int](), list[np.ndarray](), HELD_OUT
+    while len(index) < n:
+        row = toyfaces.face(at, seed)[1]
+        if not (no_bald and row[bald]) and (not needed or row[needed].any()):
+            index.append(at)
+            rows.append(row)
+        at += 1
+    labels, rng = np.stack(rows), np.random.default_rng(seed)
+    chosen = labels[:, columns].astype(bool)                     # [n,K]
+    other = np.empty(n, np.int64)
+    for i in range(n):
+        differ = np.flatnonzero((chosen != chosen[i]).any(1))
+        if not len(differ):
+            raise ValueError(f'{n} held-out faces are alike in {", ".join(names)}: raise --n')
+        other[i] = rng.choice(differ)
+
+    # a picture with hair to look at, the same picture under other labels, and the first without a beard, which is hair too
+    tables = []
+    for i, j in enumerate(other):
+        truth = transfer_labels(labels[i], labels[j], names)
+        tables.append(np.stack([truth, labels[i], _shaven(truth)]))
+    for i, j in enumerate(other):
+        tables.append(np.stack([labels[j], transfer_labels(labels[j], labels[i], names), _shaven(labels[j])]))
+    faces = np.stack([np.array(index), np.array(index)[other]], 1)
+    digest = hashlib.sha256(f'{toyfaces.drawing_hash()}/transfers/{size}/{seed}'.encode())
+    digest.update(faces.tobytes() + np.stack(tables).tobytes())
+    drawn = read_drawn(digest.hexdigest()[:16])                  # [2n,2,S,S,4]: truths and inputs, then exemplars and what they become
+    if drawn is None:
+        total = sum(map(len, tables))
+        parts = draw_targets(faces.T.flatten().tolist(), tables, size, seed,
+                             progress=(lambda done: progress(done, total, 'drawing true results')) if progress else None)
+        drawn = np.zeros((2 * n, 2, size, size, 4), np.uint8)
+        drawn[..., :3] = np.stack([pictures[:2] for pictures, _ in parts])
+        drawn[:, 0, ..., 3] = np.stack([(parses[[0, 2]] == HAIR).all(0) for _, parses in parts])
+        write_drawn(digest.hexdigest()[:16], drawn)
+    (truths, inputs), (exemplars, changed) = (np.ascontiguousarray(some[..., :3].swapaxes(0, 1)) for some in (drawn[:n], drawn[n:]))
+    styled = any(name in HAIR_COLOURS for name in names)
+    hair, exemplar_hair = ((some[:, 0, ..., 3] > 0) & styled for some in (drawn[:n], drawn[n:]))
+    return Transfers(names, faces, inputs, exemplars, chosen, chosen[other], truths, pictures_to_regions(inputs, truths),
+                     pictures_to_regions(exemplars, changed), hair, exemplar_hair)
+
+
+def _shaven(labels: np.ndarray) -> np.ndarray:
+    """The same labels [15] without beard and moustache."""
+    without = labels.copy()
+    without[toyfaces.ATTRIBUTES.index('Mustache')], without[toyfaces.ATTRIBUTES.index('No_Beard')] = 0, 1
+    return without
+
+
+def evaluate_exemplars(model: Any, *, n: int = 500, seed: int = 0, judge: Judge | Model | None = None, device: torch.device | str = 'cpu',
+                       batch_size: int = 64, progress: Progress | None = None, command: str = '', untrained: Any = None) -> Card:
+    """Scores a system that takes an exemplar.
+
+    Args:
+        model: a Model, or a method with weights in it; trained on exemplars, or on two domains of which one has an attribute.
+        n: pairs of held-out drawn faces.
+        seed: which drawn set, which exemplars, and of the bootstrap.
+        judge: a Judge or a classifier Model; None: the shipped judge.
+        device: where the model, the judge and the comparisons run.
+        batch_size: pairs at once.
+        progress: called with (done, total, what is being done).
+        command: how to repeat this, written to the card.
+        untrained: the same method before training, for a third reference row.
+
+    Returns:
+        the card, with the reference rows `copy` (the input, masks of 0) and `truth` (the true result, true regions for masks).
+
+    Raises:
+        ValueError: a system that takes no exemplar or transfers what is not drawn, or a judge that does not read an attribute.
+        FloatingPointError: an answer that is not finite.
+    """
+    method = getattr(model, 'method', model)
+    names = transferred(model)
+    method.nets.to(device)
+    if not isinstance(judge, Judge):
+        judge = load_judge(device=device) if judge is None else model_to_judge(judge, device)
+    pairs = transfers_of(model, n, seed, progress)
+    expected = read_all(judge, pairs.truths, batch_size)[0]
+    data = CardData(source='toyfaces', hash=pairs_to_hash(pairs.inputs, pairs.exemplars), size=method.data.size, attributes=names,
+                    rule=RULE, first_index=HELD_OUT,
+                    region_area={ROW: round(float(pairs.regions.mean()), 5), 'exemplar': round(float(pairs.exemplar_regions.mean()), 5)},
+                    count=dict(zip(names, (pairs.shown != pairs.wanted).sum(0).tolist(), strict=True)))
+
+    def row(answer: Answer, step: Callable[[int], None] | None = None) -> dict[str, Measure]:
+        tallies, logits = score_transfers(pairs, answer, judge, expected, device=device, batch_size=batch_size, advance=step)
+        measures = {name: tally_to_measure(name, tally, names if name == 'edit_accuracy' else (ROW,), seed)
+                    for name, tally in tallies.items()}
+        return measures | logits_to_inception(logits, seed)
+
+    measures = row(answer_of(method, pairs), _advance(progress, n))
+    key = {'data': data.model_dump(mode='json'), 'n': n, 'seed': seed, 'judge': judge.sha256, 'protocol': 'exemplars'}
+    references = remembered(key, lambda: {'copy': row(_copy), 'truth': row(_truth(pairs))})
+    if untrained is not None:
+        untrained.nets.to(device)
+        references['untrained'] = row(answer_of(untrained, pairs))
+    return Card(protocol='exemplars', data=data, n=n, seed=seed, checkpoint=checkpoint(model), hardware=hardware(device),
+                versions=versions(), command=command, measures=measures, references=references, judge=judge.facts,
+                extractors={PROXY: judge.sha256})
+
+
+def answer_of(method: Any, pairs: Transfers) -> Answer:
+    """What a method makes of pairs; one of two domains brings each face to the domain of its exemplar."""
+    if method.kind == 'exemplars':
+        return lambda x, e, part: method.translate(ExemplarRequest(x, e))
+
+    def by_direction(x: Tensor, e: Tensor, part: slice) -> Translation:
+        image, wanted = torch.empty_like(x), torch.from_numpy(pairs.wanted[part, 0]).to(x.device)
+        for to, some in zip(method.data.domains, (~wanted, wanted), strict=True):
+            if bool(some.any()):
+                image[some] = method.translate(DomainRequest(x[some], to, e[some])).image
+        return Translation(image)
+    return by_direction
+
+
+def _copy(x: Tensor, e: Tensor, part: slice) -> Translation:
+    nothing = x.new_zeros(len(x), 1, *x.shape[2:])
+    return Translation(x, nothing, {'exemplar_mask': nothing})
+
+
+def _truth(pairs: Transfers) -> Answer:
+    def answer(x: Tensor, e: Tensor, part: slice) -> Translation:
+        region, other = (torch.from_numpy(some[part]).unsqueeze(1).float().to(x.device) for some in (pairs.regions, pairs.exemplar_regions))
+        return Translation(pictures_to_tensor(pairs.truths[part], x.device), region, {'exemplar_mask': other})
+    return answer
+
+
+def score_transfers(pairs: Transfers, answer: Answer, judge: Judge, expected: Tensor, *, device: torch.device | str = 'cpu',
+                    batch_size: int = 64, advance: Callable[[int], None] | None = None) -> tuple[dict[str, Tally], Tensor]:
+    """One pass over pairs: answer, compare, let the judge read; keep sums and readings only.
+
+    Args:
+        pairs: the n pairs.
+        answer: what is scored.
+        judge: reads the answers.
+        expected: bool [n,J], how the judge reads the true results.
+        device: where answers are computed and compared.
+        batch_size: pairs at once.
+        advance: called with the number of pairs scored since the last call.
+
+    Returns:
+        'edit_accuracy' [K,n], of every attribute over the pairs that differ in it; all else [1,n]; and logits [n,K] of the K attributes in
+        the answers.
+    """
+    n, columns = len(pairs.inputs), [judge.column(name) for name in pairs.names]
+    differs = torch.from_numpy(pairs.shown != pairs.wanted)      # [n,K]
+    asked = torch.zeros_like(expected)
+    asked[:, columns] = differs
+    total: dict[str, np.ndarray] = {'edit_accuracy': np.zeros((len(columns), n))}
+    count: dict[str, np.ndarray] = {'edit_accuracy': differs.double().numpy().T}
+    logits = []
+    for start in range(0, n, batch_size):
+        part = slice(start, min(start + batch_size, n))
+        x, e, truth = (pictures_to_tensor(images[part], device) for images in (pairs.inputs, pairs.exemplars, pairs.truths))
+        region, other_region = (torch.from_numpy(some[part]).unsqueeze(1).to(device) for some in (pairs.regions, pairs.exemplar_regions))
+        with torch.no_grad():
+            out = answer(x, e, part)
+            other = out.extras.get('exemplar_mask')
+            if not all(bool(values.isfinite().all()) for values in (out.image, out.mask, other) if values is not None):
+                raise FloatingPointError('an answer is not finite: the model is damaged or its training diverged')
+            image = psnr.to_bytes(out.image).float() / 127.5 - 1           # what a saved picture holds is what every measure sees
+            read, seen = judge.look(image)
+        found: Found = against_truth(image, x, truth, region)
+        changes, kept = accuracy.readings_to_changes(read, expected[part]), ~asked[part]
+        found['leakage'] = (changes * kept).sum(1), kept.sum(1)
+        if out.mask is not None:
+            found |= against_region(check_mask(out.mask, x), region)
+        if other is not None:
+            found |= {f'{name}_exemplar': value for name, value in against_region(check_mask(other, e), other_region).items()}
+        if pairs.hair.any():
+            found['style_distance'] = _style_distance(image, e, pairs.hair[part], pairs.exemplar_hair[part])
+        for name, (value, weight) in found.items():
+            for table in (total, count):
+                table.setdefault(name, np.zeros((1, n)))
+            total[name][0, part] = value.cpu().double().numpy()
+            count[name][0, part] = 1.0 if weight is None else weight.cpu().double().numpy()
+        right = read[:, columns] == torch.from_numpy(pairs.wanted[part])
+        total['edit_accuracy'][:, part] = (right & differs[part]).double().numpy().T
+        logits.append(judge.logits(seen)[:, columns])
+        if advance is not None:
+            advance(len(x))
+    reduce = {**REDUCE, 'leakage': pooled}
+    return {name: Tally(total[name], count[name], reduce.get(name, pooled)) for name in total}, torch.cat(logits)
+
+
+def _style_distance(image: Tensor, exemplar: Tensor, hair: np.ndarray, exemplar_hair: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Distance in 8-bit levels [b] of the mean colours of two regions bool [b,S,S], and whether both have any pixel [b]."""
+    means, there = [], []
+    for picture, where in ((image, hair), (exemplar, exemplar_hair)):
+        region = torch.from_numpy(where).unsqueeze(1).to(picture.device)
+        pixels = region.flatten(1).sum(1)
+        means.append((psnr.to_bytes(picture).float() * region).flatten(2).sum(2) / pixels.clamp(min=1)[:, None])       # [b,3]
+        there.append(pixels > 0)
+    both = there[0] & there[1]
+    return torch.linalg.vector_norm(means[0] - means[1], dim=1) * both, both
+
+
+def logits_to_inception(logits: Tensor, seed: int = 0) -> dict[str, Measure]:
+    """The Inception score, whose classes are all combinations of K attributes that a classifier reads independently.
+
+    Args:
+        logits: [n,K] of each attribute in each picture.
+        seed: of the order in which splits are taken.
+
+    Returns:
+        what `logits_to_inception_score` says of the 2^K classes, and `inception_kl_std`, the standard deviation over pictures of
+        KL(p(y | x) || mean over x of p(y | x)) in nats; their names with the extractor's.
+    """
+    joint = torch.zeros(len(logits), 1, dtype=torch.float64)     # [n,2^K], logarithms of probabilities
+    for logit in logits.double().clamp(-20, 20).split(1, 1):     # a sure reading is one of 2e-9, so that no combination underflows
+        joint = torch.cat([joint + F.logsigmoid(-logit), joint + F.logsigmoid(logit)], 1)
+    p = joint.exp()
+    each = (p * (joint - p.mean(0).log())).sum(1)
+    values = {**logits_to_inception_score(joint, seed=seed), 'inception_kl_std': float(each.std(correction=0))}
+    return {f'{name}[{PROXY}]': Measure(value=value, unit=about(name).unit) for name, value in values.items()}
+
+
+def _advance(progress: Progress | None, total: int) -> Callable[[int], None] | None:
+    if progress is None:
+        return None
+    done = 0
+
+    def step(count: int) -> None:
+        nonlocal done
+        done += count
+        progress(done, total, 'scoring pairs')
+    return step

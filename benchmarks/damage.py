@@ -22,6 +22,7 @@ SIZE, EDIT, ZOOM = 64, 'Blond_Hair', 2
 STRENGTHS: dict[str, tuple[float, ...]] = {
     'blur, sigma in px': (0, 0.5, 1, 2, 4), 'noise, sigma in 8-bit levels': (0, 8, 16, 32, 64),
     'red added, 8-bit levels': (0, 12, 25, 50, 100), 'edit in a wrong place, px aside': (0, 2, 4, 8, 16)}
+PROXIES = {'fid': 'Frechet', 'kid': 'kernel'}                      # a proxy's distances are not called FID and KID in a picture
 
 
 def damage(kind: str, strength: float, inputs: Tensor, truths: Tensor, regions: Tensor) -> Tensor:
@@ -83,7 +84,7 @@ def draw(values: dict[str, list[dict[str, float]]], pictures: dict[str, list[np.
         for column, strength in enumerate(strengths):
             left = gap + column * (side + gap)
             sheet.paste(Image.fromarray(pictures[kind][column]).resize((side, side), Image.Resampling.NEAREST), (left, top + line))
-            texts = [f'{strength:g}', *(f'{name} {value:.2f}' if name in ('precision', 'recall') else f'{name} {value:,.0f}'
+            texts = [f'{strength:g}', *(f'{name} {value:.2f}' if name in ('precision', 'recall') else f'{PROXIES[name]} {value:,.0f}'
                                         for name, value in values[kind][column].items())]
             for i, text in enumerate(texts):
                 pen.text((left, top + line + side + i * line), text, 'black', font)

@@ -10,10 +10,10 @@ from PIL import Image, ImageDraw
 
 from retouch.data import toyfaces
 from retouch.data.labels import HAIR_COLOURS
+from retouch.data.transforms import to_uint8
 from retouch.engine.update import ExemplarRequest
 from retouch.metrics.difference import difference_map
 from retouch.metrics.exemplars import Transfers, answer_of, transfer_labels
-from retouch.metrics.psnr import to_bytes
 from retouch.metrics.scoring import pictures_to_tensor
 from retouch.report import GalleryRow, mask_to_bytes
 
@@ -28,7 +28,7 @@ def pairs_to_rows(method: Any, pairs: Transfers, n: int = 4) -> list[GalleryRow]
     x, e = (pictures_to_tensor(images[:n], _device(method)) for images in (pairs.inputs, pairs.exemplars))
     with torch.no_grad():
         out = answer_of(method, pairs)(x, e, slice(0, len(x)))
-    edits, other = to_bytes(out.image).permute(0, 2, 3, 1).cpu().numpy(), out.extras.get('exemplar_mask')
+    edits, other = to_uint8(out.image).cpu().numpy(), out.extras.get('exemplar_mask')
     rows = []
     for i, edit in enumerate(edits):
         panels = {'input': pairs.inputs[i], 'exemplar': pairs.exemplars[i]}
@@ -132,4 +132,4 @@ def _device(method: Any) -> torch.device:
 
 
 def _pixels(image: torch.Tensor) -> np.ndarray:
-    return to_bytes(image)[0].permute(1, 2, 0).cpu().numpy()
+    return to_uint8(image)[0].cpu().numpy()

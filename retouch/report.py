@@ -17,10 +17,10 @@ from PIL import Image
 from torch import Tensor
 
 from retouch.data import toyfaces
+from retouch.data.transforms import to_uint8
 from retouch.guidance.gradcam import explain_edit
 from retouch.metrics.card import Card, LeakageMatrix, Measure, about, measure_to_text, number
 from retouch.metrics.difference import difference_map
-from retouch.metrics.psnr import to_bytes
 from retouch.metrics.scoring import Task, pictures_to_tensor
 from retouch.metrics.tasks import domain_tasks, toyfaces_tasks
 from retouch.model import write_atomically
@@ -80,12 +80,12 @@ def tasks_to_rows(method: Any, inputs: np.ndarray, tasks: Sequence[Task], what: 
         with torch.no_grad():
             out = method.translate(request)
         shown = explain_edit(method, request, out.image) if out.mask is None else None
-        edits = to_bytes(out.image).permute(0, 2, 3, 1).cpu().numpy()
+        edits = to_uint8(out.image).cpu().numpy()
         exemplar = getattr(request, 'exemplar', None)
         for m, row in enumerate(task.rows.tolist()):
             panels = {'input': inputs[row]}
             if exemplar is not None:
-                panels['exemplar'] = to_bytes(exemplar[m:m + 1])[0].permute(1, 2, 0).cpu().numpy()
+                panels['exemplar'] = to_uint8(exemplar[m:m + 1])[0].cpu().numpy()
             if out.mask is not None:
                 panels['mask'] = mask_to_bytes(out.mask[m, 0])
             elif shown is not None:

@@ -18,8 +18,8 @@ import torch
 from pydantic import ValidationError
 
 from retouch.config import Config
+from retouch.data.transforms import to_uint8
 from retouch.errors import one_line
-from retouch.metrics.psnr import to_bytes
 from retouch.metrics.scoring import Task, pictures_to_tensor
 from retouch.model import Model, write_atomically
 from retouch.report import pixels_to_url
@@ -113,8 +113,8 @@ def write_study(out: Path, systems: dict[Side, tuple[str, Model]], inputs: np.nd
         for side, (_, model) in systems.items():
             request = task.request(pictures_to_tensor(inputs[row:row + 1], model.device), slice(m, m + 1))
             with torch.no_grad():
-                edit = to_bytes(model.method.translate(request).image)
-            pictures[side] = pixels_to_url(edit[0].permute(1, 2, 0).cpu().numpy())
+                edit = to_uint8(model.method.translate(request).image)
+            pictures[side] = pixels_to_url(edit[0].cpu().numpy())
         wanted = f'={int(request.target[0, model.data.attributes.index(task.name)])}' if model.data.attributes else ''
         text, _, value = f'{task.name}{wanted}'.replace('_', ' ').partition('=')
         trials.append(Trial(picture=row, edit=task.name, asked=f'{task.name}{wanted}'))

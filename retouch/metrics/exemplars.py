@@ -31,7 +31,7 @@ from retouch.metrics.judge import Judge, load_judge, model_to_judge
 from retouch.metrics.protocols import read_all
 from retouch.metrics.provenance import checkpoint, pairs_to_hash, remembered, versions
 from retouch.metrics.scoring import REDUCE, Found, against_region, against_truth, pictures_to_tensor
-from retouch.metrics.tasks import RULE, Progress
+from retouch.metrics.tasks import RULE, Progress, counting
 from retouch.metrics.truth import NEEDS_HAIR, pictures_to_regions, read_drawn, write_drawn
 from retouch.model import Model
 from retouch.train import hardware
@@ -205,7 +205,7 @@ def evaluate_exemplars(model: Any, *, n: int = 500, seed: int = 0, judge: Judge 
                     for name, tally in tallies.items()}
         return measures | logits_to_inception(logits, seed)
 
-    measures = row(answer_of(method, pairs), _advance(progress, n))
+    measures = row(answer_of(method, pairs), counting(progress, n, 'scoring pairs'))
     key = {'data': data.model_dump(mode='json'), 'n': n, 'seed': seed, 'judge': judge.sha256, 'protocol': 'exemplars'}
     references = remembered(key, lambda: {'copy': row(_copy), 'truth': row(_truth(pairs))})
     if untrained is not None:
@@ -330,15 +330,3 @@ def logits_to_inception(logits: Tensor, seed: int = 0) -> dict[str, Measure]:
     each = (p * (joint - p.mean(0).log())).sum(1)
     values = {**logits_to_inception_score(joint, seed=seed), 'inception_kl_std': float(each.std(correction=0))}
     return {f'{name}[{PROXY}]': Measure(value=value, unit=about(name).unit) for name, value in values.items()}
-
-
-def _advance(progress: Progress | None, total: int) -> Callable[[int], None] | None:
-    if progress is None:
-        return None
-    done = 0
-
-    def step(count: int) -> None:
-        nonlocal done
-        done += count
-        progress(done, total, 'scoring pairs')
-    return step

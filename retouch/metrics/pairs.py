@@ -22,7 +22,7 @@ from retouch.metrics.card import Card, CardData, JudgeFacts, Measure, tally_to_m
 from retouch.metrics.parsing import images_to_parses, model_to_parser, parses_to_tallies
 from retouch.metrics.provenance import checkpoint, pairs_to_hash, remembered, versions
 from retouch.metrics.scoring import Task, pictures_to_tensor
-from retouch.metrics.tasks import Progress
+from retouch.metrics.tasks import Progress, counting
 from retouch.model import Model
 from retouch.train import hardware
 
@@ -120,7 +120,7 @@ def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source:
             measures |= {name: tally_to_measure(name, tally, toyfaces.CLASSES, seed) for name, tally in scores.items()}
         return measures
 
-    measures = row(lambda x, part: method.translate(task.request(x, part)), _advance(progress, n))
+    measures = row(lambda x, part: method.translate(task.request(x, part)), counting(progress, n, 'scoring pairs'))
     judge = None if reader is None else JudgeFacts(sha256=reader.weights_sha256)
     key = {'data': data.model_dump(mode='json'), 'n': n, 'seed': seed, 'judge': judge and judge.sha256, 'protocol': 'pairs'}
     references = remembered(key, lambda: {'copy': row(lambda x, part: Translation(x)),
@@ -173,15 +173,3 @@ def score_pairs(given: np.ndarray, wanted: np.ndarray, answer: Callable[[Tensor,
         if advance is not None:
             advance(len(x))
     return {name: Tally(total[name], count[name], reduce) for name, reduce in SUMS.items()}, classes
-
-
-def _advance(progress: Progress | None, total: int) -> Callable[[int], None] | None:
-    if progress is None:
-        return None
-    done = 0
-
-    def step(count: int) -> None:
-        nonlocal done
-        done += count
-        progress(done, total, 'scoring pairs')
-    return step

@@ -34,7 +34,7 @@ from retouch.metrics.judge import Judge, load_judge, model_to_judge
 from retouch.metrics.provenance import checkpoint, pictures_to_hash, remembered, versions
 from retouch.metrics.regions import parser_to_measures
 from retouch.metrics.scoring import Answer, Found, More, Scores, Task, pictures_to_tensor, score
-from retouch.metrics.tasks import RULE, Progress, check_tasks, domain_folder_tasks, domain_tasks, folder_tasks, toyfaces_tasks
+from retouch.metrics.tasks import RULE, Progress, check_tasks, counting, domain_folder_tasks, domain_tasks, folder_tasks, toyfaces_tasks
 from retouch.model import Model
 from retouch.train import hardware
 
@@ -149,14 +149,6 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
             found = edits_to_distances(real, fakes, names, compare, which, ('kid',), alone)
         return {f'{name}[{by}]': measure for name, measure in found.items()}
 
-    total, done = sum(len(task.rows) for task in tasks), 0
-
-    def advance(count: int) -> None:
-        nonlocal done
-        done += count
-        if progress is not None:
-            progress(done, total, 'scoring edits')
-
     def row(answer: Answer, step: Callable[[int], None] | None = None) -> tuple[dict[str, Measure], Scores]:
         scores = score(tasks, inputs, answer, judge, expected, device=device, batch_size=batch_size,
                        looks={e.name: e.look for e in looking}, advance=step, more=more)
@@ -167,7 +159,7 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
             measures |= distances(real_seen[e.name], scores.seen[e.name], partial(e.compare, seed=seed), e.measures, e.name, True)
         return measures, scores
 
-    measures, scores = row(_answer(method), advance)
+    measures, scores = row(_answer(method), counting(progress, sum(len(task.rows) for task in tasks), 'scoring edits'))
     answers: dict[str, Answer] = {'copy': _copy} | ({'truth': _truth} if protocol in DRAWN else {})
     key = {'data': data.model_dump(mode='json'), 'n': n, 'seed': seed, 'judge': judge.sha256, 'protocol': protocol,
            'features': sorted(set(features)), 'extractors': extractors}

@@ -154,6 +154,19 @@ def check_tasks(tasks: Sequence[Task], n: int) -> None:
         raise ValueError(f'no picture to edit{f" for {empty[0]}" if empty else ""} among {n}: raise --n or use a larger set')
 
 
+def counting(progress: Progress | None, total: int, what: str) -> Callable[[int], None] | None:
+    """Adds up counts of finished pictures and tells `progress` (done, total, what); None where nobody asks."""
+    if progress is None:
+        return None
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        progress(done, total, what)
+    return advance
+
+
 def _column(judged: Sequence[str], name: str) -> int:
     if name not in judged:
         raise unknown('attribute for this judge', name, judged)

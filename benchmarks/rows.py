@@ -1,4 +1,4 @@
-"""Trains and scores the rows of a table, one after another; one JSON a row and seed, written once and reused.
+"""Trains and scores the rows of a family's table, one after another; one JSON a row and seed, written once and reused.
 
     python benchmarks/rows.py TABLE [--seeds 0,1,2] [--only RECIPE …] [--n 500] [--threads 2] [--judge RUN] [--parser RUN] [--print]
 
@@ -10,22 +10,20 @@ the rows that have not been run, in Markdown. `--judge` names the parser that re
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import statistics
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from retouch.cli import EvaluateOptions
+from retouch.commands import score
 from retouch.data import toyfaces
 from retouch.engine.update import AttributeRequest
 from retouch.metrics.psnr import squared_error_inside_outside, squared_error_to_psnr
 from retouch.metrics.scoring import pictures_to_tensor
 from retouch.metrics.truth import held_out_faces
 from retouch.model import load_model
+from retouch.suite import Table, finish, load_row, record_path, records_to_table, row_to_record, write_record
+from retouch.train import runs_folder
 
 RESULTS = Path(__file__).parent / 'results' / 'rows'
 ABLATION = ('', '_generator', '_discriminator', '_literal')
@@ -52,7 +50,8 @@ TABLES |= {
 }
 TABLES |= {'exemplars': {'lomit.toyfaces': (0, 1, 2)}}
 EDITS = {'edit_accuracy': ('edit accuracy', 3), 'psnr_outside': ('PSNR outside, dB', 2), 'psnr_truth': ('PSNR to the truth, dB', 2),
-           'leakage': ('leakage', 3), 'mask_iou[gradcam]': ('Grad-CAM IoU', 3), 'fid[toyfaces_classifier]': ('Frechet, proxy', 0)}
+           'leakage': ('leakage', 3), 'mask_iou[gradcam]': ('Grad-CAM IoU', 3), 'fid[toyfaces_classifier]': ('Frechet, proxy', 0),
+           'psnr_unedited': ('PSNR unedited, dB', 2)}     # attribute systems can be asked to leave a face as it is
 DOMAINS = {'edit_accuracy': ('edit accuracy', 3), 'psnr_truth_per_image': ('PSNR to the truth a picture, dB', 2), 'mse_truth': ('MSE', 1),
            'psnr_outside': ('PSNR outside, dB', 2), 'mask_iou': ('mask IoU', 3), 'mask_area': ('mask area', 3),
            'kid[toyfaces_classifier]': ('kernel distance to the target, proxy', 0), 'kid_fused[toyfaces_classifier]': ('fused', 0)}
@@ -68,26 +67,14 @@ COLUMNS = {'eyeglasses': DOMAINS, 'parse_to_picture': PAIRS, 'picture_to_parse':
 
 def row(recipe: str, seed: int, n: int, threads: int, judge: str | None = None, parser: str | None = None) -> None:
     """Trains (or continues) a row and writes its JSON."""
-    out = Path(os.environ.get('RETOUCH_RUNS') or 'runs') / f'{recipe}-s{seed}'
-    retouch = [sys.executable, '-m', 'retouch']
-    guided = ['--method.parser', parser] if parser and recipe.startswith('secgan.') else []
-    command = ['train', recipe, '--seed', str(seed), '--out', str(out), '--resume', 'auto', '--train.threads', str(threads), *guided]
-    subprocess.run([*retouch, *command], check=True)
-    scoring = ['evaluate', str(out), '--n', str(n), *(('--judge', judge) if judge else ())]
-    card = subprocess.run([*retouch, *scoring, '--json'], check=True, stdout=subprocess.PIPE, text=True).stdout
-    for place, name in ((out, 'RUN'), (judge, 'JUDGE'), (parser, 'PARSER')):
-        card = card.replace(str(place), name)
-    times = [json.loads(line) for line in (out / 'time.jsonl').read_text().splitlines()]
-    run = json.loads((out / 'run.json').read_text())
-    train = run['run']['train']
-    commands = [f'retouch train {recipe} --seed {seed}' + ' --method.parser PARSER' * bool(guided),
+    out, run = runs_folder() / f'{recipe}-s{seed}', load_row(recipe, seed, threads, parser)
+    finish(run, out)
+    card = score(EvaluateOptions(str(out), n=n, judge=judge))[0]
+    if judge:
+        card = card.model_copy(update={'command': card.command.replace(judge, 'JUDGE')})
+    commands = [f'retouch train {recipe} --seed {seed}' + ' --method.parser PARSER' * bool(getattr(run.method, 'parser', '')),
                 f'retouch evaluate RUN --n {n}' + ' --judge JUDGE' * bool(judge)]
-    record = {'recipe': recipe, 'seed': seed, 'commands': commands,
-              'git': run['git'], 'hardware': times[-1]['hardware'], 'threads': threads,
-              'seconds': round(sum(t['seconds'] for t in times), 1), 'images': train['iterations'] * train['batch_size'],
-              'psnr_unedited': unedited(out, n), 'card': json.loads(card)}
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f'{recipe}-s{seed}.json').write_text(json.dumps(record, indent=1) + '\n')
+    write_record(RESULTS, {**row_to_record(run, out, card, commands), 'psnr_unedited': unedited(out, n)})
 
 
 def unedited(run: Path, n: int) -> float | None:
@@ -108,52 +95,9 @@ def unedited(run: Path, n: int) -> float | None:
     return None if value is None else round(value, 2)
 
 
-def table(name: str) -> str:
-    """Markdown: the mean over seeds and, for several, the lowest and highest. SystemExit where records cannot stand in one table."""
-    recipes, columns = TABLES[name], COLUMNS.get(name, EDITS)
-    asked = columns is EDITS                                     # attribute systems can be asked to leave a face as it is
-    head = ['recipe', 'seeds', *(title for title, _ in columns.values()), *(['PSNR unedited, dB'] if asked else []), 'seconds']
-    lines = ['| ' + ' | '.join(head) + ' |', '|---' * len(head) + '|']
-    references: dict[str, Any] = {}
-    first: dict[str, Any] = {}
-    for recipe, seeds in recipes.items():
-        files = [RESULTS / f'{recipe}-s{seed}.json' for seed in seeds]
-        records = [json.loads(path.read_text()) for path in files if path.is_file()]
-        if not records:
-            lines.append(f'| `{recipe}` | not run |' + ' |' * (len(head) - 2))
-            continue
-        for r in records:
-            first = first or r
-            _refuse_unlike(first, r)
-        cells = [_cell([r['card']['measures'].get(key, {}).get('value') for r in records], digits) for key, (_, digits) in columns.items()]
-        cells += [_cell([r['psnr_unedited'] for r in records], 2)] if asked else []
-        seconds = round(statistics.mean(r['seconds'] for r in records))
-        lines.append(f'| `{recipe}` | {len(records)} of {len(seeds)} | ' + ' | '.join(cells) + f' | {seconds} |')
-        references = records[0]['card']['references']
-    for reference, measures in references.items():
-        if reference == 'untrained':                                  # each row has its own
-            continue
-        cells = [_cell([measures.get(key, {}).get('value')], digits) for key, (_, digits) in columns.items()]
-        lines.append(f'| {reference} | | ' + ' | '.join(cells) + ' | |' + ' |' * asked)
-    return '\n'.join(lines)
-
-
-def _refuse_unlike(a: dict[str, Any], b: dict[str, Any]) -> None:
-    """SystemExit where two records were not scored on the same faces by the same judge."""
-    facts = [{'n': r['card']['n'], 'judge': (r['card']['judge'] or {}).get('sha256'), 'data': r['card']['data']['hash']} for r in (a, b)]
-    for name, ours in facts[0].items():
-        theirs = facts[1][name]
-        if ours != theirs:
-            raise SystemExit(f"{b['recipe']}-s{b['seed']} has {name} {theirs}, {a['recipe']}-s{a['seed']} has {ours}: "
-                             'one table needs one; delete the file that is out of date and measure it anew')
-
-
-def _cell(values: list[float | None], digits: int) -> str:
-    known = [v for v in values if v is not None]
-    if not known:
-        return '–'
-    mean = f'{statistics.mean(known):.{digits}f}'
-    return mean if len(known) == 1 else f'{mean} ({min(known):.{digits}f} to {max(known):.{digits}f})'
+def table(name: str) -> Table:
+    """A family's table. ValueError where records cannot stand in one."""
+    return records_to_table(TABLES[name], {**COLUMNS.get(name, EDITS), 'seconds': ('seconds', 0)}, RESULTS)
 
 
 def main() -> None:
@@ -173,9 +117,12 @@ def main() -> None:
     for recipe, seeds in recipes.items() if not options.print else ():
         for seed in seeds:
             wanted = (not chosen or seed in chosen) and (not options.only or recipe in options.only)
-            if wanted and not (RESULTS / f'{recipe}-s{seed}.json').is_file():
+            if wanted and not record_path(RESULTS, recipe, seed).is_file():
                 row(recipe, seed, options.n, options.threads, options.judge, options.parser)
-    print(table(options.table))
+    try:
+        print(table(options.table).markdown())
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
 
 
 if __name__ == '__main__':

@@ -125,8 +125,24 @@ class EvaluateOptions:
 class CompareOptions:
     """One table of several models' cards, beside the reference rows `copy` and `truth`. Cards of different protocols are refused."""
 
-    models: Annotated[Positional[tuple[str, ...]], arg(metavar='MODEL…', help_behavior_hint='')]
+    models: Annotated[Positional[tuple[str, ...]], arg(metavar='MODEL…', help_behavior_hint='')] = ()
     """Run directories, model directories or shipped models; one without a card.json is evaluated."""
+    suite: Annotated[str | None, arg(metavar='NAME', help_behavior_hint='')] = None
+    """Instead of models: train and score every method on one task and budget (toyfaces), then print the table. Hours; stops and goes on."""
+    only: Annotated[tuple[str, ...], arg(metavar='RECIPE …', help_behavior_hint='')] = ()
+    """With --suite: rows to run; default: all."""
+    seeds: Annotated[tuple[int, ...], arg(metavar='S …', help_behavior_hint='')] = ()
+    """With --suite: seeds to run, of those that a row is planned with; default: all."""
+    out: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
+    """With --suite: folder of the results, one JSON a row and seed; default: runs/leaderboard, below RETOUCH_RUNS if that is set."""
+    n: Annotated[int | None, arg(metavar='N', help_behavior_hint='')] = None
+    """With --suite: number of held-out faces; default: 500."""
+    threads: Annotated[int | None, arg(metavar='T', help_behavior_hint='')] = None
+    """With --suite: CPU threads of training; default: torch's choice."""
+    parser: Annotated[str | None, arg(metavar='MODEL', help_behavior_hint='')] = None
+    """With --suite: the face parser that guides SeCGAN; default: one that is trained first."""
+    print: Annotated[bool, arg(help_behavior_hint='')] = False
+    """With --suite: run nothing, print the table of what there is."""
     json: Annotated[bool, arg(help_behavior_hint='')] = False
     """Print JSON."""
 
@@ -161,12 +177,6 @@ class ListOptions:
 
     json: Annotated[bool, arg(help_behavior_hint='')] = False
     """Print JSON."""
-
-
-# Options that the design names and this version does not have: better said than 'unknown option'.
-LATER = {
-    'compare': {'--suite': 'name the models to compare instead'},
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -237,10 +247,6 @@ def _explain(error: Exception) -> tuple[int, str]:
 
 def _parse(command: str, options: type, args: list[str]) -> Any:
     """Arguments -> an instance of `options`; every mistake is a ValueError of one line."""
-    for token in args:
-        reason = LATER.get(command, {}).get(token.partition('=')[0])
-        if reason:
-            raise ValueError(f'{token.partition("=")[0]} is not available in retouch {retouch.__version__}: {reason}')
     flags = ['--' + f.name.replace('_', '-') for f in dataclasses.fields(options) if 'Positional' not in str(f.type)]
     box, rest = io.StringIO(), list[str]()
     parsed: Any = None

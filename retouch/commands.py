@@ -5,6 +5,7 @@ Imports stand inside the functions: torch takes seconds, and `retouch --help` ne
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -186,7 +187,7 @@ def evaluate(options: EvaluateOptions) -> int:
     out = options.out or (run if (run / 'model' / CONFIG).is_file() else None)
     if options.figures and out is None:
         raise ValueError(f'--figures needs a folder: {options.model} is no run directory, add --out DIR')
-    card, gallery = _score(options, with_gallery=out is not None)
+    card, gallery = score(options, with_gallery=out is not None)
     files: list[Path] = []
     if out is not None:
         from retouch.report import write_report
@@ -219,8 +220,13 @@ def compare(options: CompareOptions) -> int:
 
     from retouch.metrics.card import compare as cards_to_comparison
 
+    if options.suite is not None:
+        return _compare_suite(options, options.suite)
+    for flag in ('only', 'seeds', 'out', 'n', 'threads', 'parser', 'print'):
+        if getattr(options, flag) not in (None, (), False):
+            raise ValueError(f'--{flag} needs --suite: models are compared by the cards they have')
     if not options.models:
-        raise ValueError('missing MODEL: name at least one model')
+        raise ValueError('missing MODEL: name at least one model, or --suite toyfaces')
     comparison = cards_to_comparison({name: _card_of(name) for name in options.models})
     if options.json:
         print(json.dumps(comparison.model_dump(mode='json'), indent=2))
@@ -231,6 +237,43 @@ def compare(options: CompareOptions) -> int:
     for column in columns[1:]:
         table.add_row(*column)
     _console().print(table, markup=False)
+    return 0
+
+
+def _compare_suite(options: CompareOptions, name: str) -> int:
+    """`retouch compare --suite`."""
+    from rich.table import Column, Table
+
+    from retouch import suite
+    from retouch.cli import EvaluateOptions
+
+    if options.models:
+        raise ValueError(f'{" ".join(options.models)} with --suite: a suite has its own rows; leave out one of the two')
+    n = 500 if options.n is None else options.n
+    for flag, value, fewest in (('n', n, 2), ('threads', options.threads or 1, 1)):
+        if value < fewest:
+            raise ValueError(f'--{flag} {value}: expected at least {fewest}')
+    rows, folder = suite.choose(name, options.only, options.seeds), options.out or suite.runs_folder() / 'leaderboard'
+    if not options.print:
+        def card_of(run: Path) -> Card:
+            return score(EvaluateOptions(str(run), protocol=suite.PROTOCOL, n=n))[0]
+        try:
+            suite.run_suite(rows, folder, card_of, n, options.threads, options.parser)
+        except KeyboardInterrupt:
+            given = {'--only': options.only, '--seeds': options.seeds, **{f'--{flag}': () if value is None else (value,) for flag, value in
+                     (('out', options.out), ('n', options.n), ('threads', options.threads), ('parser', options.parser))}}
+            words = [str(word) for flag, values in given.items() if values for word in (flag, *values)]
+            print(f'interrupted, nothing is lost: {folder}\n  {shlex.join(["retouch", "compare", "--suite", name, *words])}')
+            return 130
+    table = suite.records_to_table(suite.SUITES[name], suite.COLUMNS, folder)
+    if options.json:
+        print(json.dumps({'suite': name, 'rows': [dataclasses.asdict(row) for row in table.rows]}, indent=2))
+        return 0
+    header, *lines = table.cells()
+    shown = Table(Column(header[0], no_wrap=True), *header[1:], box=None, pad_edge=False)
+    for first, *others in lines:
+        shown.add_row(first.strip('`'), *others)
+    _console().print(shown, suite.notes(table), sep='\n', markup=False)
     return 0
 
 
@@ -248,17 +291,17 @@ def _card_of(name: str) -> Card:
                 raise ValueError(f'{place / "card.json"} is the card of other weights than {folder}: run `retouch evaluate {name}` again')
             return card
     print(f'{name} has no card.json: evaluating it', file=sys.stderr)
-    return _score(EvaluateOptions(name))[0]
+    return score(EvaluateOptions(name))[0]
 
 
-def _score(options: EvaluateOptions, with_gallery: bool = False) -> tuple[Card, list[GalleryRow]]:
+def score(options: EvaluateOptions, with_gallery: bool = False) -> tuple[Card, list[GalleryRow]]:
     """The card of a model by the protocol that fits its data, and pictures for its report."""
     from retouch.editor import find_device
     from retouch.metrics import protocols
     from retouch.metrics.judge import model_to_judge, proved
     from retouch.metrics.tasks import domain_folder_tasks, folder_tasks
     from retouch.model import load_model
-    from retouch.report import gallery_rows, tasks_to_rows
+    from retouch.report import eyeglasses_rows, gallery_rows, tasks_to_rows
 
     n = 500 if options.n is None else options.n
     if n < 2:
@@ -268,8 +311,9 @@ def _score(options: EvaluateOptions, with_gallery: bool = False) -> tuple[Card, 
     trained = model.info.get('data', {})
     source = options.data or trained.get('source', 'toyfaces')
     protocol = _protocol(model.method.id, model.method.kind, source)
-    if options.protocol == 'exemplars' and source == 'toyfaces' and getattr(model.method, 'takes_exemplar', False):
-        protocol = 'exemplars'                                   # of a two-domain system too, if asked for
+    takes_exemplar, reads = getattr(model.method, 'takes_exemplar', False), protocol in ('classifier', 'parser')
+    if source == 'toyfaces' and ((options.protocol == 'exemplars' and takes_exemplar) or (options.protocol == 'eyeglasses' and not reads)):
+        protocol = options.protocol                              # of other kinds of systems too, if asked for
     if options.protocol is not None:
         names = [*protocols.PROTOCOLS, 'classifier', 'parser']
         if options.protocol not in names:
@@ -312,6 +356,8 @@ def _score(options: EvaluateOptions, with_gallery: bool = False) -> tuple[Card, 
         if protocol in protocols.DRAWN:
             card = protocols.evaluate(model, protocol=protocol, n=n, judge=judge, progress=progress,
                                       untrained=_untrained(model), **added, **shared)
+            if protocol == 'eyeglasses':
+                return card, eyeglasses_rows(model, n, options.seed) if with_gallery else []
             return card, gallery_rows(model, seed=options.seed) if with_gallery else []
         if protocol == 'parser':
             from retouch.metrics.parsing import parser_card
@@ -346,10 +392,12 @@ def _score_pairs(model: Model, source: str, n: int, options: EvaluateOptions, sh
     reader = load_model(options.judge, shared['device']) if options.judge else None
     size, wanted = model.data.size, model.data.domains[-1]
     with _progress() as progress:
-        if source == 'toyfaces':
+        edit = model.info.get('data', {}).get('edit') if source == 'toyfaces' else None
+        if source == 'toyfaces' and edit is None:
             a, b = held_out_pairs(n, size, options.seed, wanted)
         else:
-            config = PairData(source=source, direction='b_to_a' if wanted == 'A' else 'a_to_b', size=size, load_size=None)
+            direction: Any = 'b_to_a' if wanted == 'A' else 'a_to_b'
+            config = PairData(source=source, edit=edit, direction=direction, size=size, load_size=None, seed=options.seed)
             opened = open_pairs(config, 'test', lambda done, total: progress(done, total, 'reading pictures'))
             a, b = opened.a[:n], opened.b[:n]
         card = evaluate_pairs(model, a, b, source=source, reader=reader, progress=progress, untrained=_untrained(model), **shared)

@@ -7,7 +7,7 @@ import io
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from retouch.guidance.gradcam import explain_edit
 from retouch.metrics.card import Card, LeakageMatrix, Measure, about, measure_to_text, number
 from retouch.metrics.difference import difference_map
 from retouch.metrics.scoring import Task, pictures_to_tensor
-from retouch.metrics.tasks import domain_tasks, toyfaces_tasks
+from retouch.metrics.tasks import domain_tasks, eyeglasses_tasks, toyfaces_tasks
 from retouch.model import write_atomically
 
 PANELS = ('input', 'mask', 'edit', 'truth', 'difference')
@@ -64,6 +64,12 @@ def gallery_rows(model: Any, attributes: Sequence[str] | None = None, n_faces: i
     else:
         inputs, tasks = toyfaces_tasks(method, toyfaces.ATTRIBUTES, n_faces, seed, size, attributes)
     return tasks_to_rows(method, inputs, tasks)
+
+
+def eyeglasses_rows(model: Any, n: int, seed: int = 0, n_faces: int = 8) -> list[GalleryRow]:
+    """As `gallery_rows`, of protocol eyeglasses and for a model of any kind: the first faces without them of those that a card is of."""
+    inputs, (task,) = eyeglasses_tasks(model, toyfaces.ATTRIBUTES, n, seed)
+    return tasks_to_rows(model.method, inputs, [replace(task, rows=task.rows[:n_faces])])
 
 
 def tasks_to_rows(method: Any, inputs: np.ndarray, tasks: Sequence[Task], what: str = 'face') -> list[GalleryRow]:

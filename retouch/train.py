@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -32,9 +33,14 @@ Outcome = Literal['finished', 'stopped', 'interrupted']
 FREE = {'train': ('log_every', 'sample_every', 'save_every', 'threads'), 'method': ('lr', 'parser'), 'data': ('source',)}
 
 
+def runs_folder() -> Path:
+    """RETOUCH_RUNS, or runs/ below the current directory."""
+    return Path(os.environ.get('RETOUCH_RUNS') or 'runs')
+
+
 def default_out(run: Run) -> Path:
-    """runs/<recipe> below the current directory or RETOUCH_RUNS."""
-    return Path(os.environ.get('RETOUCH_RUNS') or 'runs') / (run.recipe or run.method_id)
+    """<recipe> in the folder of runs."""
+    return runs_folder() / (run.recipe or run.method_id)
 
 
 def build(run: Run, opened: AttributeSet | Any) -> Any:
@@ -202,17 +208,25 @@ def _check_same(run: Run, pictures: str, path: Path) -> None:
         before, now = record['run'], run.model_dump(mode='json')
     except (json.JSONDecodeError, KeyError) as error:
         raise ValueError(f'{path} cannot be read ({type(error).__name__}): expected the run.json that this training wrote') from error
-    before, now = leaves(before), leaves(now)
-    for name in sorted({*before, *now}, key=lambda name: (name != 'method.id', not name.endswith('.id'), name)):
-        section, leaf = name.split('.')[0], name.split('.')[-1]
-        free = leaf in FREE.get(section, ()) and (leaf != 'source' or 'pictures' in record)
-        if free or section == 'recipe' or before.get(name) == now.get(name):
-            continue
-        raise ValueError(f'{path.parent} was started with {name}={before.get(name)}, this run says {now.get(name)}: resume with the '
-                         'same value, or choose another --out')
+    free = FREE if 'pictures' in record else {**FREE, 'data': ()}
+    found = first_difference(before, now, free)
+    if found is not None:
+        name, was, says = found
+        raise ValueError(f'{path.parent} was started with {name}={was}, this run says {says}: resume with the same value, or choose '
+                         'another --out')
     if record.get('pictures', pictures) != pictures:
         raise ValueError(f'{run.data.source} is not the set that {path.parent} was started with (its pictures, their number or order '
                          'changed): put the set back, say where it lies with --data, or choose another --out')
+
+
+def first_difference(a: dict[str, Any], b: dict[str, Any], free: Mapping[str, tuple[str, ...]]) -> tuple[str, Any, Any] | None:
+    """The first field, dotted, in which two dumped runs differ, with both values; None if all that is not `free` is the same."""
+    a, b = leaves(a), leaves(b)
+    for name in sorted({*a, *b}, key=lambda name: (name != 'method.id', not name.endswith('.id'), name)):
+        section, leaf = name.split('.')[0], name.split('.')[-1]
+        if leaf not in free.get(section, ()) and section != 'recipe' and a.get(name) != b.get(name):
+            return name, a.get(name), b.get(name)
+    return None
 
 
 def _progress(what: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -17,7 +17,7 @@ from retouch.config import Config
 from retouch.data import toyfaces
 from retouch.data.batches import DataSpec
 from retouch.data.cache import cache_root, cached_images
-from retouch.data.labels import LabelRule
+from retouch.data.labels import HAIR_COLOURS, LabelRule
 from retouch.data.loader import AttributeLoader, DomainLoader, ExemplarLoader, PairLoader, ParsingLoader
 from retouch.data.night import NIGHT, night
 from retouch.data.parsing import IDS, TWELVE, Ids, cached_masks, check_ids
@@ -92,12 +92,15 @@ class PairData(Config):
     kind: Literal['pairs'] = 'pairs'
     source: str = 'toyfaces'
     """'toyfaces' (parse and picture), a folder of side-by-side files, or two folders as 'A,B'."""
+    edit: str | None = None
+    """Toyfaces: an attribute; A holds the faces that lack it, B the same faces with it. None: parse and picture."""
     direction: Literal['a_to_b', 'b_to_a'] = 'a_to_b'
     """Which picture is given and which is wanted."""
     size: int = Field(default=256, gt=0)
     load_size: int | None = 286
     flip: bool = True
     n: int = Field(default=4000, gt=0, le=HELD_OUT)
+    """Drawn faces in the training set, before those that have the attribute of an edit are left out (toyfaces only)."""
     seed: int = 0
 
     @model_validator(mode='after')
@@ -195,9 +198,11 @@ class ParsingSet:
     spec: DataSpec
 
 
-def drawn(indices: range, size: int, seed: int, progress: Progress | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Toyfaces images uint8 [N,S,S,3], segmentations [N,S,S] and labels [N,15], drawn once and kept in the cache."""
-    key = hashlib.sha256(f'{toyfaces.drawing_hash()}/{indices}/{size}/{seed}'.encode()).hexdigest()[:16]
+def drawn(indices: Sequence[int], size: int, seed: int, progress: Progress | None = None,
+          edit: dict[str, int] | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Toyfaces images uint8 [N,S,S,3], segmentations [N,S,S] and labels [N,15], drawn once and kept in the cache; see `draw_set`."""
+    what = f'{toyfaces.drawing_hash()}/{indices}/{size}/{seed}' + (f'/{edit}' if edit else '')
+    key = hashlib.sha256(what.encode()).hexdigest()[:16]
     path = cache_root() / f'toyfaces-{key}.npz'
     if path.exists():
         try:
@@ -206,7 +211,8 @@ def drawn(indices: range, size: int, seed: int, progress: Progress | None = None
         except Exception:                                        # a damaged cache file is only a cache file
             path.unlink(missing_ok=True)
     n = len(indices)
-    images, segmentations, labels = toyfaces.draw_set(indices, size, seed, progress=(lambda done: progress(done, n)) if progress else None)
+    images, segmentations, labels = toyfaces.draw_set(indices, size, seed, edit=edit,
+                                                       progress=(lambda done: progress(done, n)) if progress else None)
     temporary = path.with_name(f'.{path.stem}.{os.getpid()}.npz')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -299,8 +305,18 @@ def open_pairs(config: PairData, split: Split = 'train', progress: Progress | No
     side = config.load_size if config.load_size and split == 'train' else config.size
     if config.source == 'toyfaces':
         start, n = (0, config.n) if split == 'train' else (HELD_OUT, 1000)
-        images, segmentations, _ = drawn(range(start, start + n), side, config.seed, progress)
-        return two_sets(config.size, np.array(toyfaces.PALETTE, np.uint8)[segmentations], images)
+        images, segmentations, labels = drawn(range(start, start + n), side, config.seed, progress)
+        if config.edit is None:
+            return two_sets(config.size, np.array(toyfaces.PALETTE, np.uint8)[segmentations], images)
+        if config.edit not in toyfaces.ATTRIBUTES:
+            raise unknown('attribute', config.edit, toyfaces.ATTRIBUTES)
+        if config.edit in (*HAIR_COLOURS, 'Bangs'):
+            raise ValueError(f'edit={config.edit}: a bald head cannot show it; choose another one, such as --data.edit Eyeglasses')
+        lack = np.flatnonzero(labels[:, toyfaces.ATTRIBUTES.index(config.edit)] == 0)
+        edited, _, _ = drawn((start + lack).tolist(), side, config.seed, progress, {config.edit: 1})
+        return two_sets(config.size, images[lack], edited)
+    if config.edit is not None:
+        raise ValueError(f'edit={config.edit} with {config.source}: only drawn faces can be edited; set --data.edit none')
     folder = read_pair_folder(*_one_or_two(config.source))
     items = folder.train if split == 'train' else folder.test
     if not items:

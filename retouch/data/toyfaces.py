@@ -316,6 +316,7 @@ def draw_set(
     seed: int = 0,
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
+    edit: Mapping[str, int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw many faces of one set; the bytes do not depend on the number of workers.
 
@@ -325,9 +326,10 @@ def draw_set(
         seed: which set.
         workers: number of processes; None takes one per core. Fewer than 64 faces are drawn in this process.
         progress: called with the number of faces done so far, after each piece of work.
+        edit: labels that every face gets in place of its own, as names and 0/1; None: each face as it is.
 
     Returns:
-        images uint8 [N,size,size,3], segmentations uint8 [N,size,size], labels uint8 [N,15].
+        images uint8 [N,size,size,3], segmentations uint8 [N,size,size], labels uint8 [N,15], edited.
 
     Raises:
         ValueError: as `render`.
@@ -339,7 +341,7 @@ def draw_set(
     segmentations = np.empty((len(indices), size, size), np.uint8)
     labels = np.empty((len(indices), len(ATTRIBUTES)), np.uint8)
     starts = range(0, len(indices), 32)
-    jobs = [(indices[start : start + 32], size, seed) for start in starts]
+    jobs = [(indices[start : start + 32], size, seed, _checked(edit or {})) for start in starts]
     workers = min(workers or os.cpu_count() or 1, max(len(jobs), 1))
 
     def store(chunks: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> None:
@@ -381,9 +383,12 @@ def drawing_hash() -> str:
     return digest.hexdigest()[:12]
 
 
-def _draw_chunk(job: tuple[list[int], int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    indices, size, seed = job
+def _draw_chunk(job: tuple[list[int], int, int, dict[str, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    indices, size, seed, edit = job
     faces = [face(index, seed) for index in indices]
+    for name, value in edit.items():
+        for _, attributes in faces:
+            attributes[ATTRIBUTES.index(name)] = value
     drawn = [render(identity, attributes, size) for identity, attributes in faces]
     return (
         np.stack([image for image, _ in drawn]),

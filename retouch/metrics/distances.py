@@ -46,16 +46,16 @@ def edits_to_distances(real: Tensor, fakes: Sequence[Tensor], names: Sequence[st
 
 def directions_to_distances(real: Tensor, fakes: Sequence[Tensor], names: Sequence[str], rows: Sequence[np.ndarray], compare: Compare,
                             measures: tuple[str, ...]) -> dict[str, Measure]:
-    """Distances of the edits of both directions to held-out pictures of the domain they should arrive in.
+    """Distances of the edits of one or both directions to held-out pictures of the domain they should arrive in.
 
     `kid_fused` is (KID(edits, target) + KID(edits, source)) / 2. A copy and a perfect edit both score half the distance of the domains, so
     that it says nothing without `kid` beside it.
 
     Args:
         real: [n,...] features or pictures of both domains.
-        fakes: 2 times [M,...], the edits of each direction.
-        names: the two directions.
-        rows: 2 times [M], which of the n were edited: the pictures of the direction's source, and so of the other one's target.
+        fakes: K times [M,...], the edits of each direction.
+        names: the K directions.
+        rows: K times [M], which of the n were edited: all pictures of the direction's source; the others are of its target.
         compare: measures two sets.
         measures: which to the target, 'kid' among them.
 
@@ -63,7 +63,8 @@ def directions_to_distances(real: Tensor, fakes: Sequence[Tensor], names: Sequen
         each measure and `kid_fused`: the value of each direction and their mean; null where a domain has fewer than two pictures.
     """
     found: dict[str, list[float | None]] = {name: [] for name in (*measures, 'kid_fused')}
-    for fake, source, target in zip(fakes, rows, reversed(rows), strict=True):
+    for fake, source in zip(fakes, rows, strict=True):
+        target = np.setdiff1d(np.arange(len(real)), source)
         values: dict[str, float] = {}
         if min(len(source), len(target)) > 1:
             values = compare(real[torch.from_numpy(target)], fake, measures)

@@ -1,7 +1,8 @@
 """Protocol `pairs`: paired systems, scored against the true partner of what they were given.
 
 On drawn faces the pairs are a parse in the colours of `toyfaces.PALETTE` (domain A) and its picture (domain B), so that every answer can
-also be read class by class: an answer that is a parse by the nearest colour of the palette, one that is a picture by a parser.
+also be read class by class: an answer that is a parse by the nearest colour of the palette, one that is a picture by a parser. Pairs of a
+face and its edit (`PairData.edit`) have no parse to be read, as pairs of a folder.
 """
 from __future__ import annotations
 
@@ -73,7 +74,7 @@ def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source:
         model: a Model, or a method with weights in it.
         given: uint8 [n,S,S,3] held-out pictures.
         wanted: uint8 [n,S,S,3] their true partners.
-        source: 'toyfaces', whose classes are known, or a folder.
+        source: 'toyfaces', whose classes are known unless the model learned pairs of a face and its edit, or a folder.
         reader: a parser Model that reads pictures made from drawn parses; None: those have no FCN scores.
         seed: which drawn set, and of the bootstrap.
         device: where the model, the reader and the comparisons run.
@@ -97,11 +98,12 @@ def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source:
         raise ValueError(f'{given.shape} given and {wanted.shape} wanted are no pairs: expected [N,S,S,3] of equal shape')
     if len(given) < 2:
         raise ValueError(f'{source} has {len(given)} held-out pair: expected at least 2; use a larger set')
-    to_parse, is_drawn = method.data.domains[-1] == PARSE, source == 'toyfaces'
-    if reader is not None and (to_parse or not is_drawn):
-        raise ValueError('--judge does not apply: ' + ('parses are read by the nearest colour' if is_drawn else 'the classes of '
-                         f'{source} are unknown') + '; a parser reads pictures made from drawn parses')
-    read: Read | None = pictures_to_classes if to_parse and is_drawn else None
+    edit = getattr(model, 'info', {}).get('data', {}).get('edit') if source == 'toyfaces' else None
+    to_parse, is_parsed = method.data.domains[-1] == PARSE, source == 'toyfaces' and edit is None
+    if reader is not None and (to_parse or not is_parsed):
+        raise ValueError('--judge does not apply: ' + ('parses are read by the nearest colour' if is_parsed else 'the classes of '
+                         f'{edit or source} are unknown') + '; a parser reads pictures made from drawn parses')
+    read: Read | None = pictures_to_classes if to_parse and is_parsed else None
     if reader is not None:
         model_to_parser(reader, given.shape[1], toyfaces.CLASSES).method.nets.to(device)
         read = partial(images_to_parses, reader, batch_size=batch_size)
@@ -109,8 +111,8 @@ def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source:
     true = None
     if read is not None:
         true = np.concatenate([pictures_to_classes(parses[i:i + batch_size]) for i in range(0, n, batch_size)])
-    data = CardData(source=source, hash=toyfaces.drawing_hash() if is_drawn else pairs_to_hash(given, wanted), size=given.shape[1],
-                    attributes=(task.name,), first_index=HELD_OUT if is_drawn else None, count={task.name: n})
+    data = CardData(source=source, hash=toyfaces.drawing_hash() if is_parsed else pairs_to_hash(given, wanted), size=given.shape[1],
+                    attributes=(task.name,), first_index=HELD_OUT if source == 'toyfaces' else None, count={task.name: n})
 
     def row(answer: Callable[[Tensor, slice], Translation], step: Callable[[int], None] | None = None) -> dict[str, Measure]:
         tallies, read_as = score_pairs(given, wanted, answer, read, device=device, batch_size=batch_size, advance=step)

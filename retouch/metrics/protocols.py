@@ -2,6 +2,7 @@
 
 toyfaces        attribute models on held-out drawn faces, with true results
 domains         two-domain models on held-out drawn faces, with true results, both directions: B has an attribute, or it is night
+eyeglasses      any model that can put Eyeglasses on, on held-out drawn faces without them, with true results
 folder          attribute models on pictures of one's own, judged by a classifier trained on the same split; no true results
 domains_folder  two-domain models on pictures of one's own, likewise, judged by a classifier of the two domains
 pairs           paired models, against the true partner (`pairs.py`)
@@ -34,11 +35,21 @@ from retouch.metrics.judge import Judge, load_judge, model_to_judge
 from retouch.metrics.provenance import checkpoint, pictures_to_hash, remembered, versions
 from retouch.metrics.regions import parser_to_measures
 from retouch.metrics.scoring import Answer, Found, More, Scores, Task, pictures_to_tensor, score
-from retouch.metrics.tasks import RULE, Progress, check_tasks, counting, domain_folder_tasks, domain_tasks, folder_tasks, toyfaces_tasks
+from retouch.metrics.tasks import (
+    RULE,
+    Progress,
+    check_tasks,
+    counting,
+    domain_folder_tasks,
+    domain_tasks,
+    eyeglasses_tasks,
+    folder_tasks,
+    toyfaces_tasks,
+)
 from retouch.model import Model
 from retouch.train import hardware
 
-DRAWN, FOLDERS = ('toyfaces', 'domains'), ('folder', 'domains_folder')
+DRAWN, FOLDERS = ('toyfaces', 'domains', 'eyeglasses'), ('folder', 'domains_folder')
 PROTOCOLS: tuple[str, ...] = (*DRAWN, *FOLDERS, 'pairs', 'exemplars')
 
 
@@ -51,10 +62,10 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
 
     Args:
         model: a Model, or a method with weights in it.
-        protocol: 'toyfaces', 'domains', 'folder' or 'domains_folder'.
-        n: held-out drawn faces (toyfaces, domains).
+        protocol: 'toyfaces', 'domains', 'eyeglasses', 'folder' or 'domains_folder'.
+        n: held-out drawn faces (all but folders).
         seed: which drawn set, and of the bootstrap.
-        judge: a Judge or a classifier Model; None: the shipped judge (toyfaces, domains).
+        judge: a Judge or a classifier Model; None: the shipped judge (all but folders).
         device: where the model, the judge and the comparisons run.
         batch_size: pictures at once.
         progress: called with (done, total, what is being done).
@@ -111,6 +122,8 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
             raise ValueError(f'n={n}: expected at least 2 held-out faces')
         if protocol == 'toyfaces':
             inputs, tasks = toyfaces_tasks(method, judge.names, n, seed, progress=progress)
+        elif protocol == 'eyeglasses':
+            inputs, tasks = eyeglasses_tasks(model, judge.names, n, seed, progress)
         else:
             attribute = attribute or getattr(model, 'info', {}).get('data', {}).get('attribute')
             inputs, tasks = domain_tasks(method, judge.names, n, seed, attribute=attribute, progress=progress)
@@ -143,7 +156,7 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
         extractors['parser'] = parser.weights_sha256
 
     def distances(real: Tensor, fakes: list[Tensor], compare: Compare, which: tuple[str, ...], by: str, alone: bool) -> dict[str, Measure]:
-        if protocol in ('domains', 'domains_folder'):
+        if protocol in ('domains', 'domains_folder', 'eyeglasses'):
             found = directions_to_distances(real, fakes, names, [task.rows for task in tasks], compare, which)
         else:
             found = edits_to_distances(real, fakes, names, compare, which, ('kid',), alone)

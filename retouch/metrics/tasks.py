@@ -11,13 +11,14 @@ from torch import Tensor
 from retouch.data import toyfaces
 from retouch.data.labels import HAIR_COLOURS, LabelRule, flip_targets
 from retouch.data.night import NIGHT
-from retouch.engine.update import AttributeRequest, DomainRequest
+from retouch.engine.update import AttributeRequest, DomainRequest, ExemplarRequest
 from retouch.errors import unknown
 from retouch.metrics.judge import Judge
 from retouch.metrics.scoring import Task, pictures_to_tensor
-from retouch.metrics.truth import held_out_faces, nights, true_edits
+from retouch.metrics.truth import Truth, held_out_faces, nights, true_edits
 
 RULE: LabelRule = 'attgan_tf'
+GLASSES = 'Eyeglasses'                          # what the one edit that every system can do puts on
 Progress = Callable[[int, int, str], None]      # (done, total, what)
 Request = Callable[[Tensor, slice], Any]        # as of a Task
 
@@ -41,13 +42,14 @@ def toyfaces_tasks(method: Any, judged: Sequence[str], n: int, seed: int, size: 
     tasks = []
     for name in chosen:
         truth = truths[name]
-        before, after = (torch.from_numpy(table[:, columns]).float() for table in (labels[truth.rows], truth.targets))
-
-        def request(x: Tensor, part: slice, before: Tensor = before, after: Tensor = after) -> AttributeRequest:
-            return AttributeRequest(x, before[part].to(x.device), after[part].to(x.device))
-
+        request = _labelled(*(torch.from_numpy(table[:, columns]).float() for table in (labels[truth.rows], truth.targets)))
         tasks.append(Task(name, _column(judged, name), truth.rows, _for_judge(truth.targets, judged), request, truth.images, truth.regions))
     return inputs, tasks
+
+
+def _labelled(before: Tensor, after: Tensor) -> Request:
+    """Asks for labels [M,K] in place of those that the pictures have."""
+    return lambda x, part: AttributeRequest(x, before[part].to(x.device), after[part].to(x.device))
 
 
 def domain_tasks(method: Any, judged: Sequence[str], n: int, seed: int, size: int | None = None, attribute: str | None = None,
@@ -57,7 +59,7 @@ def domain_tasks(method: Any, judged: Sequence[str], n: int, seed: int, size: in
     Of Night, every other face is shown at night. The judge cannot read faces by night, so that no column of its is asked for.
     """
     _two_domains(method)
-    attribute = attribute or 'Eyeglasses'
+    attribute = attribute or GLASSES
     inputs, labels = held_out_faces(n, size or method.data.size, seed)
     if attribute == NIGHT:
         inputs, truths = nights(inputs)
@@ -67,15 +69,63 @@ def domain_tasks(method: Any, judged: Sequence[str], n: int, seed: int, size: in
     if attribute in HAIR_COLOURS:
         raise ValueError(f'domain attribute {attribute}: hair colours have no single opposite; choose another one, such as Eyeglasses')
     truth = true_edits((attribute,), inputs, labels, seed, RULE, _drawing(progress))[attribute]
-    column = toyfaces.ATTRIBUTES.index(attribute)
-    arrives = truth.targets[:, column]
+    has = labels[:, toyfaces.ATTRIBUTES.index(attribute)]
     tasks = []
     for value in (1, 0):
-        some = np.flatnonzero(arrives == value)
-        tasks.append(Task(f'{attribute}={value}', _column(judged, attribute), truth.rows[some], _for_judge(truth.targets[some], judged),
-                          _to(method, value, inputs, np.flatnonzero(labels[:, column] == value), truth.rows[some], seed),
-                          truth.images[some], truth.regions[some]))
+        some = _arriving(truth, attribute, value)
+        request = _to(method, value, inputs, np.flatnonzero(has == value), some.rows, seed)
+        tasks.append(_drawn_task(some, attribute, value, judged, request))
     return inputs, tasks
+
+
+def _arriving(truth: Truth, attribute: str, value: int) -> Truth:
+    """Those edits that end with `value` of the attribute."""
+    some = truth.targets[:, toyfaces.ATTRIBUTES.index(attribute)] == value
+    return Truth(truth.rows[some], truth.targets[some], truth.images[some], truth.regions[some])
+
+
+def _drawn_task(truth: Truth, attribute: str, value: int, judged: Sequence[str], request: Request) -> Task:
+    return Task(f'{attribute}={value}', _column(judged, attribute), truth.rows, _for_judge(truth.targets, judged), request, truth.images,
+                truth.regions)
+
+
+def eyeglasses_tasks(model: Any, judged: Sequence[str], n: int, seed: int,
+                     progress: Progress | None = None) -> tuple[np.ndarray, list[Task]]:
+    """The one edit that a system of any kind can be asked for: held-out faces without Eyeglasses shall wear them. A single Task.
+
+    A system is asked in its own terms: by labels, by domain, by an exemplar that wears them and otherwise agrees with the face in what the
+    system transfers, or by the picture alone.
+
+    Raises:
+        ValueError: a system that never learned to put them on.
+    """
+    method, trained = getattr(model, 'method', model), getattr(model, 'info', {}).get('data', {})
+    known = tuple(method.data.attributes)
+    learned = {'attributes': GLASSES in known, 'exemplars': GLASSES in known,
+               'domains': trained.get('source') == 'toyfaces' and trained.get('attribute') == GLASSES,
+               'pairs': trained.get('edit') == GLASSES and trained.get('direction') == 'a_to_b'}
+    if not learned.get(method.kind):
+        raise ValueError(f'this {method.id} cannot be asked for {GLASSES}: expected a system of {method.kind} that was trained to put them '
+                         'on for --protocol eyeglasses; `retouch list` shows recipes named toyfaces and eyeglasses')
+    inputs, labels = held_out_faces(n, method.data.size, seed)
+    truth = _arriving(true_edits((GLASSES,), inputs, labels, seed, RULE, _drawing(progress))[GLASSES], GLASSES, 1)
+    wears = np.flatnonzero(labels[:, toyfaces.ATTRIBUTES.index(GLASSES)] == 1)
+    columns = [toyfaces.ATTRIBUTES.index(name) for name in known]
+    if method.kind == 'attributes':
+        request = _labelled(*(torch.from_numpy(table[:, columns]).float() for table in (labels[truth.rows], truth.targets)))
+    elif method.kind == 'domains':
+        request = _to(method, 1, inputs, wears, truth.rows, seed)
+    elif method.kind == 'pairs':
+        request = _to(method, -1, inputs, wears, truth.rows)
+    else:
+        rng, agrees = np.random.default_rng(seed), [wears[(labels[wears][:, columns] == row[columns]).all(1)] for row in truth.targets]
+        if not all(map(len, agrees)):
+            raise ValueError(f'{n} held-out faces: none with {GLASSES} agrees with some face in {", ".join(known)}; raise --n')
+        given = np.array([rng.choice(some) for some in agrees])
+
+        def request(x: Tensor, part: slice) -> ExemplarRequest:
+            return ExemplarRequest(x, pictures_to_tensor(inputs[given[part]], x.device))
+    return inputs, [_drawn_task(truth, GLASSES, 1, judged, request)]
 
 
 def _two_domains(method: Any) -> tuple[str, ...]:
@@ -111,16 +161,13 @@ def folder_tasks(method: Any, images: np.ndarray | None, labels: np.ndarray | No
         else:
             target, applies = flip_targets(table, name, known, RULE)
         rows = torch.nonzero(applies).flatten()
-
-        def request(x: Tensor, part: slice, before: Tensor = table[rows], after: Tensor = target[rows]) -> AttributeRequest:
-            return AttributeRequest(x, before[part].to(x.device), after[part].to(x.device))
-
         wanted = None
         if judge is not None:
             wanted = torch.zeros(len(rows), len(judge.names), dtype=torch.bool)
             for column, other in enumerate(known):
                 wanted[:, judge.column(other)] = target[rows, column] > 0.5
-        tasks.append(Task(name, None if judge is None else judge.column(name), rows.numpy(), wanted, request))
+        tasks.append(Task(name, None if judge is None else judge.column(name), rows.numpy(), wanted,
+                          _labelled(table[rows], target[rows])))
     return images, tasks
 
 

@@ -20,6 +20,7 @@ from retouch.recipes import (
     secgan,
     stargan,
     stgan,
+    suite,
 )
 from retouch.run import Run
 
@@ -27,3 +28,4 @@ MODULES = (stargan, attgan, stgan, aggan, aggan_multi, cyclegan, attentiongan, p
            parser)
 TABLES = {**{module.__name__.rpartition('.')[2]: module.ROWS for module in MODULES}, 'asgit_pairs': asgit.PAIRS}
 RECIPES: dict[str, Callable[[], Run]] = {f'{method}.{row}': recipe for method, rows in TABLES.items() for row, recipe in rows.items()}
+RECIPES |= suite.ROWS

@@ -170,7 +170,10 @@ MISTAKES: list[tuple[str, str]] = [
     ('evaluate MODEL --figures', 'add --out'),
     ('compare', 'missing MODEL'),
     ('compare nomodel', "unknown model 'nomodel'"),
-    ('compare MODEL --suite eyeglasses', '--suite is not available'),
+    ('compare MODEL --suite toyfaces', 'a suite has its own rows'), ('compare --suite toyface', "did you mean 'toyfaces'"),
+    ('compare --suite toyfaces --only stargan.eyeglass', "did you mean 'stargan.eyeglasses'"),
+    ('compare --suite toyfaces --only attgan.eyeglasses --seeds 1', 'no row of suite toyfaces has such a seed; expected some of [0]'),
+    ('compare --suite toyfaces --n 1', '--n 1: expected at least 2'), ('compare MODEL --only stargan.eyeglasses', '--only needs --suite'),
     ('list --jsn', "did you mean '--json'"),
 ]
 
@@ -411,7 +414,7 @@ def test_the_command_in_the_card_repeats_the_evaluation(model: Path, tmp_path: P
     commanded: list[str] = []
     monkeypatch.setattr(protocols, 'evaluate', lambda model, **options: commanded.append(options['command']))
     for options in ({}, {'features': ('judge', 'swav-resnet50')}, {'features': ('judge',), 'weights': Path('my files'), 'download': True}):
-        commands._score(EvaluateOptions(str(model), **options))                        # type: ignore[arg-type]
+        commands.score(EvaluateOptions(str(model), **options))                        # type: ignore[arg-type]
     assert '--features' not in commanded[0] and commanded[1].endswith('--features judge swav-resnet50')
     assert commanded[2].endswith("--weights 'my files' --features judge")
 

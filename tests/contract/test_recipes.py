@@ -6,7 +6,7 @@ import torch
 from retouch.data.batches import DataSpec
 from retouch.methods import find_method
 from retouch.methods.cam import Config
-from retouch.recipes import RECIPES
+from retouch.recipes import RECIPES, TABLES
 from retouch.recipes.stargan import THIRTEEN
 
 EXACT = {                                                        # trainable parameters, from the papers' and authors' networks
@@ -93,7 +93,7 @@ def test_cam_recipes_are_their_backbones_with_a_loss_added() -> None:
                 assert (run.data, run.train, run.seed) == (data, alone.train, alone.seed)
                 assert run.method == Config(backbone=alone.method, **changed) and run.method.backbone == alone.method
                 seen.add(f'cam.{backbone}_{tier}{row}')
-    assert seen == {name for name in RECIPES if name.startswith('cam.')} and len(seen) == 31
+    assert seen == {f'cam.{row}' for row in TABLES['cam']} and len(seen) == 31
     folder, alone = RECIPES['cam.attgan_folder64'](), RECIPES['attgan.folder64']()
     assert folder.method == Config(backbone=alone.method) and (folder.data, folder.train) == (alone.data, alone.train)
 

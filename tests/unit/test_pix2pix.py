@@ -14,7 +14,7 @@ from retouch.methods.pix2pix import Config, Pix2Pix
 from retouch.networks import unet
 from retouch.networks.cyclegan import PatchDiscriminator
 from retouch.networks.unet import UNet, levels_of
-from retouch.recipes import RECIPES
+from retouch.recipes import RECIPES, TABLES
 from tests.batches import random_batch
 
 SPEC = DataSpec(size=64, domains=('parse', 'picture'))
@@ -203,7 +203,7 @@ def test_rows_change_what_they_say() -> None:
             assert (run.data, run.train) == (alone.data, alone.train)
             assert run.method == alone.method.model_copy(update=changes) != alone.method
             seen.add(f'{prefix}{row}')
-    assert {f'pix2pix.{row}' for row in seen} == {name for name in RECIPES if name.startswith('pix2pix.')} and len(seen) == 13
+    assert seen == set(TABLES['pix2pix']) and len(seen) == 13
     there, back = RECIPES['pix2pix.toyfaces'](), RECIPES['pix2pix.toyfaces_back']()
     assert (there.data.direction, back.data.direction) == ('a_to_b', 'b_to_a') and there.method == back.method
 

@@ -24,7 +24,7 @@ from retouch.losses import gradient_penalty
 from retouch.methods import cam, parser
 from retouch.methods.secgan import BACKBONES, Config, SeCGAN
 from retouch.model import load_model, save_model
-from retouch.recipes import RECIPES
+from retouch.recipes import RECIPES, TABLES
 from retouch.run import override
 from retouch.train import build, train
 from tests.batches import random_batch
@@ -505,7 +505,7 @@ def test_recipes_are_their_backbones_with_a_branch_beside() -> None:
                 rate = {'schedule': 'exponential_second_half'} if (backbone, tier) == ('attgan', 'paper') else {}
                 assert run.method == Config(backbone=alone.method.model_copy(update={**told[backbone], **rate}), **changes)
                 seen.add(f'secgan.{backbone}_{tier}{row}')
-    assert seen == {name for name in RECIPES if name.startswith('secgan.')} and len(seen) == 20
+    assert seen == {f'secgan.{row}' for row in TABLES['secgan']} and len(seen) == 20
     assert Config().backbone == RECIPES['secgan.stargan_paper']().method.backbone and Config().lambda_sc == 0.01
 
 

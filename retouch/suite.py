@@ -38,7 +38,11 @@ Record = dict[str, Any]                          # what a JSON holds
 # ---- rows
 
 def choose(suite: str, only: Sequence[str] = (), seeds: Sequence[int] = ()) -> list[tuple[str, int]]:
-    """Recipes and seeds of a suite, in its order; `only` and `seeds` leave others out. Raises ValueError naming the nearest."""
+    """Recipes and seeds of a suite, every recipe once before any a second time; `only` and `seeds` leave others out.
+
+    Raises:
+        ValueError: an unknown suite or row, with the nearest; seeds that no row has.
+    """
     if suite not in SUITES:
         raise unknown('suite', suite, SUITES)
     recipes = SUITES[suite]
@@ -50,7 +54,7 @@ def choose(suite: str, only: Sequence[str] = (), seeds: Sequence[int] = ()) -> l
     if not chosen:
         planned = sorted({seed for name in only or recipes for seed in recipes[name]})
         raise ValueError(f'--seeds {" ".join(map(str, seeds))}: no row of suite {suite} has such a seed; expected some of {planned}')
-    return chosen
+    return sorted(chosen, key=lambda row: row[1])
 
 
 def load_row(recipe: str, seed: int, threads: int | None = None, parser: str | None = None) -> Run:
@@ -132,10 +136,12 @@ def run_suite(rows: Sequence[tuple[str, int]], folder: Path, score: Callable[[Pa
         parser: run or model directory of the parser that guides SeCGAN; None: `PARSER`, trained when first needed.
 
     Raises:
-        ValueError: a record of another recipe, n or drawing, or a run directory of another run.
+        ValueError: a record of another recipe, n or drawing, a run directory of another run, or no parser where one was named.
         KeyboardInterrupt: somebody stopped it. All that was done is kept.
     """
     todo = []
+    if parser:
+        find_model_dir(parser)                                   # said now, and not hours later
     for recipe, seed in rows:
         path = record_path(folder, recipe, seed)
         if path.is_file():

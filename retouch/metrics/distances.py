@@ -44,8 +44,8 @@ def edits_to_distances(real: Tensor, fakes: Sequence[Tensor], names: Sequence[st
     return found
 
 
-def directions_to_distances(real: Tensor, fakes: Sequence[Tensor], names: Sequence[str], rows: Sequence[np.ndarray], compare: Compare,
-                            measures: tuple[str, ...]) -> dict[str, Measure]:
+def directions_to_distances(real: Tensor, fakes: Sequence[Tensor], names: Sequence[str], sources: Sequence[np.ndarray],
+                            targets: Sequence[np.ndarray], compare: Compare, measures: tuple[str, ...]) -> dict[str, Measure]:
     """Distances of the edits of one or both directions to held-out pictures of the domain they should arrive in.
 
     `kid_fused` is (KID(edits, target) + KID(edits, source)) / 2. A copy and a perfect edit both score half the distance of the domains, so
@@ -55,7 +55,8 @@ def directions_to_distances(real: Tensor, fakes: Sequence[Tensor], names: Sequen
         real: [n,...] features or pictures of both domains.
         fakes: K times [M,...], the edits of each direction.
         names: the K directions.
-        rows: K times [M], which of the n were edited: all pictures of the direction's source; the others are of its target.
+        sources: K times [M], which of the n were edited.
+        targets: K times [M'], which of the n show what the edits should become.
         compare: measures two sets.
         measures: which to the target, 'kid' among them.
 
@@ -63,8 +64,7 @@ def directions_to_distances(real: Tensor, fakes: Sequence[Tensor], names: Sequen
         each measure and `kid_fused`: the value of each direction and their mean; null where a domain has fewer than two pictures.
     """
     found: dict[str, list[float | None]] = {name: [] for name in (*measures, 'kid_fused')}
-    for fake, source in zip(fakes, rows, strict=True):
-        target = np.setdiff1d(np.arange(len(real)), source)
+    for fake, source, target in zip(fakes, sources, targets, strict=True):
         values: dict[str, float] = {}
         if min(len(source), len(target)) > 1:
             values = compare(real[torch.from_numpy(target)], fake, measures)

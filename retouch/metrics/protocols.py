@@ -155,9 +155,12 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
     if parser is not None:
         extractors['parser'] = parser.weights_sha256
 
+    sources = [task.rows for task in tasks]
+    targets = sources[::-1] if len(sources) > 1 else [np.setdiff1d(np.arange(n), sources[0])]        # one direction: all the others
+
     def distances(real: Tensor, fakes: list[Tensor], compare: Compare, which: tuple[str, ...], by: str, alone: bool) -> dict[str, Measure]:
         if protocol in ('domains', 'domains_folder', 'eyeglasses'):
-            found = directions_to_distances(real, fakes, names, [task.rows for task in tasks], compare, which)
+            found = directions_to_distances(real, fakes, names, sources, targets, compare, which)
         else:
             found = edits_to_distances(real, fakes, names, compare, which, ('kid',), alone)
         return {f'{name}[{by}]': measure for name, measure in found.items()}

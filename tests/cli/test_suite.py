@@ -36,9 +36,18 @@ def test_every_row_is_its_small_recipe_on_one_task_and_one_budget() -> None:
         assert getattr(run.data, known) in ('Eyeglasses', ('Eyeglasses',)) and not getattr(run.data, 'any_of', ())
         assert on_task(run) == run and (name in BASES) == (run != base)                # who is on the task already stays as it is
     assert {RECIPES[name]().method_id for name in rows} == set(METHODS) - {'classifier', 'parser'} and len(rows) == 18
-    assert set(BASES) == set(RECIPES) - {f'{method}.{row}' for method, recipes in TABLES.items() for row in recipes} and set(BASES) <= set(rows)
+    others = {f'{method}.{row}' for method, recipes in TABLES.items() for row in recipes}
+    assert set(BASES) == set(RECIPES) - others and set(BASES) <= set(rows)
     headline = {'cam.stargan_eyeglasses', 'asgit.toyfaces', 'aggan.toyfaces', 'lomit.eyeglasses', 'secgan.stargan_eyeglasses'}
     assert {name for name, seeds in rows.items() if seeds == (0, 1, 2)} == headline | {'stargan.eyeglasses', 'cyclegan.toyfaces'}
+
+
+def test_every_row_comes_once_before_any_comes_again() -> None:
+    chosen = suite.choose('toyfaces')
+    assert len(chosen) == 18 + 2 * 7 and [seed for _, seed in chosen] == [0] * 18 + [1] * 7 + [2] * 7
+    assert [recipe for recipe, _ in chosen[:18]] == list(SUITES['toyfaces'])
+    assert suite.choose('toyfaces', ('aggan.toyfaces', 'munit.toyfaces'), (0, 2)) == [
+        ('aggan.toyfaces', 0), ('munit.toyfaces', 0), ('aggan.toyfaces', 2)]
 
 
 # ---- the whole path
@@ -106,6 +115,12 @@ def test_rows_are_trained_once_go_on_where_they_stopped_and_are_reused(results: 
         assert record['card']['command'] == f'{record["commands"][1]} --seed 0' and record['card']['checkpoint']['name'] == name
         assert record['seconds'] > 0 < record['parameters'] and str(results.parent) not in json.dumps(record)
 
+    # a row is the run that `retouch train` makes, whatever was trained before it in this process
+    alone = results.parent.parent / 'alone'
+    train(tiny('munit.toyfaces'), alone, show=False)
+    weights = Path('model', 'model.safetensors')
+    assert (alone / weights).read_bytes() == (results.parent / 'munit.toyfaces-s0' / weights).read_bytes()
+
     # a finished run is only scored, to the same record, and read alone; a record is reused
     run = results.parent / 'munit.toyfaces-s0'
     shutil.rmtree(run / 'state')
@@ -126,6 +141,7 @@ def test_rows_are_trained_once_go_on_where_they_stopped_and_are_reused(results: 
 
     # nothing that differs comes into one table, and no run of another recipe is taken up
     assert 'stargan.eyeglasses-s0.json has n 10, this suite has 9' in refused(capsys, *only, '--n', '9')
+    assert "unknown model 'nowhere'" in refused(capsys, *only, '--parser', 'nowhere')
     for changes, words in (({'images_seen': 17}, 'saw 17 pictures'), ({'judge': 'other'}, 'has judge other')):
         record = json.loads(after['munit.toyfaces-s0.json'])
         record |= {'images_seen': changes.get('images_seen', 16)}

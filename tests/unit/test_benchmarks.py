@@ -26,8 +26,10 @@ def record(recipe: str, seed: int, accuracy: float, **changes: Any) -> dict[str,
     """What `rows.py` writes of a row, as far as the table reads it."""
     measures = {'edit_accuracy': {'value': accuracy}, 'fid[toyfaces_classifier]': {'value': 40.0}}
     references = {name: {'edit_accuracy': {'value': value}} for name, value in {'copy': 0.0, 'truth': 1.0, 'untrained': 0.25}.items()}
-    card = {'n': 500, 'judge': {'sha256': 'one'}, 'data': {'hash': 'faces'}, 'measures': measures, 'references': references, **changes}
-    return {'recipe': recipe, 'seed': seed, 'seconds': 61.4, 'psnr_unedited': 30.0, 'card': card}
+    data = {'source': 'toyfaces', 'hash': 'faces', 'size': 32, 'attributes': ['Bangs']}
+    card = {'protocol': 'toyfaces', 'n': 500, 'seed': 0, 'judge': {'sha256': 'one'}, 'data': data, 'measures': measures,
+            'references': references, 'checkpoint': {'rule': 'last'}, 'hardware': 'a machine', 'versions': {}, **changes}
+    return {'recipe': recipe, 'seed': seed, 'seconds': 1061.4, 'psnr_unedited': 30.0, 'card': card}
 
 
 def test_rows_prints_what_there_is(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
@@ -43,18 +45,94 @@ def test_rows_prints_what_there_is(repository: Path, tmp_path: Path, monkeypatch
     write(record('stargan.toyfaces', 0, 0.5), record('stargan.toyfaces', 2, 0.75))
     rows.main()
     lines = capsys.readouterr().out.splitlines()
-    cells = ['`stargan.toyfaces`', '2 of 3', '0.625 (0.500 to 0.750)', *'––––', '40 (40 to 40)', '30.00 (30.00 to 30.00)', '61']
+    cells = ['`stargan.toyfaces`', '2 of 3', '0.625 (0.500 to 0.750)', *'––––', '40 (40 to 40)', '30.00 (30.00 to 30.00)', '1,061']
     assert lines[2] == f'| {" | ".join(cells)} |'
     assert [line.split('|')[1].strip() for line in lines[-2:]] == ['copy', 'truth'] and 'untrained' not in '\n'.join(lines)
+    assert lines[-2] == f'| {" | ".join(["copy", "", "0.000", *"–––––", "", ""])} |'
     assert sum('not run' in line for line in lines) == 4 and len({line.count('|') for line in lines}) == 1
-    for changes, expected in [({'n': 200}, 'has n 200, stargan.toyfaces-s0 has 500'), ({'judge': {'sha256': 'two'}}, 'has judge two'),
-                              ({'data': {'hash': 'others'}}, 'has data others')]:
+    others = {'source': 'toyfaces', 'hash': 'others', 'size': 32, 'attributes': ['Bangs']}
+    for changes, expected in [({'n': 200}, 'n 200, stargan.toyfaces-s0 has 500'), ({'judge': {'sha256': 'two'}}, 'judge two'),
+                              ({'data': others}, 'data hash others')]:
         write(record('cam.stargan_toyfaces', 1, 0.5, **changes))
-        with pytest.raises(SystemExit, match=f'^cam.stargan_toyfaces-s1 {expected}.*measure it anew$'):
+        with pytest.raises(SystemExit, match=f'^cam.stargan_toyfaces-s1 has {expected}.*measure its row anew$'):
             rows.main()
     write(record('cam.stargan_toyfaces', 1, 0.5))
     rows.main()
     assert '| `cam.stargan_toyfaces` | 1 of 3 | 0.500 |' in capsys.readouterr().out
+
+
+def test_a_row_is_trained_scored_and_written(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from retouch import suite
+    from retouch.methods.stargan import StarGAN
+    from retouch.run import load_run
+
+    rows = script(repository, 'rows')
+    run = load_run('stargan.toyfaces')
+    data = run.data.model_copy(update={'n': 12, 'attributes': ('Eyeglasses',)})
+    run = run.model_copy(update={'method': StarGAN.tiny().config, 'data': data,
+                                 'train': run.train.model_copy(update={'iterations': 2, 'batch_size': 2})})
+    monkeypatch.setattr(suite, 'load_run', lambda name: run)
+    monkeypatch.setattr(rows, 'RESULTS', tmp_path / 'results')
+    monkeypatch.setenv('RETOUCH_RUNS', str(tmp_path / 'runs'))
+    monkeypatch.setattr(sys, 'argv', ['rows.py', 'cam_stargan', '--only', 'stargan.toyfaces', '--seeds', '1', '--n', '4'])
+    rows.main()
+    (path,) = (tmp_path / 'results').iterdir()
+    written = json.loads(path.read_text())
+    assert path.name == 'stargan.toyfaces-s1.json' and written['seed'] == 1 and written['card']['protocol'] == 'toyfaces'
+    assert written['commands'] == ['retouch train stargan.toyfaces --seed 1', 'retouch evaluate RUN --n 4']
+    assert (written['images_seen'], written['threads']) == (4, 2) and written['psnr_unedited'] > 0
+    assert str(tmp_path) not in path.read_text()
+
+
+# ---- pages
+
+@pytest.fixture
+def leaderboard(repository: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(repository / 'benchmarks')
+    return script(repository, 'leaderboard')
+
+
+def test_the_tables_of_all_pages_are_up_to_date(leaderboard: ModuleType) -> None:
+    known, seen = leaderboard.tables(), list[str]()
+    for page in leaderboard.PAGES:
+        text = page.read_text(encoding='utf-8')
+        assert leaderboard.renewed(text, known) == text, f'{page.name} is out of date: run python benchmarks/leaderboard.py'
+        blocks = leaderboard.BLOCK.findall(text)
+        assert len(blocks) == text.count('<!-- table ') == text.count('<!-- end -->')
+        seen += blocks
+    assert set(seen) == set(known) and len(seen) == 11                                 # every table there is, once
+
+
+def test_what_stands_between_markers_is_replaced_and_nothing_else(leaderboard: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    page, other = tmp_path / 'page.md', tmp_path / 'other.md'
+    page.write_text('before\n<!-- table toyfaces -->\n| 1 |\nold\n<!-- end -->\nby hand\n'
+                    '<!-- table toyfaces short -->\n<!-- end -->\nafter\n')
+    other.write_text('<!-- table -->\nno name\n<!-- end -->\n')
+    monkeypatch.setattr(leaderboard, 'PAGES', (page, other))
+    monkeypatch.setattr(leaderboard, 'RESULTS', tmp_path / 'nothing')
+    leaderboard.main()
+    text = page.read_text()
+    assert text.startswith('before\n<!-- table toyfaces -->\n| recipe | seeds |') and 'old' not in text
+    assert '<!-- end -->\nby hand\n<!-- table toyfaces short -->\n| recipe' in text and text.endswith('|\n<!-- end -->\nafter\n')
+    assert text.count('| not run |') == 2 * 18 and capsys.readouterr().out == f'written: {page}\n'
+    leaderboard.main()
+    assert page.read_text() == text and capsys.readouterr().out == ''                  # a second time there is nothing to do
+    (tmp_path / 'page.md').write_text('<!-- table nosuch -->\n<!-- end -->\n')
+    with pytest.raises(KeyError, match='nosuch'):
+        leaderboard.main()
+
+
+def test_committed_results_are_of_the_recipes_of_today(leaderboard: ModuleType) -> None:
+    from retouch import suite
+
+    rows, seen = suite.choose('toyfaces'), 0
+    for recipe, seed in rows:
+        path = suite.record_path(leaderboard.RESULTS, recipe, seed)
+        if path.is_file():
+            suite._check_record(path, suite.load_row(recipe, seed), 500)
+            seen += 1
+    assert seen == len(list(leaderboard.RESULTS.iterdir())) >= 10
 
 
 def test_every_table_names_recipes(repository: Path) -> None:

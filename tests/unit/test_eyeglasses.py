@@ -104,9 +104,10 @@ def test_it_is_one_direction_of_protocol_domains(judge: Judge) -> None:
 
 
 def test_who_never_learned_it_is_refused(judge: Judge) -> None:
-    for model in (model_of('attributes', ('Bangs',)), model_of('exemplars', ('Bangs',)), model_of('domains', info={**DOMAINS, 'source': 'x'}),
+    for model in (model_of('attributes', ('Bangs',)), model_of('exemplars', ('Bangs',)), model_of('parsing', ('Eyeglasses',)),
+                  model_of('domains', info={**DOMAINS, 'source': 'x'}),
                   model_of('domains', info={**DOMAINS, 'attribute': 'Night'}), model_of('pairs', info={**PAIRS, 'edit': None}),
-                  model_of('pairs', info={**PAIRS, 'direction': 'b_to_a'}), model_of('parsing', ('Eyeglasses',))):
+                  model_of('pairs', info={**PAIRS, 'direction': 'b_to_a'})):
         with pytest.raises(ValueError, match='this asked cannot be asked for Eyeglasses') as caught:
             evaluate(model, protocol='eyeglasses', n=N, judge=judge)
         assert '\n' not in str(caught.value) and not model.method.requests

@@ -321,10 +321,10 @@ def test_distances_of_two_directions_by_hand() -> None:
 
     real = torch.tensor([[0.0], [3.0], [0.0], [3.0]])
     rows, fakes, names = [np.array([0, 2]), np.array([1, 3])], [torch.full((2, 1), 1.0), torch.zeros(2, 1)], ('to=B', 'to=A')
-    found = directions_to_distances(real, fakes, names, rows, compare, ('fid', 'kid'))
+    found = directions_to_distances(real, fakes, names, rows, rows[::-1], compare, ('fid', 'kid'))
     assert found['kid'].per_attribute == {'to=B': 4.0, 'to=A': 0.0} == found['fid'].per_attribute and found['kid'].value == 2
     assert found['kid_fused'].per_attribute == {'to=B': (4 + 1) / 2, 'to=A': (0 + 9) / 2} and found['kid_fused'].value == 3.5
-    alone = directions_to_distances(real[:3], fakes, names, [rows[0], rows[1][:1]], compare, ('fid', 'kid'))
+    alone = directions_to_distances(real[:3], fakes, names, [rows[0], rows[1][:1]], [rows[1][:1], rows[0]], compare, ('fid', 'kid'))
     assert all(measure.value is None for measure in alone.values()) and len(alone) == 3
     together = edits_to_distances(real, fakes, names, compare, ('fid', 'kid'), ('kid',))
     assert together['kid'].value == 1 and together['kid'].per_attribute == {'to=B': 0.25, 'to=A': 2.25}

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from retouch.data import toyfaces
 from retouch.data.labels import HAIR_COLOURS, apply_edits
-from retouch.data.sets import HELD_OUT
+from retouch.data.sets import HELD_OUT, two_hair_colours
 from retouch.engine.update import DomainRequest, ExemplarRequest, Translation
 from retouch.errors import unknown
 from retouch.guidance.mask import check_mask
@@ -77,7 +77,7 @@ def transferred(model: Any) -> tuple[str, ...]:
         raise ValueError(f'{method.id} takes no exemplar: expected a system that does for protocol exemplars')
     names = tuple(method.data.attributes)
     if method.kind == 'domains':
-        names = (getattr(model, 'info', {}).get('data', {}).get('attribute', 'Eyeglasses'),)
+        names = tuple(getattr(model, 'info', {}).get('data', {}).get('attribute', 'Eyeglasses').split('/')[::-1])      # of B comes first
     for name in names:
         if name not in toyfaces.ATTRIBUTES:
             raise unknown('attribute', name, toyfaces.ATTRIBUTES)
@@ -86,8 +86,9 @@ def transferred(model: Any) -> tuple[str, ...]:
 
 def transfers_of(model: Any, n: int, seed: int = 0, progress: Progress | None = None) -> Transfers:
     """The pairs that a system is scored on: `held_out_transfers` of its attributes, its size and the faces it was trained on."""
-    any_of = tuple(getattr(model, 'info', {}).get('data', {}).get('any_of', ()))
-    return held_out_transfers(transferred(model), n, getattr(model, 'method', model).data.size, seed, any_of, progress)
+    names, trained = transferred(model), getattr(model, 'info', {}).get('data', {})
+    any_of = tuple(trained.get('any_of', names if two_hair_colours(trained.get('attribute', '')) else ()))
+    return held_out_transfers(names, n, getattr(model, 'method', model).data.size, seed, any_of, progress)
 
 
 def transfer_labels(labels: np.ndarray, other: np.ndarray, names: Sequence[str]) -> np.ndarray:

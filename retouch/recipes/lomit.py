@@ -6,6 +6,7 @@ from retouch.engine.fit import TrainConfig
 from retouch.methods.lomit import Config
 from retouch.run import Run
 
+BLOND_OR_BLACK = ('Blond_Hair', 'Black_Hair')
 HAIR = ('Black_Hair', 'Blond_Hair', 'Brown_Hair')
 TEN = (*HAIR, 'Smiling', 'Mustache', 'No_Beard', 'Male', 'Goatee', 'Heavy_Makeup', 'Wearing_Lipstick')
 
@@ -31,10 +32,16 @@ def toyfaces() -> Run:
                train=TrainConfig(iterations=12_000, batch_size=8, ema=0.999, log_every=50, sample_every=1000, save_every=1000))
 
 
+def toyfaces_hair() -> Run:
+    """Small: the same with two hair colours alone, as two-domain systems are told them."""
+    run = toyfaces()
+    return run.model_copy(update={'data': run.data.model_copy(update={'attributes': BLOND_OR_BLACK, 'any_of': BLOND_OR_BLACK})})
+
+
 def folder64() -> Run:
     """Small: pictures of your own at 64 px with CelebA's hair colours and Smiling."""
     run = toyfaces()
     return run.model_copy(update={'data': ExemplarData(source='pictures', attributes=(*HAIR, 'Smiling'), any_of=HAIR, size=64)})
 
 
-ROWS = {'paper': paper, 'code': code, 'toyfaces': toyfaces, 'folder64': folder64}
+ROWS = {'paper': paper, 'code': code, 'toyfaces': toyfaces, 'toyfaces_hair': toyfaces_hair, 'folder64': folder64}

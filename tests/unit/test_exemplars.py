@@ -118,6 +118,16 @@ def test_pairs_repeat_and_come_from_the_cache(pairs: Transfers, monkeypatch: pyt
         held_out_transfers(NAMES, 12, 16, seed=1, any_of=HAIRS)
 
 
+def test_a_two_domain_system_of_hair_gets_the_pairs_of_an_exemplar_system() -> None:
+    spec = DataSpec(size=16, attributes=('Blond_Hair', 'Black_Hair'))
+    lomit = SimpleNamespace(method=LOMIT(LOMIT.tiny().config, spec), info={'data': {'any_of': spec.attributes}})
+    munit = SimpleNamespace(method=MUNIT.tiny(), info={'data': {'attribute': 'Black_Hair/Blond_Hair'}})
+    ours, theirs = (transfers_of(model, 6) for model in (lomit, munit))
+    assert ours.names == theirs.names == spec.attributes and np.array_equal(ours.faces, theirs.faces)
+    assert np.array_equal(ours.truths, theirs.truths) and ours.hair.any()
+    assert (ours.shown != ours.wanted).all(), 'one of each pair is blond, the other black-haired'
+
+
 def test_bald_faces_are_left_out_where_hair_shall_change() -> None:
     bald = toyfaces.ATTRIBUTES.index('Bald')
 

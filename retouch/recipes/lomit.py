@@ -33,7 +33,7 @@ def toyfaces() -> Run:
 
 
 def toyfaces_hair() -> Run:
-    """Small: black and blond hair alone, the two domains of `munit.toyfaces_hair`, and as many pictures; lambda_x three times the paper's."""
+    """Small: black and blond hair alone, as many pictures as `munit.toyfaces_hair` sees; lambda_x three times the paper's."""
     run = toyfaces()
     told = {'lambda_x': 30.0, 'n_critic': 1, 'lr': 8e-4}
     return run.model_copy(update={'method': run.method.model_copy(update=told), 'train': run.train.model_copy(update={'iterations': 2000}),

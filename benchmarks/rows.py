@@ -48,7 +48,7 @@ TABLES |= {
 TABLES |= {
     'secgan_stargan': {'stargan.toyfaces': (0, 1, 2), 'secgan.stargan_toyfaces': (0, 1, 2),
                        **{f'secgan.stargan_toyfaces_{row}': (0,) for row in ('concat', 'sc0', 'sc1e-3', 'sc1e-1')}},
-    'secgan_attgan': {'attgan.toyfaces': (0, 1), 'secgan.attgan_toyfaces': (0,)},
+    'secgan_attgan': {'secgan.attgan_toyfaces_sc0': (0,), 'secgan.attgan_toyfaces': (0,)},     # attgan.toyfaces is told the target
 }
 TABLES |= {'exemplars': {'lomit.toyfaces_hair': (0, 1, 2), 'munit.toyfaces_hair': (0,), 'drit.toyfaces_hair': (0,)},
            'exemplars_of_five': {'lomit.toyfaces': (0,)}}

@@ -46,9 +46,10 @@ TABLES |= {
 TABLES |= {
     'secgan_stargan': {'stargan.toyfaces': (0, 1, 2), 'secgan.stargan_toyfaces': (0, 1, 2),
                        **{f'secgan.stargan_toyfaces_{row}': (0,) for row in ('concat', 'sc0', 'sc1e-3', 'sc1e-1')}},
-    'secgan_attgan': {'attgan.toyfaces': (0, 1), 'secgan.attgan_toyfaces': (0,)},
+    'secgan_attgan': {'secgan.attgan_toyfaces_sc0': (0,), 'secgan.attgan_toyfaces': (0,)},     # attgan.toyfaces is told the target
 }
-TABLES |= {'exemplars': {'lomit.toyfaces': (0, 1, 2)}}
+TABLES |= {'exemplars': {'lomit.toyfaces_hair': (0, 1, 2), 'munit.toyfaces_hair': (0,), 'drit.toyfaces_hair': (0,)},
+           'exemplars_of_five': {'lomit.toyfaces': (0,)}}
 EDITS = {'edit_accuracy': ('edit accuracy', 3), 'psnr_outside': ('PSNR outside, dB', 2), 'psnr_truth': ('PSNR to the truth, dB', 2),
            'leakage': ('leakage', 3), 'mask_iou[gradcam]': ('Grad-CAM IoU', 3), 'fid[toyfaces_classifier]': ('Frechet, proxy', 0),
            'psnr_unedited': ('PSNR unedited, dB', 2)}     # attribute systems can be asked to leave a face as it is
@@ -62,18 +63,20 @@ EXEMPLARS = {'edit_accuracy': ('edit accuracy', 3), 'psnr_outside': ('PSNR outsi
              'mask_area': ('mask area', 3), 'mask_area_exemplar': ("exemplar's", 3),
              'inception_score[toyfaces_classifier]': ('Inception, proxy', 2), 'inception_kl[toyfaces_classifier]': ('its logarithm', 3)}
 # of all other tables: EDITS
-COLUMNS = {'eyeglasses': DOMAINS, 'parse_to_picture': PAIRS, 'picture_to_parse': PAIRS, 'exemplars': EXEMPLARS}
+COLUMNS = {'eyeglasses': DOMAINS, 'parse_to_picture': PAIRS, 'picture_to_parse': PAIRS, 'exemplars': EXEMPLARS,
+           'exemplars_of_five': EXEMPLARS}
 
 
-def row(recipe: str, seed: int, n: int, threads: int, judge: str | None = None, parser: str | None = None) -> None:
+def row(recipe: str, seed: int, n: int, threads: int, judge: str | None = None, parser: str | None = None,
+        protocol: str | None = None) -> None:
     """Trains (or continues) a row and writes its JSON."""
     out, run = runs_folder() / f'{recipe}-s{seed}', load_row(recipe, seed, threads, parser)
     finish(run, out)
-    card = score(EvaluateOptions(str(out), n=n, judge=judge))[0]
+    card = score(EvaluateOptions(str(out), n=n, judge=judge, protocol=protocol))[0]
     if judge:
         card = card.model_copy(update={'command': card.command.replace(judge, 'JUDGE')})
     commands = [f'retouch train {recipe} --seed {seed}' + ' --method.parser PARSER' * bool(getattr(run.method, 'parser', '')),
-                f'retouch evaluate RUN --n {n}' + ' --judge JUDGE' * bool(judge)]
+                f'retouch evaluate RUN --n {n}' + (f' --protocol {protocol}' if protocol else '') + ' --judge JUDGE' * bool(judge)]
     write_record(RESULTS, {**row_to_record(run, out, card, commands), 'psnr_unedited': unedited(out, n)})
 
 
@@ -118,7 +121,8 @@ def main() -> None:
         for seed in seeds:
             wanted = (not chosen or seed in chosen) and (not options.only or recipe in options.only)
             if wanted and not record_path(RESULTS, recipe, seed).is_file():
-                row(recipe, seed, options.n, options.threads, options.judge, options.parser)
+                row(recipe, seed, options.n, options.threads, options.judge, options.parser,
+                    'exemplars' if options.table == 'exemplars' else None)
     try:
         print(table(options.table).markdown())
     except ValueError as error:

@@ -11,6 +11,7 @@ from torch import Tensor
 from retouch.data import toyfaces
 from retouch.data.labels import HAIR_COLOURS, LabelRule, flip_targets
 from retouch.data.night import NIGHT
+from retouch.data.sets import two_hair_colours
 from retouch.engine.update import AttributeRequest, DomainRequest, ExemplarRequest
 from retouch.errors import unknown
 from retouch.metrics.judge import Judge
@@ -56,7 +57,8 @@ def domain_tasks(method: Any, judged: Sequence[str], n: int, seed: int, size: in
                  progress: Progress | None = None) -> tuple[np.ndarray, list[Task]]:
     """Both directions of a two-domain model on held-out faces: faces without the attribute go to B, faces with it to A.
 
-    Of Night, every other face is shown at night. The judge cannot read faces by night, so that no column of its is asked for.
+    Of two hair colours, faces with the first go to B, faces with the second to A. Of Night, every other face is shown at night; the judge
+    cannot read faces by night, so that no column of its is asked for.
     """
     _two_domains(method)
     attribute = attribute or GLASSES
@@ -67,21 +69,23 @@ def domain_tasks(method: Any, judged: Sequence[str], n: int, seed: int, size: in
                              _to(method, value, inputs, truths[1 - value].rows, truth.rows, seed), truth.images, truth.regions)
                         for value, truth in truths.items()]
     if attribute in HAIR_COLOURS:
-        raise ValueError(f'domain attribute {attribute}: hair colours have no single opposite; choose another one, such as Eyeglasses')
-    truth = true_edits((attribute,), inputs, labels, seed, RULE, _drawing(progress))[attribute]
-    has = labels[:, toyfaces.ATTRIBUTES.index(attribute)]
-    tasks = []
-    for value in (1, 0):
-        some = _arriving(truth, attribute, value)
-        request = _to(method, value, inputs, np.flatnonzero(has == value), some.rows, seed)
-        tasks.append(_drawn_task(some, attribute, value, judged, request))
+        raise ValueError(f'domain attribute {attribute}: hair colours have no single opposite; choose two, such as Black_Hair/Blond_Hair')
+    colours = two_hair_colours(attribute)
+    names = colours[::-1] if colours else (attribute, attribute)                       # what is asked for in B, in A
+    truths, tasks = true_edits(tuple(dict.fromkeys(names)), inputs, labels, seed, RULE, _drawing(progress)), []
+    for value, name, other in ((1, *names), (0, *names[::-1])):
+        truth, column = truths[name], toyfaces.ATTRIBUTES.index(name)
+        shown = 1 if colours else value                          # a hair colour is put on, in either direction
+        comes_from = labels[truth.rows, toyfaces.ATTRIBUTES.index(other)] == (1 if colours else 1 - value)
+        some = _some(truth, comes_from)
+        request = _to(method, value, inputs, np.flatnonzero(labels[:, column] == shown), some.rows, seed)
+        tasks.append(_drawn_task(some, name, shown, judged, request))
     return inputs, tasks
 
 
-def _arriving(truth: Truth, attribute: str, value: int) -> Truth:
-    """Those edits that end with `value` of the attribute."""
-    some = truth.targets[:, toyfaces.ATTRIBUTES.index(attribute)] == value
-    return Truth(truth.rows[some], truth.targets[some], truth.images[some], truth.regions[some])
+def _some(truth: Truth, which: np.ndarray) -> Truth:
+    """Those edits of M that `which`, bool [M], says."""
+    return Truth(truth.rows[which], truth.targets[which], truth.images[which], truth.regions[which])
 
 
 def _drawn_task(truth: Truth, attribute: str, value: int, judged: Sequence[str], request: Request) -> Task:
@@ -108,8 +112,9 @@ def eyeglasses_tasks(model: Any, judged: Sequence[str], n: int, seed: int,
         raise ValueError(f'this {method.id} cannot be asked for {GLASSES}: expected a system of {method.kind} that was trained to put them '
                          'on for --protocol eyeglasses; `retouch list` shows recipes named toyfaces and eyeglasses')
     inputs, labels = held_out_faces(n, method.data.size, seed)
-    truth = _arriving(true_edits((GLASSES,), inputs, labels, seed, RULE, _drawing(progress))[GLASSES], GLASSES, 1)
-    wears = np.flatnonzero(labels[:, toyfaces.ATTRIBUTES.index(GLASSES)] == 1)
+    has = labels[:, toyfaces.ATTRIBUTES.index(GLASSES)]
+    truth = true_edits((GLASSES,), inputs, labels, seed, RULE, _drawing(progress))[GLASSES]
+    truth, wears = _some(truth, has[truth.rows] == 0), np.flatnonzero(has == 1)
     columns = [toyfaces.ATTRIBUTES.index(name) for name in known]
     if method.kind == 'attributes':
         request = _labelled(*(torch.from_numpy(table[:, columns]).float() for table in (labels[truth.rows], truth.targets)))

@@ -15,7 +15,7 @@ from typing import Any
 
 from retouch.data.sets import open_set, set_to_hash
 from retouch.data.toyfaces import drawing_hash
-from retouch.errors import unknown
+from retouch.errors import one_line, unknown
 from retouch.metrics.card import Card, Measure, compare
 from retouch.model import CONFIG, find_model_dir, write_atomically
 from retouch.recipes.suite import SUITES, images_seen
@@ -145,7 +145,7 @@ def run_suite(rows: Sequence[tuple[str, int]], folder: Path, score: Callable[[Pa
     for recipe, seed in rows:
         path = record_path(folder, recipe, seed)
         if path.is_file():
-            _check_record(path, load_row(recipe, seed), n)
+            check_record(path, load_row(recipe, seed), n)
         else:
             todo.append((recipe, seed))
     for i, (recipe, seed) in enumerate(todo, 1):
@@ -168,7 +168,7 @@ def _own_parser(threads: int | None) -> str:
     return str(out)
 
 
-def _check_record(path: Path, run: Run, n: int) -> None:
+def check_record(path: Path, run: Run, n: int) -> None:
     """ValueError unless a record is of this run, of n faces as they are drawn today."""
     record = read_record(path)
     found = first_difference(record.get('run', {}), run.model_dump(mode='json'), SAME)
@@ -249,12 +249,12 @@ def records_to_table(recipes: Recipes, columns: Mapping[str, tuple[str, int]], f
     try:
         comparison = compare({f'{recipe}-s{seed}': Card.model_validate(r['card']) for (recipe, seed), r in records.items()})
     except ValueError as error:
-        raise ValueError(f'{error}{anew}') from error
+        raise ValueError(f'{one_line(error)}{anew}') from error
     first = next(iter(records.values()))
     for (recipe, seed), r in records.items():
-        if 'images_seen' in columns and r['images_seen'] != first['images_seen']:
-            raise ValueError(f'{recipe}-s{seed} saw {r["images_seen"]} pictures, {first["recipe"]}-s{first["seed"]} saw '
-                             f'{first["images_seen"]}: one table has one budget{anew}')
+        if 'images_seen' in columns and r.get('images_seen') != first.get('images_seen'):
+            raise ValueError(f'{recipe}-s{seed} saw {r.get("images_seen")} pictures, {first["recipe"]}-s{first["seed"]} saw '
+                             f'{first.get("images_seen")}: one table has one budget{anew}')
 
     def value(measures: Mapping[str, Measure], record: Record, key: str) -> float | None:
         return record[key] if key in record else measures[key].value if key in measures else None

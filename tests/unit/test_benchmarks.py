@@ -130,7 +130,7 @@ def test_committed_results_are_of_the_recipes_of_today(leaderboard: ModuleType) 
     for recipe, seed in rows:
         path = suite.record_path(leaderboard.RESULTS, recipe, seed)
         if path.is_file():
-            suite._check_record(path, suite.load_row(recipe, seed), 500)
+            suite.check_record(path, suite.load_row(recipe, seed), 500)
             seen += 1
     assert seen == len(list(leaderboard.RESULTS.iterdir())) >= 10
 

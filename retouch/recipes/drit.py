@@ -27,7 +27,7 @@ def toyfaces() -> Run:
 
 
 def toyfaces_hair() -> Run:
-    """Small: the same with black hair and with blond hair; rate and lambda_cc and lambda_rec as much above the published as in `lomit.toyfaces_hair`."""
+    """Small: the same with black and with blond hair; reconstructions weigh three times the published, as in `lomit.toyfaces_hair`."""
     run = toyfaces()
     told = {'lambda_cc': 30.0, 'lambda_rec': 30.0, 'lr': 8e-4, 'lr_content': 3.2e-4}
     return run.model_copy(update={'method': run.method.model_copy(update=told),

@@ -127,6 +127,8 @@ class CompareOptions:
 
     models: Annotated[Positional[tuple[str, ...]], arg(metavar='MODEL…', help_behavior_hint='')]
     """Run directories, model directories or shipped models; one without a card.json is evaluated."""
+    out: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
+    """Folder for report.html, with the same edits of all models side by side, and comparison.json."""
     json: Annotated[bool, arg(help_behavior_hint='')] = False
     """Print JSON."""
 

@@ -67,11 +67,11 @@ def _own_facts(i: int, label: str, facts: Mapping[str, str]) -> str:
 
 
 def short_names(names: Sequence[str]) -> list[str]:
-    """The last parts of paths, as many as tell them apart: runs/a/model and runs/b/model are a/model and b/model."""
+    """The last parts of paths, as many as tell them apart, also from reference rows: runs/a/model and runs/b/model are a/model, b/model."""
     parts = [Path(name).parts or (name,) for name in names]
     for count in range(1, max(map(len, parts))):
         short = ['/'.join(some[-count:]) for some in parts]
-        if len(set(short)) == len(names) and 'model' not in short:
+        if len(set(short)) == len(names) and not {'model', 'copy', 'truth'} & set(short):
             return short
     return list(names)
 

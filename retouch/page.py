@@ -271,7 +271,7 @@ mark{background:color-mix(in srgb,var(--accent) 22%,transparent);color:inherit;b
 figure{margin:0;min-width:0;background:var(--card);border-radius:10px;padding:10px}
 figcaption{font-size:.85rem;font-weight:600;margin-bottom:6px}
 .panels,.sides{display:grid;gap:4px}.panels div,.sides>*{min-width:0;text-align:center}
-.sides{grid-template-columns:repeat(var(--columns),minmax(76px,1fr))}
+.panels{grid-template-columns:repeat(var(--wide),1fr)}.sides{grid-template-columns:repeat(var(--columns),minmax(76px,1fr))}
 .sides b{font-size:.75rem;line-height:1.25;overflow-wrap:anywhere;border-top:4px solid var(--c);padding-top:2px}
 .given{position:sticky;left:0;background:var(--card)}.none{align-self:center;color:var(--soft);font-size:.75rem}
 figure img{width:100%;height:auto;display:block;image-rendering:pixelated;border-radius:4px}
@@ -287,7 +287,8 @@ background:color-mix(in srgb,#d4432f calc(var(--v)*100%),var(--card))}
 .up{height:9.5em;vertical-align:bottom}.up span{writing-mode:vertical-rl;transform:rotate(180deg);font-weight:400}
 .charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,300px),1fr));gap:22px}.charts>div{min-width:0}
 .bar{display:grid;grid-template-columns:11.5em 1fr 3.8em;gap:2px 8px;align-items:center;font-size:.8rem;font-variant-numeric:tabular-nums}
-.bar:has(i~i){margin-bottom:8px;line-height:1.2}.bar span{overflow-wrap:anywhere}.bar span:nth-child(3n){text-align:right}
+.bar:has(i~i){margin-bottom:8px;line-height:1.2}.bar span{overflow-wrap:anywhere}
+.bar span:nth-child(3n){text-align:right;white-space:nowrap}
 .bar i{background:var(--card);height:12px;border-radius:3px}
 .bar b{display:block;height:100%;background:var(--c);border-radius:3px}
 svg{width:100%;height:110px;background:var(--card);border-radius:6px}
@@ -297,7 +298,8 @@ details{margin-top:1em}summary{cursor:pointer;margin-bottom:.8em}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 16px;font-size:.85rem;margin:0 0 1.5em}dt{color:var(--soft)}
 dd{margin:0;overflow-wrap:anywhere}.meanings{display:none}.use{border-left:3px solid var(--accent);padding-left:12px}
 @media(max-width:560px){th,td{padding:5px 6px;font-size:.82rem}dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:8px}
-.gallery{gap:10px}.sides b{font-size:.68rem}.bar{grid-template-columns:9.5em 1fr 3.4em}
+.gallery{gap:10px}.panels{grid-template-columns:repeat(var(--narrow),1fr)}.sides b{font-size:.68rem}
+.bar{grid-template-columns:9.5em 1fr 3.8em}
 .card th:first-child{position:sticky;left:0;background:var(--page);min-width:9em;max-width:9em}
 .card th small{display:none}.card td small{white-space:normal}.meanings{display:block}}
 """

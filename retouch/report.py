@@ -1,6 +1,7 @@
 """report.html: what a run did and how well, in one file that opens offline."""
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,8 +141,9 @@ def _gallery(gallery: Sequence[GalleryRow]) -> str:
     figures = []
     for row in gallery:
         cells = ''.join(page.panel(pixels, name, row.title) for name, pixels in row.panels.items())
+        wide, narrow = min(len(row.panels), 7), min(math.ceil(len(row.panels) / 2), 4)
         figures.append(f'<figure><figcaption>{escape(row.title)}</figcaption>'
-                       f'<div class="panels" style="grid-template-columns:repeat({len(row.panels)},1fr)">{cells}</div></figure>')
+                       f'<div class="panels" style="--wide:{wide};--narrow:{narrow}">{cells}</div></figure>')
     return ('<h2>Edits</h2><p>Held-out pictures. Mask: white may change. Difference: edit against input, error: against the truth, black '
             'where equal.</p>'
             f'<div class="gallery">{"".join(figures)}</div>')

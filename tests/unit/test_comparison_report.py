@@ -212,6 +212,6 @@ def test_more_models_than_colours_are_told_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(('names', 'short'), [
     (['toyfaces', '/runs/second'], ['toyfaces', 'second']), (['a/x', 'b/x'], ['a/x', 'b/x']), (['r/a/x', 'r/b/x'], ['a/x', 'b/x']),
     (['runs/a/model', 'runs/b/model'], ['a/model', 'b/model']), (['runs/a/model'], ['a/model']), (['toyfaces'], ['toyfaces']),
-    (['x', './x'], ['x', './x']), (['.', '..'], ['.', '..'])])
+    (['x', './x'], ['x', './x']), (['.', '..'], ['.', '..']), (['runs/copy', 'runs/x'], ['runs/copy', 'runs/x'])])
 def test_short_names(names: list[str], short: list[str]) -> None:
     assert short_names(names) == short

@@ -280,8 +280,9 @@ def _pictures_of(model: Model, card: Card, progress: Callable[[int, int, str], N
         pictures = _held_out_domains(model, source, 2 * max((card.data.count or {'': n}).values()), progress)
         digest = pictures_to_hash(*pictures)
     elif protocol == 'pairs':
-        pictures = _held_out_pairs(model, source, n, card.seed, progress)
-        digest = drawing_hash() if source == 'toyfaces' else pairs_to_hash(*pictures)
+        is_drawn = source == 'toyfaces'                          # their drawing code is hashed, and no more are shown
+        pictures = _held_out_pairs(model, source, 4 if is_drawn else n, card.seed, progress)
+        digest = drawing_hash() if is_drawn else pairs_to_hash(*pictures)
     elif protocol == 'exemplars':
         pairs = transfers_of(model, n, card.seed, progress)
         digest = pairs_to_hash(pairs.inputs, pairs.exemplars)

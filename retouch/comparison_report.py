@@ -15,7 +15,7 @@ from retouch.report import GalleryRow
 
 GIVEN = ('input', 'truth', 'exemplar')          # shown once, where it is the same for every system
 MADE = (('edit',), ('exemplar',), ('mask', 'Grad-CAM'), ('exemplar mask',), ('difference', 'error'))     # a line of pictures each
-LEAST_PX, MOST_PX = 108, 200                    # side of a picture on a wide screen
+LEAST_PX, MOST_PX = 104, 200                    # side of a picture on a wide screen
 SAID = {'mask': 'Mask: white may change.', 'Grad-CAM': 'Grad-CAM: where the discriminator looked for the attribute; it confines nothing.',
         'exemplar': 'Systems that take no exemplar ignore it.', 'difference': 'Difference: edit against input, black where equal.',
         'error': 'Error: edit against the truth, black where equal.'}

@@ -76,7 +76,7 @@ def table(columns: Mapping[str, Measures], best: Mapping[str, str] | None = None
     body, meanings = [], []
     for name in dict.fromkeys(name for measures in columns.values() for name in measures):
         found = about(name)
-        arrow = {'higher': ' ↑', 'lower': ' ↓', 'neither': ''}[found.better]
+        arrow = {'higher': '\u00a0↑', 'lower': '\u00a0↓', 'neither': ''}[found.better]
         meaning = escape(f'{found.text} ({found.unit})' if found.unit else found.text)
         marked = (best or {}).get(name)
         cells = ''.join(f'<td{_set_off(heading in references)}>{_value(name, measures.get(name), heading == marked)}</td>'
@@ -277,12 +277,13 @@ figcaption{font-size:.85rem;font-weight:600;margin-bottom:6px}
 figure img{width:100%;height:auto;display:block;image-rendering:pixelated;border-radius:4px}
 .wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}.card{width:100%}
 th,td{padding:6px 10px;border-bottom:1px solid var(--line);text-align:right;vertical-align:top;white-space:nowrap}
-thead th{vertical-align:bottom}.card thead th{white-space:normal;overflow-wrap:anywhere}.reference{color:var(--soft)}
-th[scope=row]{text-align:left;white-space:normal;min-width:9.5em;font-weight:600;overflow-wrap:anywhere}
+thead th{vertical-align:bottom}.card thead th{white-space:normal;overflow-wrap:break-word}.reference{color:var(--soft)}
+th[scope=row]{text-align:left;white-space:normal;font-weight:600;overflow-wrap:anywhere}
+.card th:first-child,.heat th:first-child{position:sticky;left:0;background:var(--page)}.card th:first-child{min-width:18em}
 .heats{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,520px),1fr));gap:22px}.heats>div{min-width:0}
 .heat{font-size:.8rem}.heat th,.heat td{padding:3px;border:0}.heat td{text-align:center;min-width:1.95em;
 background:color-mix(in srgb,#d4432f calc(var(--v)*100%),var(--card))}
-.heat th:first-child{position:sticky;left:0;background:var(--page);padding-right:8px;min-width:0}
+.heat th:first-child{padding-right:8px;white-space:nowrap}
 .heat .own{outline:2px solid var(--accent);outline-offset:-2px}
 .up{height:9.5em;vertical-align:bottom}.up span{writing-mode:vertical-rl;transform:rotate(180deg);font-weight:400}
 .charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,300px),1fr));gap:22px}.charts>div{min-width:0}
@@ -300,6 +301,6 @@ dd{margin:0;overflow-wrap:anywhere}.meanings{display:none}.use{border-left:3px s
 @media(max-width:560px){th,td{padding:5px 6px;font-size:.82rem}dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:8px}
 .gallery{gap:10px}.panels{grid-template-columns:repeat(var(--narrow),1fr)}.sides b{font-size:.68rem}
 .bar{grid-template-columns:9.5em 1fr 3.8em}
-.card th:first-child{position:sticky;left:0;background:var(--page);min-width:9em;max-width:9em}
-.card th small{display:none}.card td small{white-space:normal}.meanings{display:block}}
+.card th:first-child{min-width:9em;max-width:9em}
+.card th small{display:none}.card td{white-space:normal}.meanings{display:block}}
 """

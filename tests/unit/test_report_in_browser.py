@@ -22,6 +22,7 @@ ATTRIBUTES = ('Bangs', 'Black_Hair', 'Mouth_Slightly_Open', 'Wearing_Lipstick')
 MEASURE = """onload = () => { document.body.textContent = 'measured ' + JSON.stringify([...document.querySelectorAll('iframe')].map(f => {
   const page = f.contentDocument, root = page.documentElement, body = f.contentWindow.getComputedStyle(page.body)
   return {width: root.clientWidth, reaches: root.scrollWidth, ink: body.color, paper: body.backgroundColor,
+          tallest: Math.max(...[...page.querySelectorAll('th[scope=row]')].map(h => h.getBoundingClientRect().height)),
           pictures: [...page.images].map(i => [i.naturalWidth, Math.round(i.getBoundingClientRect().width)])}
 })) }"""
 
@@ -65,6 +66,7 @@ def test_nothing_sticks_out_and_every_picture_is_drawn(tmp_path: Path) -> None:
     assert found, (done.returncode, done.stderr[-2000:])
     for (path, width), seen in zip(pages, json.loads(html.unescape(found[1])), strict=True):
         assert seen['width'] == width and seen['reaches'] <= width, (path, seen)
+        assert seen['tallest'] < 150, (path, seen)                                # a name in a column too narrow stands letter by letter
         assert all(own == 16 and shown >= 70 for own, shown in seen['pictures']), (path, seen)
         assert len(seen['pictures']) == pages[path, width].count('<img '), path
         assert min(levels(seen['ink'])) > 200 and max(levels(seen['paper'])) < 60, (path, seen)       # light on dark, as was asked

@@ -136,9 +136,9 @@ def _group(attribute: str, values: Sequence[float | None], labels: Sequence[str]
     rows = []
     for i, (label, value) in enumerate(zip(labels, values, strict=True)):
         width = 100 * min(max((value or 0) / full, 0), 1)
-        rows.append(f'<span>{breakable(attribute) if not i else ""}</span><i title="{escape(label)}"><b class="{colour(i)}" '
-                    f'style="width:{width:.1f}%"></b></i><span>{escape(number(value))}</span>')
-    return f'<div class="bar">{"".join(rows)}</div>'
+        rows.append(f'<i title="{escape(label)}"><b class="{colour(i)}" style="width:{width:.1f}%"></b></i>'
+                    f'<span>{escape(number(value))}</span>')
+    return f'<div class="bar"><span style="grid-row:span {len(rows)}">{breakable(attribute)}</span>{"".join(rows)}</div>'
 
 
 def matrices(found: Mapping[str, LeakageMatrix | None]) -> str:
@@ -288,8 +288,8 @@ background:color-mix(in srgb,#d4432f calc(var(--v)*100%),var(--card))}
 .up{height:9.5em;vertical-align:bottom}.up span{writing-mode:vertical-rl;transform:rotate(180deg);font-weight:400}
 .charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,300px),1fr));gap:22px}.charts>div{min-width:0}
 .bar{display:grid;grid-template-columns:11.5em 1fr 3.8em;gap:2px 8px;align-items:center;font-size:.8rem;font-variant-numeric:tabular-nums}
-.bar:has(i~i){margin-bottom:8px;line-height:1.2}.bar span{overflow-wrap:anywhere}
-.bar span:nth-child(3n){text-align:right;white-space:nowrap}
+.bar:has(i~i){margin-bottom:8px;line-height:1.2}.bar span:first-child{overflow-wrap:anywhere;align-self:start}
+.bar i+span{text-align:right;white-space:nowrap}
 .bar i{background:var(--card);height:12px;border-radius:3px}
 .bar b{display:block;height:100%;background:var(--c);border-radius:3px}
 svg{width:100%;height:110px;background:var(--card);border-radius:6px}

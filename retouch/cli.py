@@ -127,14 +127,15 @@ class CompareOptions:
 
     models: Annotated[Positional[tuple[str, ...]], arg(metavar='MODEL…', help_behavior_hint='')] = ()
     """Run directories, model directories or shipped models; one without a card.json is evaluated."""
+    out: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
+    """Folder for report.html, with the same edits of all models side by side, and comparison.json; with --suite: of the results, one JSON a
+    row and seed, default: runs/leaderboard, below RETOUCH_RUNS if that is set."""
     suite: Annotated[str | None, arg(metavar='NAME', help_behavior_hint='')] = None
     """Instead of models: train and score every method on one task and budget (toyfaces), then print the table. Hours; stops and goes on."""
     only: Annotated[tuple[str, ...], arg(metavar='RECIPE …', help_behavior_hint='')] = ()
     """With --suite: rows to run; default: all."""
     seeds: Annotated[tuple[int, ...], arg(metavar='S …', help_behavior_hint='')] = ()
     """With --suite: seeds to run, of those that a row is planned with; default: all."""
-    out: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
-    """With --suite: folder of the results, one JSON a row and seed; default: runs/leaderboard, below RETOUCH_RUNS if that is set."""
     n: Annotated[int | None, arg(metavar='N', help_behavior_hint='')] = None
     """With --suite: number of held-out faces; default: 500."""
     threads: Annotated[int | None, arg(metavar='T', help_behavior_hint='')] = None

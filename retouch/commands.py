@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from retouch.errors import unknown
+from retouch.errors import one_line, unknown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from retouch.cli import CheckOptions, CompareOptions, EditOptions, EvaluateOptions, ListOptions, StudyOptions, TrainOptions
     from retouch.data.sets import ParsingSet
     from retouch.editor import Editor
-    from retouch.metrics.card import Card
+    from retouch.metrics.card import Card, Comparison
     from retouch.metrics.judge import Judge
     from retouch.model import Model
     from retouch.report import GalleryRow
@@ -180,12 +180,13 @@ def evaluate(options: EvaluateOptions) -> int:
     from rich.table import Table
 
     from retouch.metrics.card import about, measure_to_text
-    from retouch.model import CONFIG, find_model_dir
+    from retouch.model import CONFIG
 
     run = Path(options.model)
     out = options.out or (run if (run / 'model' / CONFIG).is_file() else None)
     if options.figures and out is None:
         raise ValueError(f'--figures needs a folder: {options.model} is no run directory, add --out DIR')
+    _check_out(out)
     card, gallery = score(options, with_gallery=out is not None)
     files: list[Path] = []
     if out is not None:
@@ -193,9 +194,7 @@ def evaluate(options: EvaluateOptions) -> int:
 
         files = [out / 'card.json', out / 'report.html']
         card.write(files[0])
-        folder = find_model_dir(options.model)
-        log = (folder.parent if folder.name == 'model' else folder) / 'log.jsonl'
-        write_report(files[1], card, gallery, log, title=run.resolve().name if run.is_dir() else options.model)
+        write_report(files[1], card, gallery, _log_of(options.model), title=run.resolve().name if run.is_dir() else options.model)
         files += _figures(gallery, out / 'figures') if options.figures else []
     if options.json:
         print(json.dumps(card.model_dump(mode='json'), indent=2))
@@ -219,14 +218,17 @@ def compare(options: CompareOptions) -> int:
 
     from retouch.metrics.card import compare as cards_to_comparison
 
+    _check_out(options.out)
     if options.suite is not None:
         return _compare_suite(options, options.suite)
-    for flag in ('only', 'seeds', 'out', 'n', 'threads', 'parser', 'print'):
+    for flag in ('only', 'seeds', 'n', 'threads', 'parser', 'print'):
         if getattr(options, flag) not in (None, (), False):
             raise ValueError(f'--{flag} needs --suite: models are compared by the cards they have')
     if not options.models:
         raise ValueError('missing MODEL: name at least one model, or --suite toyfaces')
-    comparison = cards_to_comparison({name: _card_of(name) for name in options.models})
+    cards = {name: _card_of(name) for name in options.models}
+    comparison = cards_to_comparison(cards)
+    files = _write_comparison(options.out, cards, comparison) if options.out is not None else []
     if options.json:
         print(json.dumps(comparison.model_dump(mode='json'), indent=2))
         return 0
@@ -236,6 +238,8 @@ def compare(options: CompareOptions) -> int:
     for column in columns[1:]:
         table.add_row(*column)
     _console().print(table, markup=False)
+    if files:
+        print('written:', *files)
     return 0
 
 
@@ -276,6 +280,79 @@ def _compare_suite(options: CompareOptions, name: str) -> int:
     return 0
 
 
+def _write_comparison(out: Path, cards: dict[str, Card], comparison: Comparison) -> list[Path]:
+    """report.html, with the same edits of all models, and comparison.json."""
+    from retouch.comparison_report import write_comparison
+    from retouch.editor import find_device
+    from retouch.model import load_model, write_atomically
+
+    device, pictures, note = find_device('auto'), None, ''
+    galleries: dict[str, list[GalleryRow]] = {}
+    with _progress() as progress:
+        for i, (name, card) in enumerate(cards.items()):
+            model = load_model(name, device)
+            try:
+                pictures = pictures or _pictures_of(model, card, progress)
+            except (ValueError, OSError) as error:
+                note = f'The pictures that were scored cannot be shown: {one_line(error)}'
+                print(f'note: {note}', file=sys.stderr)
+                break
+            galleries[name] = _gallery(model, card.protocol, card.n, card.seed, pictures)
+            progress(i + 1, len(cards), 'editing pictures')
+    files = [out / 'comparison.json', out / 'report.html']
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(files[0], (comparison.model_dump_json(indent=2) + '\n').encode())
+    write_comparison(files[1], cards, comparison, {} if note else galleries, {name: _log_of(name) for name in cards}, note)
+    return files
+
+
+def _pictures_of(model: Model, card: Card, progress: Callable[[int, int, str], None]) -> tuple[np.ndarray, np.ndarray] | None:
+    """The pictures of a card with their labels or partners; None of those that are drawn face by face. ValueError where they changed."""
+    from retouch.data.night import NIGHT, night_hash
+    from retouch.data.toyfaces import drawing_hash
+    from retouch.metrics.exemplars import folder_pairs, transfers_of
+    from retouch.metrics.provenance import pairs_to_hash, pictures_to_hash
+
+    protocol, source, n, pictures = card.protocol, card.data.source, card.n, None
+    trained = model.info.get('data', {})
+    if protocol in ('folder', 'exemplars_folder'):
+        pictures = _held_out(model, source, trained, n, card.seed, progress)
+        if protocol == 'folder':
+            digest = pictures_to_hash(*pictures)
+        else:
+            pairs = folder_pairs(model.data.attributes, *pictures, seed=card.seed)
+            digest = pairs_to_hash(pairs.inputs, pairs.exemplars)
+    elif protocol == 'domains_folder':                           # n may have been more than there are of one domain
+        pictures = _held_out_domains(model, source, 2 * max((card.data.count or {'': n}).values()), progress)
+        digest = pictures_to_hash(*pictures)
+    elif protocol == 'pairs':
+        is_parsed = source == 'toyfaces' and trained.get('edit') is None         # their drawing code is hashed, and no more are shown
+        pictures = _held_out_pairs(model, source, 4 if is_parsed else n, card.seed, progress)
+        digest = drawing_hash() if is_parsed else pairs_to_hash(*pictures)
+    elif protocol == 'exemplars':
+        drawn = transfers_of(model, n, card.seed, progress)
+        digest = pairs_to_hash(drawn.inputs, drawn.exemplars)
+    else:
+        digest = night_hash() if protocol == 'domains' and trained.get('attribute') == NIGHT else drawing_hash()
+    if digest != card.data.hash and protocol not in ('classifier', 'parser'):
+        raise ValueError(f'{source} is {digest} now, {card.data.hash} in the card; evaluate again')
+    return pictures
+
+
+def _log_of(name: str) -> Path:
+    """Where the log of a model's training would lie."""
+    from retouch.model import find_model_dir
+
+    folder = find_model_dir(name)
+    return (folder.parent if folder.name == 'model' else folder) / 'log.jsonl'
+
+
+def _check_out(out: Path | None) -> None:
+    """ValueError where a folder for results is a file: better said before the work than after it."""
+    if out is not None and out.exists() and not out.is_dir():
+        raise ValueError(f'--out {out} is a file: expected a folder, which is made if it is missing')
+
+
 def _card_of(name: str) -> Card:
     """The card beside a model; a model that has none is evaluated with the defaults."""
     from retouch.cli import EvaluateOptions
@@ -298,9 +375,7 @@ def score(options: EvaluateOptions, with_gallery: bool = False) -> tuple[Card, l
     from retouch.editor import find_device
     from retouch.metrics import protocols
     from retouch.metrics.judge import model_to_judge, proved
-    from retouch.metrics.tasks import domain_folder_tasks, folder_tasks
     from retouch.model import load_model
-    from retouch.report import eyeglasses_rows, gallery_rows, tasks_to_rows
 
     n = 500 if options.n is None else options.n
     if n < 2:
@@ -354,9 +429,7 @@ def score(options: EvaluateOptions, with_gallery: bool = False) -> tuple[Card, l
         if protocol in protocols.DRAWN:
             card = protocols.evaluate(model, protocol=protocol, n=n, judge=judge, progress=progress,
                                       untrained=_untrained(model), **added, **shared)
-            if protocol == 'eyeglasses':
-                return card, eyeglasses_rows(model, n, options.seed) if with_gallery else []
-            return card, gallery_rows(model, seed=options.seed) if with_gallery else []
+            return card, _gallery(model, protocol, n, options.seed) if with_gallery else []
         if protocol == 'parser':
             from retouch.metrics.parsing import parser_card
 
@@ -369,10 +442,33 @@ def score(options: EvaluateOptions, with_gallery: bool = False) -> tuple[Card, l
             return protocols.classifier_card(model, images, labels, source=source, **shared), []
         card = protocols.evaluate(model, protocol=protocol, judge=judge, images=images, labels=labels, source=source,
                                   progress=progress, parser=parser, **added, **shared)
-        if not with_gallery or judge is None:
-            return card, []
-        make = domain_folder_tasks if protocol == 'domains_folder' else folder_tasks
-        return card, tasks_to_rows(model.method, *make(model.method, images[:4], labels[:4], judge), what='picture')
+        return card, _gallery(model, protocol, n, options.seed, (images, labels)) if with_gallery else []
+
+
+def _gallery(model: Model, protocol: str, n: int, seed: int, pictures: tuple[np.ndarray, np.ndarray] | None = None) -> list[GalleryRow]:
+    """The first pictures of a protocol in every edit; `pictures` are what it scores where it draws none, with their labels or partners."""
+    from retouch.figures import pairs_to_rows
+    from retouch.metrics.exemplars import folder_pairs, transfers_of
+    from retouch.metrics.pairs import pair_task
+    from retouch.metrics.protocols import DRAWN
+    from retouch.metrics.tasks import domain_folder_tasks, folder_tasks
+    from retouch.report import eyeglasses_rows, gallery_rows, tasks_to_rows
+
+    if protocol == 'eyeglasses':
+        return eyeglasses_rows(model, n, seed)
+    if protocol in DRAWN:
+        return gallery_rows(model, seed=seed)
+    if protocol == 'exemplars':
+        return pairs_to_rows(model.method, transfers_of(model, n, seed))
+    if pictures is None:
+        return []
+    if protocol == 'exemplars_folder':
+        return pairs_to_rows(model.method, folder_pairs(model.data.attributes, *pictures, seed=seed))
+    images, known = (some[:4] for some in pictures)
+    if protocol == 'pairs':
+        return tasks_to_rows(model.method, images, [pair_task(model.method, known)], what='pair')
+    make = domain_folder_tasks if protocol == 'domains_folder' else folder_tasks
+    return tasks_to_rows(model.method, *make(model.method, images, known, None), what='picture')
 
 
 def _features(options: EvaluateOptions) -> dict[str, Any]:
@@ -382,24 +478,14 @@ def _features(options: EvaluateOptions) -> dict[str, Any]:
 def _score_pairs(model: Model, source: str, n: int, options: EvaluateOptions, shared: dict[str, Any],
                  with_gallery: bool) -> tuple[Card, list[GalleryRow]]:
     """The card of a paired model, and pictures for its report."""
-    from retouch.data.sets import PairData, open_pairs
-    from retouch.metrics.pairs import evaluate_pairs, held_out_pairs, pair_task
+    from retouch.metrics.pairs import evaluate_pairs
     from retouch.model import load_model
-    from retouch.report import tasks_to_rows
 
     reader = load_model(options.judge, shared['device']) if options.judge else None
-    size, wanted = model.data.size, model.data.domains[-1]
     with _progress() as progress:
-        edit = model.info.get('data', {}).get('edit') if source == 'toyfaces' else None
-        if source == 'toyfaces' and edit is None:
-            a, b = held_out_pairs(n, size, options.seed, wanted)
-        else:
-            direction: Any = 'b_to_a' if wanted == 'A' else 'a_to_b'
-            config = PairData(source=source, edit=edit, direction=direction, size=size, load_size=None, seed=options.seed)
-            opened = open_pairs(config, 'test', lambda done, total: progress(done, total, 'reading pictures'))
-            a, b = opened.a[:n], opened.b[:n]
+        a, b = _held_out_pairs(model, source, n, options.seed, progress)
         card = evaluate_pairs(model, a, b, source=source, reader=reader, progress=progress, untrained=_untrained(model), **shared)
-    return card, tasks_to_rows(model.method, a[:4], [pair_task(model.method, b[:4])], what='pair') if with_gallery else []
+    return card, _gallery(model, 'pairs', n, options.seed, (a, b)) if with_gallery else []
 
 
 def _score_exemplars(model: Model, folder: str | None, n: int, judge: Judge | None, options: EvaluateOptions, shared: dict[str, Any],
@@ -498,6 +584,22 @@ def _held_out_domains(model: Model, source: str, n: int, progress: Callable[[int
     both = sorted([(i, 0) for i in range(min(half, len(opened.a)))] + [(i, 1) for i in range(min(half, len(opened.b)))])
     images = np.stack([(opened.a, opened.b)[of][i] for i, of in both])
     return images, np.eye(2, dtype=np.float32)[[of for _, of in both]]
+
+
+def _held_out_pairs(model: Model, source: str, n: int, seed: int,
+                    progress: Callable[[int, int, str], None]) -> tuple[np.ndarray, np.ndarray]:
+    """Test pairs uint8 [N,S,S,3] each: what is given, and the model's domain that is wanted."""
+    from retouch.data.sets import PairData, open_pairs
+    from retouch.metrics.pairs import held_out_pairs
+
+    size, wanted = model.data.size, model.data.domains[-1]
+    edit = model.info.get('data', {}).get('edit') if source == 'toyfaces' else None
+    if source == 'toyfaces' and edit is None:
+        return held_out_pairs(n, size, seed, wanted)
+    direction: Any = 'b_to_a' if wanted == 'A' else 'a_to_b'
+    config = PairData(source=source, edit=edit, direction=direction, size=size, load_size=None, seed=seed)
+    opened = open_pairs(config, 'test', lambda done, total: progress(done, total, 'reading pictures'))
+    return opened.a[:n], opened.b[:n]
 
 
 def _figures(gallery: Sequence[GalleryRow], folder: Path) -> list[Path]:

@@ -199,6 +199,13 @@ def domain_folder_tasks(method: Any, images: np.ndarray | None, labels: np.ndarr
     return images, tasks
 
 
+def asked_of(task: Task, request: Any, m: int, attributes: Sequence[str]) -> str:
+    """What the m-th picture of a request is asked to become: Eyeglasses=1, to=B."""
+    if '=' in task.name or not isinstance(request, AttributeRequest):
+        return task.name
+    return f'{task.name}={int(request.target[m, attributes.index(task.name)])}'
+
+
 def check_tasks(tasks: Sequence[Task], n: int) -> None:
     """ValueError where a task has no picture."""
     empty = [task.name for task in tasks if not len(task.rows)]

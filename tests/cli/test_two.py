@@ -97,6 +97,9 @@ def test_two_domains_of_a_folder_and_their_judge(scenes: Path, tmp_path: Path, c
     assert card['extractors'] == {'classifier': of_reader['checkpoint']['sha256']} and list(card['references']) == ['copy']
     assert sorted(p.name for p in (run / 'figures').iterdir()) == [f'picture-{i + 1}-to={to}.png' for i, to in enumerate('BABA')]
     assert f'evaluate {run} --protocol domains_folder --judge {reader}' in card['command']
+    assert main(['compare', str(run), '--out', str(tmp_path / 'compared')]) == 0 and 'note' not in capsys.readouterr().err
+    assert [f'picture {i + 1}: to={to}' for i, to in enumerate('BABA')] == re.findall(
+        '<figcaption>(.*?)</figcaption>', (tmp_path / 'compared' / 'report.html').read_text())
     assert main(['evaluate', str(run), '--judge', str(reader), '--n', '4', '--json', '--out', str(tmp_path / 'few')]) == 0
     assert json.loads((tmp_path / 'few' / 'card.json').read_text())['data']['count'] == {'to=B': 2, 'to=A': 2}
     assert 'does not fit a cyclegan' in refused(capsys, 'evaluate', run, '--protocol', 'domains')

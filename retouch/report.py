@@ -21,6 +21,7 @@ from retouch.data.transforms import to_uint8
 from retouch.guidance.gradcam import explain_edit
 from retouch.metrics.card import Card, LeakageMatrix, Measure, about, measure_to_text, number
 from retouch.metrics.difference import difference_map
+from retouch.metrics.papers import column_to_text
 from retouch.metrics.scoring import Task, pictures_to_tensor
 from retouch.metrics.tasks import domain_tasks, toyfaces_tasks
 from retouch.model import write_atomically
@@ -117,7 +118,7 @@ def write_report(out: Path, card: Card, gallery: Sequence[GalleryRow] = (), log:
     Raises:
         OSError: not writable.
     """
-    parts = [f'<h1>{_e(title)}</h1>', _summary(card), _gallery(gallery), _table(card), _bars(card)]
+    parts = [f'<h1>{_e(title)}</h1>', _summary(card), _paper(card), _gallery(gallery), _table(card), _bars(card)]
     if card.leakage_matrix is not None:
         parts.append(_heat(card.leakage_matrix))
     parts += [_curves(log) if log is not None else '', _footnote(card)]
@@ -169,6 +170,20 @@ def _summary(card: Card) -> str:
                 value = f'{100 * measure.value:.1f} %' if measure.unit == 'share' else f'{number(measure.value)} {measure.unit}'
             shown.append(f'<div class="tile"><b>{_e(value)}</b><span>{_e(text)}</span></div>')
     return f'<div class="tiles">{"".join(shown)}</div>'
+
+
+def _paper(card: Card) -> str:
+    if card.paper is None:
+        return ''
+    rows = {'this model': card.measures, **card.references}
+    head = ''.join(f'<th>{_e(name)}</th>' for name in rows)
+    body = ''.join(f'<tr><th scope="row"><span>{_e(column.name)}</span><small>{_breakable(column.measure or "not measured")}'
+                   f'{f"; {_e(column.note)}" if column.note else ""}</small></th>'
+                   + ''.join(f'<td>{_e(column_to_text(column, measures))}</td>' for measures in rows.values()) + '</tr>'
+                   for column in card.paper_columns)
+    differs = ''.join(f'<li>{_e(line)}</li>' for line in card.differs)
+    return (f'<h2>The numbers of {_e(card.paper)}</h2><div class="wide"><table><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody>'
+            f'</table></div><p>What differs from the paper:</p><ul>{differs}</ul>')
 
 
 def _gallery(gallery: Sequence[GalleryRow]) -> str:

@@ -32,7 +32,8 @@ STRENGTHS: dict[str, tuple[float, ...]] = {
     'blur, sigma in px': (0, 0.5, 1, 2, 4), 'noise, sigma in 8-bit levels': (0, 8, 16, 32, 64),
     'red added, 8-bit levels': (0, 12, 25, 50, 100), 'edit in a wrong place, px aside': (0, 2, 4, 8, 16)}
 MASKS: dict[str, tuple[float, ...]] = {'mask in a wrong place, px aside': (0, 2, 4, 8, 16), 'mask too large, px around': (0, 1, 2, 4, 8)}
-PARSES: dict[str, tuple[float, ...]] = {'parse in a wrong place, px aside': (0, 1, 2, 4, 8), 'pixels of any class, share': (0, 0.1, 0.2, 0.4, 0.8)}
+PARSES: dict[str, tuple[float, ...]] = {
+    'parse in a wrong place, px aside': (0, 1, 2, 4, 8), 'pixels of any class, share': (0, 0.1, 0.2, 0.4, 0.8)}
 # a proxy's distances are not called FID and KID in a picture
 DISTANCES = {'fid': 'Frechet', 'kid': 'kernel', 'precision': 'precision', 'recall': 'recall'}
 SCORES = {'psnr_outside': 'PSNR outside', 'ssim_outside': 'SSIM outside', 'psnr_truth': 'PSNR truth', 'edit_accuracy': 'accuracy',
@@ -167,10 +168,13 @@ def draw(values: Values, pictures: Pictures, names: dict[str, str], kinds: dict[
 
 def _texts(measured: dict[str, float], names: dict[str, str]) -> Iterable[str]:
     for name, value in measured.items():
-        if name.startswith('psnr'):
-            yield f'{names[name]} ' + (f'{value:.1f}' if np.isfinite(value) else 'no error')
+        if name in ('fid', 'kid'):
+            text = f'{value:,.0f}'
+        elif name.startswith('psnr'):
+            text = f'{value:.1f}' if np.isfinite(value) else 'no error'
         else:
-            yield f'{names[name]} {value:,.0f}' if name in ('fid', 'kid') else f'{names[name]} {value:.3f}' if value < 0.01 else f'{names[name]} {value:.2f}'
+            text = f'{value:.3f}' if name == 'leakage' and value < 0.01 else f'{value:.2f}'
+        yield f'{names[name]} {text}'
 
 
 def main() -> None:

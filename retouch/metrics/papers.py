@@ -51,8 +51,8 @@ INCEPTION, TORCHVISION, SWAV = 'inception-v3-compat', 'inception-v3-torchvision'
 AMT = Column('AMT %', note=STUDY)
 TRUTH = (Column('PSNR', 'psnr_truth_per_image', note='mean over pictures, of 8-bit levels'), Column('MSE', 'mse_truth'),
          Column('PSNR of that MSE (not in the paper)', 'psnr_truth'))
-AGGAN_DIFFERS = ('PSNR: of every picture, then the mean, the only way in which PSNR and MSE of the paper fit together; pictures without any '
-                 'error are left out',)
+AGGAN_DIFFERS = ('PSNR: of every picture, then the mean, the only way in which PSNR and MSE of the paper fit together; pictures without '
+                 'any error are left out',)
 
 PAPERS: dict[str, Paper] = {
     # Kim, Khan, Choo. Not just Compete, but Collaborate. ICCV 2021
@@ -147,6 +147,8 @@ def protocol_of(name: str, method: Any, source: str) -> str | None:
     family = family_of(name, method)
     if family == 'exemplars' and method.kind == 'domains':
         return 'exemplars'
+    if name == 'aggan' and family == 'attributes' and source != 'toyfaces':
+        raise ValueError(f'{source} has labels and no partners: --protocol aggan compares with true results; expected --data toyfaces')
     if family != 'domains' or source == 'toyfaces':
         return None
     layout = recognise(source) if Path(source).is_dir() else 'pairs_ab' if name == 'aggan' else 'domains'     # DIR, or A,B

@@ -173,7 +173,7 @@ def by_hand(n: int = 3, size: int = 8) -> Transfers:
 
 
 def scored(answer: Any, read: list[list[int]], expected: list[list[int]] | None = None, batch_size: int = 2) -> dict[str, Any]:
-    tallies, _ = score_transfers(by_hand(), answer, Reader(torch.tensor(read)), torch.tensor(expected or read).bool(),     # type: ignore
+    tallies, _, _ = score_transfers(by_hand(), answer, Reader(torch.tensor(read)), torch.tensor(expected or read).bool(),     # type: ignore
                                  batch_size=batch_size)
     return tallies
 

@@ -285,7 +285,7 @@ def _as_paper(model: Model, name: str, options: EvaluateOptions) -> EvaluateOpti
     from dataclasses import replace
 
     from retouch.metrics import papers
-    from retouch.metrics.features import JUDGE, find_weights
+    from retouch.metrics.features import JUDGE, PUBLISHED, find_weights
 
     paper, method = papers.PAPERS[name], model.method
     family, source = papers.family_of(name, method), _source(model, options)
@@ -296,14 +296,14 @@ def _as_paper(model: Model, name: str, options: EvaluateOptions) -> EvaluateOpti
     if options.proxy and not needed:
         raise ValueError(f'--proxy does not apply to --protocol {name} of a {method.id}: its numbers need no published weights')
     if paper.parser and not options.parser and not (options.proxy and drawn):
-        raise ValueError(f"--protocol {name} needs --parser MODEL, which finds the parts of a face that its PSNR leaves out"
-                         f"{': on drawn faces --proxy takes the true region in its place' if drawn else ''}")
+        instead = '; on drawn faces --proxy takes the true region in its place' if drawn else ''
+        raise ValueError(f'--protocol {name} needs --parser MODEL, which finds the parts of a face that its PSNR leaves out{instead}')
     if name == 'asgit' and family == 'pairs' and drawn and method.data.domains[-1] == 'B' and not options.judge:
         raise ValueError(f'--protocol {name} of pictures made from parses needs --judge MODEL, the parser that reads them; train one with '
                          f'`retouch train parser.toyfaces48 --data.size {method.data.size}`')
     added = (JUDGE,) if options.proxy else needed
     for extractor in (*added, *options.features):
-        if extractor != JUDGE:
+        if extractor in PUBLISHED:                               # others are refused where they are opened
             find_weights(extractor, options.weights, options.download)
     n = options.n if options.n is not None or drawn else paper.n
     return replace(options, protocol=protocol, features=tuple(dict.fromkeys((*added, *options.features))), n=n, proxy=False)

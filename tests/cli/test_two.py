@@ -125,7 +125,7 @@ def test_pairs_of_toyfaces_and_of_a_folder(direction: str, wanted: str, maps: Pa
         card = json.loads((run / 'card.json').read_text())
         assert card['judge']['sha256'] and set(card['measures']['fcn_iou']['per_attribute']) == set(toyfaces.CLASSES)
         assert 'expected a parser' in refused(capsys, 'evaluate', run, '--judge', run)
-    assert '--features does not apply to pairs' in refused(capsys, 'evaluate', run, '--features', 'judge')
+    assert '--features judge does not apply to pairs' in refused(capsys, 'evaluate', run, '--features', 'judge')
     assert main(['evaluate', str(run), '--data', str(maps), '--json', '--out', str(tmp_path / 'other')]) == 0
     card = json.loads((tmp_path / 'other' / 'card.json').read_text())
     assert card['n'] == 2 and card['data']['source'] == str(maps) and 'fcn_iou' not in card['measures']

@@ -252,13 +252,14 @@ def test_proxies_are_printed_as_such_and_first(place: Path, tmp_path: Path, caps
 
 
 @pytest.mark.parametrize(('words', 'says'), [
-    ('ATTRIBUTES --protocol cam', '--protocol cam needs --parser MODEL, which finds the parts of a face that its PSNR leaves out: on'),
+    ('ATTRIBUTES --protocol cam', '--protocol cam needs --parser MODEL, which finds the parts of a face that its PSNR leaves out; on'),
     ('ATTRIBUTES --protocol cam --proxy --data pairs', '--protocol cam needs --parser MODEL'),
     ('ATTRIBUTES --protocol secgan --weights nowhere', 'nowhere/swav_800ep_pretrain.pth.tar is missing: swav-resnet50 needs'),
     ('DOMAINS --protocol asgit --weights nowhere', 'nowhere/weights-inception-2015-12-05-6726825d.pth is missing'),
     ('DOMAINS --protocol cam', '--protocol cam does not fit a cyclegan: that paper measures systems trained on attributes'),
     ('DOMAINS --protocol aggan --proxy', '--proxy does not apply to --protocol aggan of a cyclegan: its numbers need no published weights'),
     ('PAIRS --protocol asgit', 'needs --judge MODEL, the parser that reads them'),
+    ('ATTRIBUTES --protocol cam --proxy --features swav', "did you mean 'swav-resnet50'"),
     ('DOMAINS --proxy', '--proxy needs the protocol of a paper'),
     ('DOMAINS --protocol secgn', "did you mean 'secgan'"),
     ('PAIRS --features judge', '--features judge does not apply to pairs'),

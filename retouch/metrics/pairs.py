@@ -146,7 +146,7 @@ def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source:
 
     # which answers are read class by class, and how
     palette = DRAWN if is_drawn else palette
-    painted = [palette is not None and (to == PARSE if is_drawn else palette.paints(there)) for to, _, there in sides]
+    painted = [palette is not None and (to == PARSE if is_drawn else palette.paints(there[:16])) for to, _, there in sides]
     if reader is not None and (painted[0] or not is_drawn):
         raise ValueError('--judge does not apply: ' + ('parses are read by the nearest colour' if is_drawn else 'the classes of '
                          f'{source} are unknown') + '; a parser reads pictures made from drawn parses')

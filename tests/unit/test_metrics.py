@@ -11,12 +11,14 @@ import torch_fidelity
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+from torchmetrics.functional import classification, image
 
 from retouch.data import toyfaces
 from retouch.metrics import accuracy, fidelity, masks, psnr, ssim
 from retouch.metrics.bootstrap import Tally, mean_over_attributes, pooled, pooled_psnr, tally_to_interval, tally_to_value, tally_to_values
 from retouch.metrics.difference import _STOPS, COLOURS, FULL, difference_map
 from retouch.metrics.distances import directions_to_distances, edits_to_distances
+from retouch.metrics.parsing import parses_to_tallies
 from retouch.metrics.scoring import _against_input
 from retouch.metrics.truth import held_out_faces, pictures_to_regions, true_edits
 
@@ -84,6 +86,29 @@ def test_sums_are_on_the_cpu_before_they_become_float64(monkeypatch: pytest.Monk
     x = torch.zeros(1, 3, 4, 4)
     _against_input(x, x, torch.zeros(1, 1, 4, 4))
     assert len(seen) == 4 and all(seen)
+
+
+def test_scores_equal_torchmetrics_on_the_same_pictures() -> None:
+    generator = torch.Generator().manual_seed(5)
+    x, y = (torch.randint(0, 256, (3, 3, 40, 40), generator=generator, dtype=torch.uint8) for _ in range(2))
+    error = psnr.squared_error_inside_outside(x, y, region_of(3, 40, slice(0, 0), slice(0, 0)))
+    theirs = image.peak_signal_noise_ratio(x.float(), y.float(), data_range=255.0)
+    assert psnr.squared_error_to_psnr(error.outside, error.outside_count) == pytest.approx(float(theirs), rel=1e-6)
+    a, b = (some.float() / 127.5 - 1 for some in (x, y))
+    border = ~region_of(3, 40, slice(5, 35), slice(5, 35))                            # they leave it out of the mean
+    similar = image.structural_similarity_index_measure(a, b, data_range=2.0, reduction='none')
+    assert torch.allclose(ssim.images_to_ssim_outside(a, b, border)[0], similar, atol=1e-6)
+    mask, region = (torch.rand(3, 1, 40, 40, generator=generator) for _ in range(2))
+    ours, _ = masks.mask_to_iou(mask, region > 0.7)
+    for n in range(3):
+        assert float(ours[n]) == pytest.approx(float(classification.binary_jaccard_index(mask[n], region[n] > 0.7)), rel=1e-6)
+    found, truth = (torch.randint(0, 4, (3, 40, 40), generator=generator) for _ in range(2))
+    scores = {name: tally_to_value(tally) for name, tally in
+              parses_to_tallies(found.numpy().astype(np.uint8), truth.numpy().astype(np.uint8), 4).items()}
+    assert scores == pytest.approx({
+        'fcn_pixel_accuracy': float(classification.multiclass_accuracy(found, truth, 4, average='micro')),
+        'fcn_class_accuracy': float(classification.multiclass_accuracy(found, truth, 4, average='macro')),
+        'fcn_iou': float(classification.multiclass_jaccard_index(found, truth, 4))}, rel=1e-6)
 
 
 # ---- SSIM

@@ -19,7 +19,7 @@ from retouch.metrics.bootstrap import Tally, mean_over_attributes, pooled, poole
 from retouch.metrics.difference import _STOPS, COLOURS, FULL, difference_map
 from retouch.metrics.distances import directions_to_distances, edits_to_distances
 from retouch.metrics.parsing import parses_to_tallies
-from retouch.metrics.scoring import _against_input
+from retouch.metrics.scoring import against_input
 from retouch.metrics.truth import held_out_faces, pictures_to_regions, true_edits
 
 
@@ -84,7 +84,7 @@ def test_sums_are_on_the_cpu_before_they_become_float64(monkeypatch: pytest.Monk
     monkeypatch.setattr(Tensor, 'cpu', marked)
     monkeypatch.setattr(Tensor, 'double', checked)
     x = torch.zeros(1, 3, 4, 4)
-    _against_input(x, x, torch.zeros(1, 1, 4, 4))
+    against_input(x, x, torch.zeros(1, 1, 4, 4))
     assert len(seen) == 4 and all(seen)
 
 

@@ -200,6 +200,14 @@ def evaluate(options: EvaluateOptions) -> int:
         print(json.dumps(card.model_dump(mode='json'), indent=2))
         return 0
     columns = {'model': card.measures, **card.references}
+    if card.paper:
+        from retouch.metrics.papers import column_to_text
+
+        theirs = Table(card.paper, *columns, 'measure', 'note', box=None, pad_edge=False)
+        for column in card.paper_columns:
+            theirs.add_row(column.name, *(column_to_text(column, row) for row in columns.values()), column.measure or 'not measured',
+                           column.note)
+        _console().print(theirs, 'differs from the paper:', *(f'  {line}' for line in card.differs), '', sep='\n', markup=False)
     table = Table('measure', *columns, 'meaning', box=None, pad_edge=False)
     for name, measure in card.measures.items():
         label = f'{name} ({measure.unit})' if measure.unit else name
@@ -371,25 +379,86 @@ def _card_of(name: str) -> Card:
 
 
 def score(options: EvaluateOptions, with_gallery: bool = False) -> tuple[Card, list[GalleryRow]]:
-    """The card of a model by the protocol that fits its data, and pictures for its report."""
+    """The card of a model by the protocol that fits its data or that a paper has, and pictures for its report."""
     from retouch.editor import find_device
-    from retouch.metrics import protocols
-    from retouch.metrics.judge import model_to_judge, proved
+    from retouch.metrics import papers
     from retouch.model import load_model
 
-    n = 500 if options.n is None else options.n
-    if n < 2:
-        raise ValueError(f'--n {n}: expected at least 2 pictures')
     device = find_device(options.device)
     model = load_model(options.model, device)
-    trained = model.info.get('data', {})
-    source = options.data or trained.get('source', 'toyfaces')
+    name = options.protocol or ''
+    if name not in papers.PAPERS:
+        if options.proxy:
+            raise ValueError(f'--proxy needs the protocol of a paper: expected --protocol {" or ".join(papers.PAPERS)}')
+        return _score_model(model, options, with_gallery)
+    asked, family = _as_paper(model, name, options), papers.family_of(name, model.method)
+    card, gallery = _score_model(model, asked, with_gallery, streets=name == 'asgit')
+    card = papers.as_paper(card, name, 'pairs' if card.protocol == 'pairs' else family, options.proxy)
+    return card.model_copy(update={'command': _command(dataclasses.replace(options, n=asked.n), name)}), gallery
+
+
+def _as_paper(model: Model, name: str, options: EvaluateOptions) -> EvaluateOptions:
+    """The options that give a paper's numbers of a model; ValueError where something is missing for them, before anything is read."""
+    from retouch.metrics import papers
+    from retouch.metrics.features import JUDGE, PUBLISHED, find_weights
+
+    paper, method = papers.PAPERS[name], model.method
+    family, source = papers.family_of(name, method), _source(model, options)
+    drawn, needed = source == 'toyfaces', paper.features.get(family, ())
+    protocol = papers.protocol_of(name, method, source)
+    if protocol == 'pairs' or family == 'pairs':
+        needed = ()
+    if options.proxy and not needed:
+        raise ValueError(f'--proxy does not apply to --protocol {name} of a {method.id}: its numbers need no published weights')
+    if paper.parser and not options.parser and not (options.proxy and drawn):
+        instead = '; on drawn faces --proxy takes the true region in its place' if drawn else ''
+        raise ValueError(f'--protocol {name} needs --parser MODEL, which finds the parts of a face that its PSNR leaves out{instead}')
+    if name == 'asgit' and family == 'pairs' and drawn and (edit := model.info.get('data', {}).get('edit')) is not None:
+        raise ValueError(f'--protocol {name} reads parses: pairs of a face and its edit, {edit}, have none; expected --protocol pairs')
+    if name == 'asgit' and family == 'pairs' and drawn and method.data.domains[-1] == 'B' and not options.judge:
+        raise ValueError(f'--protocol {name} of pictures made from parses needs --judge MODEL, the parser that reads them; train one with '
+                         f'`retouch train parser.toyfaces48 --data.size {method.data.size}`')
+    added = (JUDGE,) if options.proxy else needed
+    for extractor in (*added, *options.features):
+        if extractor in PUBLISHED:                               # others are refused where they are opened
+            find_weights(extractor, options.weights, options.download)
+    n = options.n if options.n is not None or drawn else paper.n
+    return dataclasses.replace(options, protocol=protocol, features=tuple(dict.fromkeys((*added, *options.features))), n=n, proxy=False)
+
+
+def _source(model: Model, options: EvaluateOptions) -> str:
+    return options.data or model.info.get('data', {}).get('source', 'toyfaces')
+
+
+def _command(options: EvaluateOptions, protocol: str) -> str:
+    """How to repeat an evaluation."""
+    given = {'--data': options.data, '--protocol': protocol, '--judge': options.judge, '--parser': options.parser,
+             '--n': str(500 if options.n is None else options.n), '--seed': str(options.seed), '--size': str(options.size or ''),
+             '--weights': str(options.weights or '')}
+    command = shlex.join(['retouch', 'evaluate', options.model])
+    command += ''.join(f' {flag} {shlex.quote(value)}' for flag, value in given.items() if value)
+    return command + (f' --features {shlex.join(options.features)}' if options.features else '') + (' --proxy' if options.proxy else '')
+
+
+def _score_model(model: Model, options: EvaluateOptions, with_gallery: bool, streets: bool = False) -> tuple[Card, list[GalleryRow]]:
+    """The card of a model by the protocol that fits its data. streets: of pairs of a folder, which are Cityscapes'."""
+    from retouch.metrics import protocols
+    from retouch.metrics.judge import model_to_judge, proved
+    from retouch.metrics.papers import PAPERS
+    from retouch.model import load_model
+
+    n, device = 500 if options.n is None else options.n, model.device
+    if n < 2:
+        raise ValueError(f'--n {n}: expected at least 2 pictures')
+    trained, source = model.info.get('data', {}), _source(model, options)
     protocol = _protocol(model.method.id, model.method.kind, source)
     takes_exemplar, reads = getattr(model.method, 'takes_exemplar', False), protocol in ('classifier', 'parser')
     if source == 'toyfaces' and ((options.protocol == 'exemplars' and takes_exemplar) or (options.protocol == 'eyeglasses' and not reads)):
         protocol = options.protocol                              # of other kinds of systems too, if asked for
+    if options.protocol == 'pairs' and source != 'toyfaces' and model.method.kind == 'domains':
+        protocol = 'pairs'                                       # likewise, of pictures that have partners
     if options.protocol is not None:
-        names = [*protocols.PROTOCOLS, 'classifier', 'parser']
+        names = [*protocols.PROTOCOLS, 'classifier', 'parser', *PAPERS]
         if options.protocol not in names:
             raise unknown('protocol', options.protocol, names)
         if options.protocol != protocol:
@@ -401,22 +470,14 @@ def score(options: EvaluateOptions, with_gallery: bool = False) -> tuple[Card, l
             if value:
                 truth = 'labels' if protocol == 'classifier' else 'masks'
                 raise ValueError(f'{flag} does not apply to a {protocol}: its readings are scored against the {truth}')
-    if options.parser and protocol != 'folder':
-        raise ValueError(f'--parser does not apply to {protocol}: it reads parts of faces on pictures with attributes of your own')
-    if protocol in ('pairs', *protocols.EXEMPLARS) and (flag := next((flag for flag, value in _features(options).items() if value), None)):
-        raise ValueError(f'{flag} does not apply to {protocol}: expected a system of attributes or of two domains')
+    if options.parser and protocol not in ('toyfaces', 'folder'):
+        raise ValueError(f'--parser does not apply to {protocol}: it reads parts of faces whose attributes are edited')
     if not options.features and (options.weights or options.download):
         raise ValueError(f'{"--weights" if options.weights else "--download"} needs --features: no other measure has published weights')
-    given = {'--data': options.data, '--protocol': protocol, '--judge': options.judge, '--parser': options.parser, '--n': str(n),
-             '--seed': str(options.seed), '--size': str(options.size or ''),
-             '--weights': str(options.weights or '')}
-    command = shlex.join(['retouch', 'evaluate', options.model])
-    command += ''.join(f' {flag} {shlex.quote(value)}' for flag, value in given.items() if value)
-    command += f' --features {shlex.join(options.features)}' if options.features else ''
-    shared: dict[str, Any] = {'seed': options.seed, 'device': device, 'command': command}
+    shared: dict[str, Any] = {'seed': options.seed, 'device': device, 'command': _command(options, protocol)}
     added: dict[str, Any] = {'features': options.features, 'weights': options.weights, 'download': options.download}
     if protocol == 'pairs':
-        return _score_pairs(model, source, n, options, shared, with_gallery)
+        return _score_pairs(model, source, n, options, {**shared, **added}, with_gallery, streets)
     judge = None
     if options.judge:                                            # one of photographs rarely reaches 0.99: its accuracy stands in the card
         drawn = protocol in (*protocols.DRAWN, 'exemplars')
@@ -424,10 +485,11 @@ def score(options: EvaluateOptions, with_gallery: bool = False) -> tuple[Card, l
         judge = proved(judge, options.judge, drawn=True) if drawn else proved(judge, options.judge, minimum=0, drawn=False)
     parser = load_model(options.parser, device) if options.parser else None
     if protocol in protocols.EXEMPLARS:
-        return _score_exemplars(model, source if protocol == 'exemplars_folder' else None, n, judge, options, shared, with_gallery)
+        own = source if protocol == 'exemplars_folder' else None
+        return _score_exemplars(model, own, n, judge, options, {**shared, **added}, with_gallery)
     with _progress() as progress:
         if protocol in protocols.DRAWN:
-            card = protocols.evaluate(model, protocol=protocol, n=n, judge=judge, progress=progress,
+            card = protocols.evaluate(model, protocol=protocol, n=n, judge=judge, progress=progress, parser=parser,
                                       untrained=_untrained(model), **added, **shared)
             return card, _gallery(model, protocol, n, options.seed) if with_gallery else []
         if protocol == 'parser':
@@ -476,15 +538,16 @@ def _features(options: EvaluateOptions) -> dict[str, Any]:
 
 
 def _score_pairs(model: Model, source: str, n: int, options: EvaluateOptions, shared: dict[str, Any],
-                 with_gallery: bool) -> tuple[Card, list[GalleryRow]]:
-    """The card of a paired model, and pictures for its report."""
-    from retouch.metrics.pairs import evaluate_pairs
+                 with_gallery: bool, streets: bool) -> tuple[Card, list[GalleryRow]]:
+    """The card of a model against true partners, and pictures for its report."""
+    from retouch.metrics.pairs import CITYSCAPES, evaluate_pairs
     from retouch.model import load_model
 
     reader = load_model(options.judge, shared['device']) if options.judge else None
     with _progress() as progress:
         a, b = _held_out_pairs(model, source, n, options.seed, progress)
-        card = evaluate_pairs(model, a, b, source=source, reader=reader, progress=progress, untrained=_untrained(model), **shared)
+        card = evaluate_pairs(model, a, b, source=source, reader=reader, progress=progress, untrained=_untrained(model),
+                              palette=CITYSCAPES if streets and source != 'toyfaces' else None, **shared)
     return card, _gallery(model, 'pairs', n, options.seed, (a, b)) if with_gallery else []
 
 
@@ -562,14 +625,12 @@ def _held_out(model: Model, source: str, trained: dict[str, Any], n: int, seed: 
 def _held_out_parses(model: Model, source: str, trained: dict[str, Any], n: int, seed: int,
                      progress: Callable[[int, int, str], None]) -> ParsingSet:
     """At most n pictures that training never saw, with their true parses."""
-    from dataclasses import replace
-
     from retouch.data.sets import ParsingData, open_parsing
 
     known = {'holdout': n, 'seed': seed} if source == 'toyfaces' else {k: trained[k] for k in ('ids', 'classes', 'holdout') if k in trained}
     config = ParsingData(source=source, size=model.data.size, **known)
     opened = open_parsing(config, 'test', lambda done, total: progress(done, total, 'reading pictures'))
-    return replace(opened, images=opened.images[:n], segmentations=opened.segmentations[:n])
+    return dataclasses.replace(opened, images=opened.images[:n], segmentations=opened.segmentations[:n])
 
 
 def _held_out_domains(model: Model, source: str, n: int, progress: Callable[[int, int, str], None]) -> tuple[np.ndarray, np.ndarray]:

@@ -302,5 +302,5 @@ dd{margin:0;overflow-wrap:anywhere}.meanings{display:none}.use{border-left:3px s
 .gallery{gap:10px}.panels{grid-template-columns:repeat(var(--narrow),1fr)}.sides b{font-size:.68rem}
 .bar{grid-template-columns:9.5em 1fr 3.8em}
 .card th:first-child{min-width:9em;max-width:9em}
-.card th small{display:none}.card td{white-space:normal}.meanings{display:block}}
+.card:not(.paper) th small{display:none}.card td{white-space:normal}.meanings{display:block}}
 """

@@ -17,6 +17,7 @@ from retouch.data.transforms import to_uint8
 from retouch.guidance.gradcam import explain_edit
 from retouch.metrics.card import Card, number
 from retouch.metrics.difference import difference_map
+from retouch.metrics.papers import column_to_text
 from retouch.metrics.scoring import Task, pictures_to_tensor
 from retouch.metrics.tasks import asked_of, domain_tasks, eyeglasses_tasks, toyfaces_tasks
 from retouch.page import escape
@@ -110,7 +111,7 @@ def write_report(out: Path, card: Card, gallery: Sequence[GalleryRow] = (), log:
         OSError: not writable.
     """
     columns = {'this model': card.measures, **card.references}
-    parts = [f'<h1>{page.breakable(title)}</h1>', _summary(card), _gallery(gallery),
+    parts = [f'<h1>{page.breakable(title)}</h1>', _summary(card), _paper(card), _gallery(gallery),
              '<h2>Metric card</h2><p>Value and 95 % bootstrap interval. <i>copy</i> returns its input, <i>truth</i> the true result. '
              'Read every score beside these two rows; a model that does nothing scores as copy. A dash is undefined or not measured.</p>',
              page.table(columns, references=tuple(card.references)), page.bars({'this model': card.measures}),
@@ -139,6 +140,20 @@ def _summary(card: Card) -> str:
                 value = f'{100 * measure.value:.1f} %' if measure.unit == 'share' else f'{number(measure.value)} {measure.unit}'
             shown.append(f'<div class="tile"><b>{escape(value)}</b><span>{escape(text)}</span></div>')
     return f'<div class="tiles">{"".join(shown)}</div>'
+
+
+def _paper(card: Card) -> str:
+    if card.paper is None:
+        return ''
+    columns = {'this model': card.measures, **card.references}
+    head = ''.join(f'<th scope="col">{escape(name)}</th>' for name in columns)
+    body = ''.join(f'<tr><th scope="row"><span>{escape(column.name)}</span><small>{page.breakable(column.measure or "not measured")}'
+                   f'{f"; {escape(column.note)}" if column.note else ""}</small></th>'
+                   + ''.join(f'<td>{escape(column_to_text(column, measures))}</td>' for measures in columns.values()) + '</tr>'
+                   for column in card.paper_columns)
+    differs = ''.join(f'<li>{escape(line)}</li>' for line in card.differs)
+    return (f'<h2>The numbers of {escape(card.paper)}</h2><div class="wide"><table class="card paper"><thead><tr><th></th>{head}</tr>'
+            f'</thead><tbody>{body}</tbody></table></div><p>What differs from the paper:</p><ul>{differs}</ul>')
 
 
 def _gallery(gallery: Sequence[GalleryRow]) -> str:

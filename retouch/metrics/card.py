@@ -52,10 +52,15 @@ MEASURES: dict[str, About] = {
     'kid': About('', 'lower', 'kernel distance (unbiased) between held-out pictures (of two domains: the target) and the edits of all '
                               'attributes'),
     'kid_fused': About('', 'lower', 'mean of the kernel distances of the edits to the target and to the source domain'),
+    'kid_pooled': About('', 'lower', 'kernel distance of the edits to target and source pooled half and half: the other reading of fused'),
+    'kid_subset_std': About('', 'neither', 'standard deviation of the kernel distance over its subsets'),
+    'kid_fused_subset_std': About('', 'neither', 'standard deviation over subsets of the mean of both kernel distances'),
+    'kid_pooled_subset_std': About('', 'neither', 'standard deviation over subsets of the kernel distance to both sets pooled'),
     'inception_score': About('', 'higher', 'Inception score of the edits'),
     'inception_score_split_std': About('', 'neither', 'standard deviation of the Inception score over ten splits'),
     'inception_kl_split_std': About('nats', 'neither', 'standard deviation of its logarithm over ten splits'),
     'lpips_outside': About('', 'lower', 'perceptual distance (LPIPS) of output and input, with the input inside the true region'),
+    'lpips_truth': About('', 'lower', 'perceptual distance (LPIPS) of output and true result'),
     'lpips_whole': About('', 'neither', 'perceptual distance (LPIPS) of output and input: how much was changed, not how well'),
     'inception_kl': About('nats', 'higher', 'logarithm of the Inception score: mean divergence of an edit from the mean reading'),
     'inception_kl_std': About('nats', 'neither', 'standard deviation of that divergence over the edits'),
@@ -146,6 +151,20 @@ class JudgeFacts(Config):
     n: int | None = None
 
 
+class PaperColumn(Config):
+    """A number as a paper prints it: where it stands among a card's measures."""
+
+    name: str
+    measure: str | None = None
+    """Null: not measured."""
+    rows: tuple[str, ...] = ()
+    """The rows of the measure that it is the mean of; none: its value."""
+    std: str | None = None
+    """The measure that follows ±."""
+    factor: float = 1.0
+    note: str = ''
+
+
 class Card(Config):
     """One evaluation."""
 
@@ -165,6 +184,12 @@ class Card(Config):
     judge: JudgeFacts | None = None
     extractors: dict[str, str] = {}
     """Feature extractor -> sha256 of its weights."""
+    paper: str | None = None
+    """Whose numbers were asked for."""
+    paper_columns: tuple[PaperColumn, ...] = ()
+    """Those numbers, in the paper's order."""
+    differs: tuple[str, ...] = ()
+    """What keeps them from being comparable with the paper's."""
 
     def write(self, path: str | Path) -> None:
         """Writes card.json atomically."""

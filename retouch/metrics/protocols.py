@@ -30,8 +30,8 @@ from retouch.guidance.gradcam import explain_edit
 from retouch.metrics import fidelity
 from retouch.metrics.bootstrap import Tally, mean_over_attributes
 from retouch.metrics.card import Card, CardData, LeakageMatrix, Measure, tally_to_measure
-from retouch.metrics.distances import Compare, directions_to_distances, edits_to_distances
-from retouch.metrics.features import JUDGE, LPIPS, NAMES, file_to_sha256, find_weights, load_extractor, load_lpips, lpips_to_measures
+from retouch.metrics.distances import Compare, Subsets, directions_to_distances, edits_to_distances
+from retouch.metrics.features import JUDGE, lpips_to_measures, open_features, pictures_to_features
 from retouch.metrics.judge import Judge, load_judge, model_to_judge
 from retouch.metrics.provenance import checkpoint, pictures_to_hash, remembered, versions
 from retouch.metrics.regions import parser_to_measures
@@ -72,7 +72,8 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
         progress: called with (done, total, what is being done).
         command: how to repeat this, written to the card.
         features: which extractors' measures to add, of `features.NAMES`: 'judge' (its precision, recall and Frechet distance of each
-            attribute, beside those that are there anyway), 'inception-v3-compat', 'dinov2-vitb14', 'swav-resnet50', 'lpips-alexnet'.
+            attribute, beside those that are there anyway), 'inception-v3-compat', 'inception-v3-torchvision', 'dinov2-vitb14',
+            'swav-resnet50', 'lpips-alexnet'.
         untrained: a method of the same kind before training, for a third reference row.
         images: uint8 [N,S,S,3] held-out pictures (folders).
         labels: [N,K] in {0,1}, the model's attributes, or [N,2]: is of the first domain, is of the second (folders).
@@ -80,7 +81,7 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
         attribute: what domain B has (domains); None: the model's, else Eyeglasses.
         weights: folder of the extractors' files, or the file of one; None: RETOUCH_WEIGHTS, else torch's hub cache.
         download: fetch files that are missing and have a published digest.
-        parser: a face parser of the pictures' size, for PSNR outside the parts that an edit names (folder).
+        parser: a face parser of the pictures' size, for PSNR outside the parts that an edit names (toyfaces, folder).
 
     Returns:
         the card, with reference rows.
@@ -91,13 +92,9 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
     """
     if protocol not in DRAWN + FOLDERS:
         raise unknown('protocol', protocol, DRAWN + FOLDERS)
-    for name in features:
-        if name not in NAMES:
-            raise unknown('feature extractor', name, NAMES)
-    if parser is not None and protocol != 'folder':
-        raise ValueError(f'a parser with protocol {protocol}: expected protocol folder, whose pictures have no true region')
-    files = {name: find_weights(name, weights, download) for name in dict.fromkeys(features) if name != JUDGE}
-    looking = [load_extractor(name, file, device) for name, file in files.items() if name != LPIPS]
+    if parser is not None and protocol not in ('toyfaces', 'folder'):
+        raise ValueError(f'a parser with protocol {protocol}: expected toyfaces or folder, whose edits name parts of a face')
+    looking, lpips, digests = open_features(features, weights, download, device)
     method = getattr(model, 'method', model)
     method.nets.to(device)
     if not isinstance(judge, Judge):
@@ -140,28 +137,26 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
     further: list[More] = []
     if parser is not None:
         further.append(parser_to_measures(parser, inputs, tasks, device, batch_size))
-    if LPIPS in files:
-        further.append(lpips_to_measures(load_lpips(files[LPIPS], device)))
+    if lpips is not None:
+        further.append(lpips_to_measures(lpips))
 
     def more(task: Task, image: Tensor, x: Tensor, part: slice) -> Found:
         return {name: value for measure in further for name, value in measure(task, image, x, part).items()}
 
     real = read_all(judge, inputs, batch_size)[1]
-    parts = [slice(start, start + batch_size) for start in range(0, len(inputs), batch_size)]
-    # np.array copies a piece: pictures of a folder lie in a cache that cannot be written to
-    real_seen = {e.name: torch.cat([e.look(torch.from_numpy(np.array(inputs[part])).permute(0, 3, 1, 2).contiguous()) for part in parts])
-                 for e in looking}
+    real_seen = {e.name: pictures_to_features(e, inputs, batch_size) for e in looking}
     proxy = 'classifier' if protocol in FOLDERS else 'toyfaces_classifier'
-    extractors = {proxy: judge.sha256, **{name: file_to_sha256(file) for name, file in files.items()}}
+    extractors = {proxy: judge.sha256, **digests}
     if parser is not None:
         extractors['parser'] = parser.weights_sha256
 
     sources = [task.rows for task in tasks]
     targets = sources[::-1] if len(sources) > 1 else [np.setdiff1d(np.arange(n), sources[0])]        # one direction: all the others
 
-    def distances(real: Tensor, fakes: list[Tensor], compare: Compare, which: tuple[str, ...], by: str, alone: bool) -> dict[str, Measure]:
+    def distances(real: Tensor, fakes: list[Tensor], compare: Compare, subsets: Subsets, which: tuple[str, ...], by: str,
+                  alone: bool) -> dict[str, Measure]:
         if protocol in ('domains', 'domains_folder', 'eyeglasses'):
-            found = directions_to_distances(real, fakes, names, sources, targets, compare, which)
+            found = directions_to_distances(real, fakes, names, sources, targets, compare, which, subsets if alone else None)
         else:
             found = edits_to_distances(real, fakes, names, compare, which, ('kid',), alone)
         return {f'{name}[{by}]': measure for name, measure in found.items()}
@@ -170,10 +165,12 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
         scores = score(tasks, inputs, answer, judge, expected, device=device, batch_size=batch_size,
                        looks={e.name: e.look for e in looking}, advance=step, more=more)
         measures = {name: tally_to_measure(name, tally, names, seed) for name, tally in scores.tallies.items()}
-        by_judge, asked = partial(fidelity.features_to_fidelity, seed=seed), JUDGE in features
-        measures |= distances(real, scores.features, by_judge, fidelity.SETS if asked else ('fid', 'kid'), proxy, asked)
+        by_judge, subsets = partial(fidelity.features_to_fidelity, seed=seed), partial(fidelity.features_to_kid_subsets, seed=seed)
+        asked = JUDGE in features
+        measures |= distances(real, scores.features, by_judge, subsets, fidelity.SETS if asked else ('fid', 'kid'), proxy, asked)
         for e in looking:
-            measures |= distances(real_seen[e.name], scores.seen[e.name], partial(e.compare, seed=seed), e.measures, e.name, True)
+            by, subsets = partial(e.compare, seed=seed), partial(e.kid_subsets, seed=seed)
+            measures |= distances(real_seen[e.name], scores.seen[e.name], by, subsets, e.measures, e.name, True)
         return measures, scores
 
     measures, scores = row(_answer(method), counting(progress, sum(len(task.rows) for task in tasks), 'scoring edits'))

@@ -150,6 +150,7 @@ MISTAKES: list[tuple[str, str]] = [
     ('evaluate JUDGE --judge JUDGE', '--judge does not apply to a classifier'),
     ('evaluate JUDGE --features judge', '--features does not apply to a classifier'),
     ('evaluate MODEL --features swav', "did you mean 'swav-resnet50'"),
+    ('evaluate DOMAINS --parser JUDGE', '--parser does not apply to domains: it reads parts of faces whose attributes are edited'),
     ('evaluate MODEL --weights nowhere', '--weights needs --features'),
     ('evaluate MODEL --download', '--download needs --features'),
     ('evaluate MODEL --features inception-v3-compat --weights nowhere', 'nowhere/weights-inception-2015-12-05-6726825d.pth is missing: '

@@ -186,7 +186,7 @@ def by_hand(n: int = 3, size: int = 8) -> Transfers:
 
 
 def scored(answer: Any, read: list[list[int]], expected: list[list[int]] | None = None, batch_size: int = 2) -> dict[str, Any]:
-    tallies, _ = score_transfers(by_hand(), answer, Reader(torch.tensor(read)), torch.tensor(expected or read).bool(),     # type: ignore
+    tallies, _, _ = score_transfers(by_hand(), answer, Reader(torch.tensor(read)), torch.tensor(expected or read).bool(),     # type: ignore
                                  batch_size=batch_size)
     return tallies
 
@@ -238,7 +238,7 @@ def test_photographs_are_compared_with_themselves() -> None:
         return Translation(made, mask, {'exemplar_mask': mask / 2})
 
     read = torch.tensor([[0, 1, 1, 0], [0, 0, 1, 0]])
-    tallies, _ = score_transfers(pairs, answer, Reader(read), torch.tensor([[1, 0, 1, 0], [0, 0, 1, 1]]).bool())     # type: ignore
+    tallies, _, _ = score_transfers(pairs, answer, Reader(read), torch.tensor([[1, 0, 1, 0], [0, 0, 1, 1]]).bool())     # type: ignore
     found = {name: tally_to_value(tally) for name, tally in tallies.items()}
     assert found['psnr_whole'] == pytest.approx(10 * math.log10(255 ** 2 / (40 ** 2 / 2)), abs=1e-6)
     assert (found['untouched'], found['mask_area'], found['mask_area_exemplar']) == (0.5, 0.25, 0.125)

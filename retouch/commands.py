@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from retouch.cli import CheckOptions, CompareOptions, EditOptions, EvaluateOptions, ListOptions, StudyOptions, TrainOptions
     from retouch.data.sets import ParsingSet
     from retouch.editor import Editor
+    from retouch.metrics.bootstrap import Tally
     from retouch.metrics.card import Card
     from retouch.metrics.judge import Judge
+    from retouch.metrics.ledger import Ledger
     from retouch.model import Model
     from retouch.report import GalleryRow
     from retouch.run import Run
@@ -180,19 +182,28 @@ def evaluate(options: EvaluateOptions) -> int:
     from rich.table import Table
 
     from retouch.metrics.card import about, measure_to_text
+    from retouch.metrics.ledger import Ledger
     from retouch.model import CONFIG, find_model_dir
 
     run = Path(options.model)
     out = options.out or (run if (run / 'model' / CONFIG).is_file() else None)
     if options.figures and out is None:
         raise ValueError(f'--figures needs a folder: {options.model} is no run directory, add --out DIR')
-    card, gallery = _score(options, with_gallery=out is not None)
+    ledger = Ledger(out)
+    try:
+        card, gallery = _score(options, with_gallery=out is not None, ledger=ledger)
+    except KeyboardInterrupt:
+        if ledger.kept is not None:
+            print(f'stopped: what was computed is kept in {ledger.kept}; the same command continues', file=sys.stderr)
+        raise
+    if ledger.found:
+        print(f'note: {ledger.found} pieces of an evaluation that was stopped were not computed again', file=sys.stderr)
     files: list[Path] = []
     if out is not None:
         from retouch.report import write_report
 
         files = [out / 'card.json', out / 'report.html']
-        card.write(files[0])
+        ledger.close(card)
         folder = find_model_dir(options.model)
         log = (folder.parent if folder.name == 'model' else folder) / 'log.jsonl'
         write_report(files[1], card, gallery, log, title=run.resolve().name if run.is_dir() else options.model)
@@ -221,23 +232,29 @@ def compare(options: CompareOptions) -> int:
 
     if not options.models:
         raise ValueError('missing MODEL: name at least one model')
-    comparison = cards_to_comparison({name: _card_of(name) for name in options.models})
+    found = {name: _card_of(name) for name in options.models}
+    comparison = cards_to_comparison({name: card for name, (card, _) in found.items()}, {name: sums for name, (_, sums) in found.items()})
     if options.json:
         print(json.dumps(comparison.model_dump(mode='json'), indent=2))
         return 0
-    header, rows = comparison.cells()
-    columns = [[line[i] for line in (header, *rows)] for i in range(len(header))]      # models across: measures are many, models few
-    table = Table('measure', *columns[0][1:], box=None, pad_edge=False)
-    for column in columns[1:]:
-        table.add_row(*column)
-    _console().print(table, markup=False)
+    for title, (header, rows) in (('measure', comparison.cells()), (f'less {options.models[0]}', comparison.difference_cells())):
+        if rows:
+            names, *columns = zip(header, *rows, strict=True)    # models across: measures are many, models few
+            table = Table(title, *names[1:], box=None, pad_edge=False)
+            for column in columns:
+                table.add_row(*column)
+            _console().print(table, '', markup=False)
+    if comparison.differences:
+        print('[…]: 95 % interval; of a difference on the same pictures, drawn in pairs; * where it leaves out 0')
     return 0
 
 
-def _card_of(name: str) -> Card:
-    """The card beside a model; a model that has none is evaluated with the defaults."""
+def _card_of(name: str) -> tuple[Card, dict[str, Tally]]:
+    """The card beside a model, with its tallies if there are any; a model that has none is evaluated with the defaults."""
     from retouch.cli import EvaluateOptions
     from retouch.metrics.card import Card
+    from retouch.metrics.ledger import Ledger
+    from retouch.metrics.tallies import read_tallies
     from retouch.model import CONFIG, find_model_dir
 
     folder = find_model_dir(name)
@@ -246,12 +263,13 @@ def _card_of(name: str) -> Card:
             card = Card.read(place / 'card.json')
             if card.checkpoint.sha256 != json.loads((folder / CONFIG).read_bytes()).get('sha256'):
                 raise ValueError(f'{place / "card.json"} is the card of other weights than {folder}: run `retouch evaluate {name}` again')
-            return card
+            return card, read_tallies(place)
     print(f'{name} has no card.json: evaluating it', file=sys.stderr)
-    return _score(EvaluateOptions(name))[0]
+    ledger = Ledger()
+    return _score(EvaluateOptions(name), ledger=ledger)[0], ledger.tallies
 
 
-def _score(options: EvaluateOptions, with_gallery: bool = False) -> tuple[Card, list[GalleryRow]]:
+def _score(options: EvaluateOptions, with_gallery: bool = False, ledger: Ledger | None = None) -> tuple[Card, list[GalleryRow]]:
     """The card of a model by the protocol that fits its data, and pictures for its report."""
     from retouch.editor import find_device
     from retouch.metrics import protocols
@@ -296,7 +314,7 @@ def _score(options: EvaluateOptions, with_gallery: bool = False) -> tuple[Card, 
     command = shlex.join(['retouch', 'evaluate', options.model])
     command += ''.join(f' {flag} {shlex.quote(value)}' for flag, value in given.items() if value)
     command += f' --features {shlex.join(options.features)}' if options.features else ''
-    shared: dict[str, Any] = {'seed': options.seed, 'device': device, 'command': command}
+    shared: dict[str, Any] = {'seed': options.seed, 'device': device, 'command': command, 'ledger': ledger}
     added: dict[str, Any] = {'features': options.features, 'weights': options.weights, 'download': options.download}
     if protocol == 'pairs':
         return _score_pairs(model, source, n, options, shared, with_gallery)
@@ -316,13 +334,14 @@ def _score(options: EvaluateOptions, with_gallery: bool = False) -> tuple[Card, 
         if protocol == 'parser':
             from retouch.metrics.parsing import parser_card
 
-            return parser_card(model, _held_out_parses(model, source, trained, n, options.seed, progress), source=source, **shared), []
+            parses = _held_out_parses(model, source, trained, n, options.seed, progress)
+            return parser_card(model, parses, source=source, progress=progress, **shared), []
         if protocol == 'domains_folder':
             images, labels = _held_out_domains(model, source, n, progress)
         else:
             images, labels = _held_out(model, source, trained, n, options.seed, progress, options.size)
         if protocol == 'classifier':
-            return protocols.classifier_card(model, images, labels, source=source, **shared), []
+            return protocols.classifier_card(model, images, labels, source=source, progress=progress, **shared), []
         card = protocols.evaluate(model, protocol=protocol, judge=judge, images=images, labels=labels, source=source,
                                   progress=progress, parser=parser, **added, **shared)
         if not with_gallery or judge is None:
@@ -412,7 +431,7 @@ def _held_out(model: Model, source: str, trained: dict[str, Any], n: int, seed: 
         from retouch.data.toyfaces import ATTRIBUTES
         from retouch.metrics.truth import held_out_faces
 
-        images, labels = held_out_faces(n, size, seed)
+        images, labels = held_out_faces(n, size, seed, lambda done, total: progress(done, total, 'drawing faces'))
         return images, labels[:, [ATTRIBUTES.index(name) for name in names]]
     from retouch.data.sets import AttributeData, open_attributes
 

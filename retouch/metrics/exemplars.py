@@ -18,6 +18,7 @@ from torch import Tensor
 
 from retouch.data import toyfaces
 from retouch.data.labels import HAIR_COLOURS, apply_edits
+from retouch.data.rows import Pictures, Rows
 from retouch.data.sets import HELD_OUT
 from retouch.engine.update import DomainRequest, ExemplarRequest, Translation
 from retouch.errors import unknown
@@ -28,11 +29,12 @@ from retouch.metrics.card import Card, CardData, Measure, about, tally_to_measur
 from retouch.metrics.drawing import draw_targets
 from retouch.metrics.fidelity import logits_to_inception_score
 from retouch.metrics.judge import Judge, load_judge, model_to_judge
+from retouch.metrics.ledger import Ledger
 from retouch.metrics.protocols import read_all
 from retouch.metrics.provenance import checkpoint, pairs_to_hash, remembered, versions
 from retouch.metrics.scoring import REDUCE, Found, against_region, against_truth, pictures_to_tensor
 from retouch.metrics.tasks import RULE, Progress, counting
-from retouch.metrics.truth import NEEDS_HAIR, pictures_to_regions, read_drawn, write_drawn
+from retouch.metrics.truth import NEEDS_HAIR, drawn_writer, pictures_to_regions, read_drawn
 from retouch.model import Model
 from retouch.train import hardware
 
@@ -48,15 +50,15 @@ class Transfers:
 
     names: tuple[str, ...]           # the K attributes
     faces: np.ndarray                # int64 [n,2]: index of the face, and of its exemplar, in the drawn set
-    inputs: np.ndarray               # uint8 [n,S,S,3]
-    exemplars: np.ndarray            # uint8 [n,S,S,3]
+    inputs: Pictures                 # uint8 [n,S,S,3]
+    exemplars: Pictures              # uint8 [n,S,S,3]
     shown: np.ndarray                # bool [n,K], labels of the inputs
     wanted: np.ndarray               # bool [n,K], labels of the exemplars
-    truths: np.ndarray               # uint8 [n,S,S,3]
-    regions: np.ndarray              # bool [n,S,S]
-    exemplar_regions: np.ndarray     # bool [n,S,S]
-    hair: np.ndarray                 # bool [n,S,S], on the head of the true result; nowhere if no hair colour is transferred
-    exemplar_hair: np.ndarray        # bool [n,S,S]
+    truths: Pictures                 # uint8 [n,S,S,3]
+    regions: Pictures                # bool [n,S,S]
+    exemplar_regions: Pictures       # bool [n,S,S]
+    hair: Pictures                   # bool [n,S,S], on the head of the true result; nowhere if no hair colour is transferred
+    exemplar_hair: Pictures          # bool [n,S,S]
 
 
 def transferred(model: Any) -> tuple[str, ...]:
@@ -147,15 +149,18 @@ def held_out_transfers(names: tuple[str, ...], n: int, size: int, seed: int = 0,
         total = sum(map(len, tables))
         parts = draw_targets(faces.T.flatten().tolist(), tables, size, seed,
                              progress=(lambda done: progress(done, total, 'drawing true results')) if progress else None)
-        drawn = np.zeros((2 * n, 2, size, size, 4), np.uint8)
-        drawn[..., :3] = np.stack([pictures[:2] for pictures, _ in parts])
-        drawn[:, 0, ..., 3] = np.stack([(parses[[0, 2]] == HAIR).all(0) for _, parses in parts])
-        write_drawn(digest.hexdigest()[:16], drawn)
-    (truths, inputs), (exemplars, changed) = (np.ascontiguousarray(some[..., :3].swapaxes(0, 1)) for some in (drawn[:n], drawn[n:]))
-    styled = any(name in HAIR_COLOURS for name in names)
-    hair, exemplar_hair = ((some[:, 0, ..., 3] > 0) & styled for some in (drawn[:n], drawn[n:]))
-    return Transfers(names, faces, inputs, exemplars, chosen, chosen[other], truths, pictures_to_regions(inputs, truths),
-                     pictures_to_regions(exemplars, changed), hair, exemplar_hair)
+        with drawn_writer(digest.hexdigest()[:16], (2 * n, 2, size, size, 4)) as writer:
+            for pictures, parses in parts:                       # the fourth channel: hair of the one, where both differ in the other
+                fourth = np.stack([(parses[[0, 2]] == HAIR).all(0), pictures_to_regions(pictures[:1], pictures[1:2])[0]])
+                writer.add(np.concatenate([pictures[:2], fourth[..., None].astype(np.uint8)], 3)[None])
+            drawn = writer.array()
+    truths, inputs, exemplars = (Rows(some[..., :3]) for some in (drawn[:n, 0], drawn[:n, 1], drawn[n:, 0]))
+    marks = (drawn[:n, 0], drawn[:n, 1], drawn[n:, 0], drawn[n:, 1])
+    hair, regions, exemplar_hair, exemplar_regions = (some[..., 3].view(bool) for some in marks)
+    if not any(name in HAIR_COLOURS for name in names):
+        hair = exemplar_hair = np.broadcast_to(np.False_, hair.shape)
+    return Transfers(names, faces, inputs, exemplars, chosen, chosen[other], truths, Rows(regions), Rows(exemplar_regions), Rows(hair),
+                     Rows(exemplar_hair))
 
 
 def _shaven(labels: np.ndarray) -> np.ndarray:
@@ -166,7 +171,8 @@ def _shaven(labels: np.ndarray) -> np.ndarray:
 
 
 def evaluate_exemplars(model: Any, *, n: int = 500, seed: int = 0, judge: Judge | Model | None = None, device: torch.device | str = 'cpu',
-                       batch_size: int = 64, progress: Progress | None = None, command: str = '', untrained: Any = None) -> Card:
+                       batch_size: int = 64, progress: Progress | None = None, command: str = '', untrained: Any = None,
+                       ledger: Ledger | None = None) -> Card:
     """Scores a system that takes an exemplar.
 
     Args:
@@ -179,6 +185,7 @@ def evaluate_exemplars(model: Any, *, n: int = 500, seed: int = 0, judge: Judge 
         progress: called with (done, total, what is being done).
         command: how to repeat this, written to the card.
         untrained: the same method before training, for a third reference row.
+        ledger: gets the sums behind the intervals.
 
     Returns:
         the card, with the reference rows `copy` (the input, masks of 0) and `truth` (the true result, true regions for masks).
@@ -201,16 +208,19 @@ def evaluate_exemplars(model: Any, *, n: int = 500, seed: int = 0, judge: Judge 
 
     def row(answer: Answer, step: Callable[[int], None] | None = None) -> dict[str, Measure]:
         tallies, logits = score_transfers(pairs, answer, judge, expected, device=device, batch_size=batch_size, advance=step)
+        if ledger is not None and not ledger.tallies:            # the first row is the model's
+            ledger.tallies = tallies
         measures = {name: tally_to_measure(name, tally, names if name == 'edit_accuracy' else (ROW,), seed)
                     for name, tally in tallies.items()}
         return measures | logits_to_inception(logits, seed)
 
     measures = row(answer_of(method, pairs), counting(progress, n, 'scoring pairs'))
     key = {'data': data.model_dump(mode='json'), 'n': n, 'seed': seed, 'judge': judge.sha256, 'protocol': 'exemplars'}
-    references = remembered(key, lambda: {'copy': row(_copy), 'truth': row(_truth(pairs))})
+    references = remembered(key, lambda: {'copy': row(_copy, counting(progress, n, 'scoring copy')),
+                                          'truth': row(_truth(pairs), counting(progress, n, 'scoring truth'))})
     if untrained is not None:
         untrained.nets.to(device)
-        references['untrained'] = row(answer_of(untrained, pairs))
+        references['untrained'] = row(answer_of(untrained, pairs), counting(progress, n, 'scoring untrained'))
     return Card(protocol='exemplars', data=data, n=n, seed=seed, checkpoint=checkpoint(model), hardware=hardware(device),
                 versions=versions(), command=command, measures=measures, references=references, judge=judge.facts,
                 extractors={PROXY: judge.sha256})
@@ -265,7 +275,7 @@ def score_transfers(pairs: Transfers, answer: Answer, judge: Judge, expected: Te
     asked[:, columns] = differs
     total: dict[str, np.ndarray] = {'edit_accuracy': np.zeros((len(columns), n))}
     count: dict[str, np.ndarray] = {'edit_accuracy': differs.double().numpy().T}
-    logits = []
+    logits, styled = [], bool(pairs.hair.any())
     for start in range(0, n, batch_size):
         part = slice(start, min(start + batch_size, n))
         x, e, truth = (pictures_to_tensor(images[part], device) for images in (pairs.inputs, pairs.exemplars, pairs.truths))
@@ -284,7 +294,7 @@ def score_transfers(pairs: Transfers, answer: Answer, judge: Judge, expected: Te
             found |= against_region(check_mask(out.mask, x), region)
         if other is not None:
             found |= {f'{name}_exemplar': value for name, value in against_region(check_mask(other, e), other_region).items()}
-        if pairs.hair.any():
+        if styled:
             found['style_distance'] = _style_distance(image, e, pairs.hair[part], pairs.exemplar_hair[part])
         for name, (value, weight) in found.items():
             for table in (total, count):

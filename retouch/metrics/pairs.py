@@ -19,6 +19,7 @@ from retouch.engine.update import DomainRequest, Translation
 from retouch.metrics import psnr, ssim
 from retouch.metrics.bootstrap import Tally, pooled, pooled_psnr
 from retouch.metrics.card import Card, CardData, JudgeFacts, Measure, tally_to_measure
+from retouch.metrics.ledger import Ledger
 from retouch.metrics.parsing import images_to_parses, model_to_parser, parses_to_tallies
 from retouch.metrics.provenance import checkpoint, pairs_to_hash, remembered, versions
 from retouch.metrics.scoring import Task, pictures_to_tensor
@@ -66,7 +67,7 @@ def pair_task(method: Any, wanted: np.ndarray) -> Task:
 
 def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source: str = 'toyfaces', reader: Model | None = None,
                    seed: int = 0, device: torch.device | str = 'cpu', batch_size: int = 64, progress: Progress | None = None,
-                   command: str = '', untrained: Any = None) -> Card:
+                   command: str = '', untrained: Any = None, ledger: Ledger | None = None) -> Card:
     """Scores a paired model.
 
     Args:
@@ -81,6 +82,7 @@ def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source:
         progress: called with (done, total, what is being done).
         command: how to repeat this, written to the card.
         untrained: the same method before training, for a third reference row.
+        ledger: gets the sums behind the intervals.
 
     Returns:
         the card, with the reference rows `copy` (what was given) and `truth` (the true partner).
@@ -118,16 +120,21 @@ def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source:
         if read_as is not None and true is not None:
             scores = parses_to_tallies(read_as, true, len(toyfaces.CLASSES))
             measures |= {name: tally_to_measure(name, tally, toyfaces.CLASSES, seed) for name, tally in scores.items()}
+            tallies |= scores
+        if ledger is not None and not ledger.tallies:            # the first row is the model's
+            ledger.tallies = tallies
         return measures
 
     measures = row(lambda x, part: method.translate(task.request(x, part)), counting(progress, n, 'scoring pairs'))
     judge = None if reader is None else JudgeFacts(sha256=reader.weights_sha256)
     key = {'data': data.model_dump(mode='json'), 'n': n, 'seed': seed, 'judge': judge and judge.sha256, 'protocol': 'pairs'}
-    references = remembered(key, lambda: {'copy': row(lambda x, part: Translation(x)),
-                                          'truth': row(lambda x, part: Translation(pictures_to_tensor(wanted[part], device)))})
+    references = remembered(key, lambda: {'copy': row(lambda x, part: Translation(x), counting(progress, n, 'scoring copy')),
+                                          'truth': row(lambda x, part: Translation(pictures_to_tensor(wanted[part], device)),
+                                                       counting(progress, n, 'scoring truth'))})
     if untrained is not None:
         untrained.nets.to(device)
-        references['untrained'] = row(lambda x, part: untrained.translate(task.request(x, part)))
+        references['untrained'] = row(lambda x, part: untrained.translate(task.request(x, part)),
+                                      counting(progress, n, 'scoring untrained'))
     return Card(protocol='pairs', data=data, n=n, seed=seed, checkpoint=checkpoint(model), hardware=hardware(device), versions=versions(),
                 command=command, measures=measures, references=references, judge=judge)
 

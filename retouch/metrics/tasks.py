@@ -11,6 +11,7 @@ from torch import Tensor
 from retouch.data import toyfaces
 from retouch.data.labels import HAIR_COLOURS, LabelRule, flip_targets
 from retouch.data.night import NIGHT
+from retouch.data.rows import Rows
 from retouch.engine.update import AttributeRequest, DomainRequest
 from retouch.errors import unknown
 from retouch.metrics.judge import Judge
@@ -35,7 +36,7 @@ def toyfaces_tasks(method: Any, judged: Sequence[str], n: int, seed: int, size: 
     for name in chosen:
         if name not in known:
             raise unknown('attribute of this model', name, known)
-    inputs, labels = held_out_faces(n, size or method.data.size, seed)
+    inputs, labels = held_out_faces(n, size or method.data.size, seed, _drawing(progress, 'drawing faces'))
     truths = true_edits(chosen, inputs, labels, seed, RULE, _drawing(progress))
     columns = [toyfaces.ATTRIBUTES.index(name) for name in known]
     tasks = []
@@ -46,7 +47,8 @@ def toyfaces_tasks(method: Any, judged: Sequence[str], n: int, seed: int, size: 
         def request(x: Tensor, part: slice, before: Tensor = before, after: Tensor = after) -> AttributeRequest:
             return AttributeRequest(x, before[part].to(x.device), after[part].to(x.device))
 
-        tasks.append(Task(name, _column(judged, name), truth.rows, _for_judge(truth.targets, judged), request, truth.images, truth.regions))
+        tasks.append(Task(name, _column(judged, name), truth.rows, _for_judge(truth.targets, judged), request,
+                          Rows(truth.images), Rows(truth.regions)))
     return inputs, tasks
 
 
@@ -58,11 +60,11 @@ def domain_tasks(method: Any, judged: Sequence[str], n: int, seed: int, size: in
     """
     _two_domains(method)
     attribute = attribute or 'Eyeglasses'
-    inputs, labels = held_out_faces(n, size or method.data.size, seed)
+    inputs, labels = held_out_faces(n, size or method.data.size, seed, _drawing(progress, 'drawing faces'))
     if attribute == NIGHT:
-        inputs, truths = nights(inputs)
+        inputs, truths = nights(inputs, seed)
         return inputs, [Task(f'{NIGHT}={value}', None, truth.rows, None,
-                             _to(method, value, inputs, truths[1 - value].rows, truth.rows, seed), truth.images, truth.regions)
+                             _to(method, value, inputs, truths[1 - value].rows, truth.rows, seed), Rows(truth.images), Rows(truth.regions))
                         for value, truth in truths.items()]
     if attribute in HAIR_COLOURS:
         raise ValueError(f'domain attribute {attribute}: hair colours have no single opposite; choose another one, such as Eyeglasses')
@@ -74,7 +76,7 @@ def domain_tasks(method: Any, judged: Sequence[str], n: int, seed: int, size: in
         some = np.flatnonzero(arrives == value)
         tasks.append(Task(f'{attribute}={value}', _column(judged, attribute), truth.rows[some], _for_judge(truth.targets[some], judged),
                           _to(method, value, inputs, np.flatnonzero(labels[:, column] == value), truth.rows[some], seed),
-                          truth.images[some], truth.regions[some]))
+                          Rows(truth.images, some), Rows(truth.regions, some)))
     return inputs, tasks
 
 
@@ -90,8 +92,8 @@ def _to(method: Any, value: int, images: np.ndarray, there: np.ndarray, rows: np
     domain = method.data.domains[value]
     if not getattr(method, 'takes_exemplar', False) or not len(there):
         return lambda x, part: DomainRequest(x, domain)
-    given = np.random.default_rng(seed).choice(there, len(rows))
-    return lambda x, part: DomainRequest(x, domain, pictures_to_tensor(images[given[part]], x.device))
+    given = Rows(images, np.random.default_rng(seed).choice(there, len(rows)))
+    return lambda x, part: DomainRequest(x, domain, pictures_to_tensor(given[part], x.device))
 
 
 def folder_tasks(method: Any, images: np.ndarray | None, labels: np.ndarray | None, judge: Judge | None) -> tuple[np.ndarray, list[Task]]:
@@ -178,5 +180,5 @@ def _for_judge(targets: np.ndarray, judged: Sequence[str]) -> Tensor:
     return torch.from_numpy(targets[:, [_column(toyfaces.ATTRIBUTES, name) for name in judged]] > 0)
 
 
-def _drawing(progress: Progress | None) -> Callable[[int, int], None] | None:
-    return None if progress is None else lambda done, total: progress(done, total, 'drawing true results')
+def _drawing(progress: Progress | None, what: str = 'drawing true results') -> Callable[[int, int], None] | None:
+    return None if progress is None else lambda done, total: progress(done, total, what)

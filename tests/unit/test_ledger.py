@@ -19,7 +19,7 @@ from retouch.metrics.card import Card
 from retouch.metrics.features import Extractor
 from retouch.metrics.judge import Judge
 from retouch.metrics.ledger import Ledger
-from retouch.metrics.protocols import evaluate
+from retouch.metrics.protocols import classifier_card, evaluate
 from retouch.metrics.tallies import read_tallies
 from retouch.metrics.truth import held_out_faces, true_edits
 from tests.unit.test_card import ASKED, LAMPS, SIZE, Fake, LampReader, Reader, classifier, lamps
@@ -216,6 +216,15 @@ def test_a_writer_leaves_a_whole_file_or_none(tmp_path: Path, monkeypatch: pytes
     with Writer(path, data.shape) as writer:
         writer.add(data)
         assert np.array_equal(writer.array(), data) and not [*path.parent.iterdir()], 'kept in memory'
+
+
+def test_drawing_and_classifying_tell_how_far_they_are() -> None:
+    told: list[tuple[Any, ...]] = []
+    images, labels = held_out_faces(5, 16, 9, lambda *given: told.append(given))
+    assert told == [(5, 5)]
+    judge = classifier(Reader(15), toyfaces.ATTRIBUTES)
+    classifier_card(judge, images, labels, batch_size=2, progress=lambda *given: told.append(given))      # type: ignore[arg-type]
+    assert told[1:] == [(done, 5, 'classifying pictures') for done in (2, 4, 5)]
 
 
 # ---- the sums of the card

@@ -48,9 +48,10 @@ TABLES |= {
 TABLES |= {
     'secgan_stargan': {'stargan.toyfaces': (0, 1, 2), 'secgan.stargan_toyfaces': (0, 1, 2),
                        **{f'secgan.stargan_toyfaces_{row}': (0,) for row in ('concat', 'sc0', 'sc1e-3', 'sc1e-1')}},
-    'secgan_attgan': {'attgan.toyfaces': (0, 1), 'secgan.attgan_toyfaces': (0,)},
+    'secgan_attgan': {'secgan.attgan_toyfaces_sc0': (0,), 'secgan.attgan_toyfaces': (0,)},     # attgan.toyfaces is told the target
 }
-TABLES |= {'exemplars': {'lomit.toyfaces': (0, 1, 2)}}
+TABLES |= {'exemplars': {'lomit.toyfaces_hair': (0, 1, 2), 'munit.toyfaces_hair': (0,), 'drit.toyfaces_hair': (0,)},
+           'exemplars_of_five': {'lomit.toyfaces': (0,)}}
 EDITS = {'edit_accuracy': ('edit accuracy', 3), 'psnr_outside': ('PSNR outside, dB', 2), 'psnr_truth': ('PSNR to the truth, dB', 2),
            'leakage': ('leakage', 3), 'mask_iou[gradcam]': ('Grad-CAM IoU', 3), 'fid[toyfaces_classifier]': ('Frechet, proxy', 0)}
 DOMAINS = {'edit_accuracy': ('edit accuracy', 3), 'psnr_truth_per_image': ('PSNR to the truth a picture, dB', 2), 'mse_truth': ('MSE', 1),
@@ -63,17 +64,20 @@ EXEMPLARS = {'edit_accuracy': ('edit accuracy', 3), 'psnr_outside': ('PSNR outsi
              'mask_area': ('mask area', 3), 'mask_area_exemplar': ("exemplar's", 3),
              'inception_score[toyfaces_classifier]': ('Inception, proxy', 2), 'inception_kl[toyfaces_classifier]': ('its logarithm', 3)}
 # of all other tables: EDITS
-COLUMNS = {'eyeglasses': DOMAINS, 'parse_to_picture': PAIRS, 'picture_to_parse': PAIRS, 'exemplars': EXEMPLARS}
+COLUMNS = {'eyeglasses': DOMAINS, 'parse_to_picture': PAIRS, 'picture_to_parse': PAIRS, 'exemplars': EXEMPLARS,
+           'exemplars_of_five': EXEMPLARS}
 
 
-def row(recipe: str, seed: int, n: int, threads: int, judge: str | None = None, parser: str | None = None) -> None:
+def row(recipe: str, seed: int, n: int, threads: int, judge: str | None = None, parser: str | None = None,
+        protocol: str | None = None) -> None:
     """Trains (or continues) a row and writes its JSON."""
     out = Path(os.environ.get('RETOUCH_RUNS') or 'runs') / f'{recipe}-s{seed}'
     retouch = [sys.executable, '-m', 'retouch']
     guided = ['--method.parser', parser] if parser and recipe.startswith('secgan.') else []
     command = ['train', recipe, '--seed', str(seed), '--out', str(out), '--resume', 'auto', '--train.threads', str(threads), *guided]
     subprocess.run([*retouch, *command], check=True)
-    scoring = ['evaluate', str(out), '--n', str(n), *(('--judge', judge) if judge else ())]
+    asked = ['--n', str(n), *(('--protocol', protocol) if protocol else ())]
+    scoring = ['evaluate', str(out), *asked, *(('--judge', judge) if judge else ())]
     card = subprocess.run([*retouch, *scoring, '--json'], check=True, stdout=subprocess.PIPE, text=True).stdout
     for place, name in ((out, 'RUN'), (judge, 'JUDGE'), (parser, 'PARSER')):
         card = card.replace(str(place), name)
@@ -81,7 +85,7 @@ def row(recipe: str, seed: int, n: int, threads: int, judge: str | None = None, 
     run = json.loads((out / 'run.json').read_text())
     train = run['run']['train']
     commands = [f'retouch train {recipe} --seed {seed}' + ' --method.parser PARSER' * bool(guided),
-                f'retouch evaluate RUN --n {n}' + ' --judge JUDGE' * bool(judge)]
+                f'retouch evaluate RUN {" ".join(asked)}' + ' --judge JUDGE' * bool(judge)]
     record = {'recipe': recipe, 'seed': seed, 'commands': commands,
               'git': run['git'], 'hardware': times[-1]['hardware'], 'threads': threads,
               'seconds': round(sum(t['seconds'] for t in times), 1), 'images': train['iterations'] * train['batch_size'],
@@ -174,7 +178,8 @@ def main() -> None:
         for seed in seeds:
             wanted = (not chosen or seed in chosen) and (not options.only or recipe in options.only)
             if wanted and not (RESULTS / f'{recipe}-s{seed}.json').is_file():
-                row(recipe, seed, options.n, options.threads, options.judge, options.parser)
+                row(recipe, seed, options.n, options.threads, options.judge, options.parser,
+                    'exemplars' if options.table == 'exemplars' else None)
     print(table(options.table))
 
 

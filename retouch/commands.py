@@ -63,8 +63,7 @@ def train(options: TrainOptions, changes: dict[str, str]) -> int:
 
 def _next_commands(run: Run, folder: Path) -> list[str]:
     if run.data.kind == 'exemplars':
-        scored = [f'retouch evaluate {folder}'] if run.data.source == 'toyfaces' else []
-        return [*scored, f'retouch edit {folder} PICTURE.png --exemplar OTHER.png --out edits']
+        return [f'retouch evaluate {folder}', f'retouch edit {folder} PICTURE.png --exemplar OTHER.png --out edits']
     lines = [f'retouch evaluate {folder}']
     if run.data.kind == 'attributes' and run.method_id != 'classifier':
         from retouch.data.toyfaces import ATTRIBUTES
@@ -303,9 +302,8 @@ def _score(options: EvaluateOptions, with_gallery: bool = False, ledger: Ledger 
                 raise ValueError(f'{flag} does not apply to a {protocol}: its readings are scored against the {truth}')
     if options.parser and protocol != 'folder':
         raise ValueError(f'--parser does not apply to {protocol}: it reads parts of faces on pictures with attributes of your own')
-    if protocol in ('pairs', 'exemplars') and (flag := next((flag for flag, value in _features(options).items() if value), None)):
-        what = 'partner' if protocol == 'pairs' else 'result'
-        raise ValueError(f'{flag} does not apply to {protocol}: each answer is compared with its true {what}')
+    if protocol in ('pairs', *protocols.EXEMPLARS) and (flag := next((flag for flag, value in _features(options).items() if value), None)):
+        raise ValueError(f'{flag} does not apply to {protocol}: expected a system of attributes or of two domains')
     if not options.features and (options.weights or options.download):
         raise ValueError(f'{"--weights" if options.weights else "--download"} needs --features: no other measure has published weights')
     given = {'--data': options.data, '--protocol': protocol, '--judge': options.judge, '--parser': options.parser, '--n': str(n),
@@ -324,8 +322,8 @@ def _score(options: EvaluateOptions, with_gallery: bool = False, ledger: Ledger 
         judge = model_to_judge(load_model(options.judge, device), device)
         judge = proved(judge, options.judge, drawn=True) if drawn else proved(judge, options.judge, minimum=0, drawn=False)
     parser = load_model(options.parser, device) if options.parser else None
-    if protocol == 'exemplars':
-        return _score_exemplars(model, n, judge, options, shared, with_gallery)
+    if protocol in protocols.EXEMPLARS:
+        return _score_exemplars(model, source if protocol == 'exemplars_folder' else None, n, judge, options, shared, with_gallery)
     with _progress() as progress:
         if protocol in protocols.DRAWN:
             card = protocols.evaluate(model, protocol=protocol, n=n, judge=judge, progress=progress,
@@ -375,20 +373,26 @@ def _score_pairs(model: Model, source: str, n: int, options: EvaluateOptions, sh
     return card, tasks_to_rows(model.method, a[:4], [pair_task(model.method, b[:4])], what='pair') if with_gallery else []
 
 
-def _score_exemplars(model: Model, n: int, judge: Judge | None, options: EvaluateOptions, shared: dict[str, Any],
+def _score_exemplars(model: Model, folder: str | None, n: int, judge: Judge | None, options: EvaluateOptions, shared: dict[str, Any],
                      with_gallery: bool) -> tuple[Card, list[GalleryRow]]:
     """The card of a system that takes an exemplar, and pictures for its report; with --figures also what masks and codes do."""
     from retouch.figures import codes_to_rows, pairs_to_rows, removals_to_rows
-    from retouch.metrics.exemplars import evaluate_exemplars, transfers_of
+    from retouch.metrics.exemplars import Transfers, evaluate_exemplars, folder_pairs, transfers_of
 
+    method = model.method
     with _progress() as progress:
-        card = evaluate_exemplars(model, n=n, judge=judge, progress=progress, untrained=_untrained(model), **shared)
+        if folder is None:
+            pairs = transfers_of(model, n, options.seed, progress)
+        else:
+            pairs = folder_pairs(model.data.attributes, *_held_out(model, folder, model.info.get('data', {}), n, options.seed, progress),
+                                 seed=options.seed)
+        card = evaluate_exemplars(model, pairs, judge=judge, source=folder or 'toyfaces', progress=progress,
+                                  untrained=None if folder else _untrained(model), **shared)
     if not with_gallery:
         return card, []
-    pairs, method = transfers_of(model, n, options.seed), model.method
     rows = pairs_to_rows(method, pairs)
     if options.figures and method.kind == 'exemplars':
-        rows += removals_to_rows(method, pairs, options.seed)
+        rows += removals_to_rows(method, pairs, options.seed) if isinstance(pairs, Transfers) else []
         try:
             rows += codes_to_rows(method, pairs, options.seed)
         except ModuleNotFoundError:
@@ -414,12 +418,8 @@ def _protocol(method: str, kind: str, source: str) -> str:
         return method
     if kind == 'pairs':
         return 'pairs'
-    if kind == 'exemplars':
-        if source != 'toyfaces':
-            raise ValueError(f'{method} on {source}: exemplars are scored on drawn faces alone, whose true results are known; add '
-                             '--data toyfaces if the model knows their attributes')
-        return 'exemplars'
-    drawn, folder = {'attributes': ('toyfaces', 'folder'), 'domains': ('domains', 'domains_folder')}[kind]
+    drawn, folder = {'attributes': ('toyfaces', 'folder'), 'domains': ('domains', 'domains_folder'),
+                     'exemplars': ('exemplars', 'exemplars_folder')}[kind]
     return drawn if source == 'toyfaces' else folder
 
 
@@ -433,10 +433,11 @@ def _held_out(model: Model, source: str, trained: dict[str, Any], n: int, seed: 
 
         images, labels = held_out_faces(n, size, seed, lambda done, total: progress(done, total, 'drawing faces'))
         return images, labels[:, [ATTRIBUTES.index(name) for name in names]]
-    from retouch.data.sets import AttributeData, open_attributes
+    from retouch.data.sets import AttributeData, ExemplarData, open_attributes
 
-    known = {k: v for k, v in trained.items() if k in ('crop', 'holdout')}
-    config = AttributeData(source=source, attributes=names, size=size, **known)
+    known = {k: v for k, v in trained.items() if k in ('crop', 'holdout', 'any_of')}
+    data = ExemplarData if model.method.kind == 'exemplars' else AttributeData
+    config = data(source=source, attributes=names, size=size, **known)
     opened = open_attributes(config, 'test', lambda done, total: progress(done, total, 'reading pictures'))
     if not len(opened.images):
         raise ValueError(f'{source} has no held-out pictures: expected at least 2; use a larger set')

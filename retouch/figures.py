@@ -13,7 +13,7 @@ from retouch.data.labels import HAIR_COLOURS
 from retouch.data.transforms import to_uint8
 from retouch.engine.update import ExemplarRequest
 from retouch.metrics.difference import difference_map
-from retouch.metrics.exemplars import Transfers, answer_of, transfer_labels
+from retouch.metrics.exemplars import Pairs, Transfers, answer_of, transfer_labels
 from retouch.metrics.scoring import pictures_to_tensor
 from retouch.report import GalleryRow, mask_to_bytes
 
@@ -23,8 +23,8 @@ HAIR = {'Black_Hair': (35, 32, 30), 'Blond_Hair': (222, 180, 70), 'Brown_Hair': 
 OFF, ON = (170, 175, 185), (30, 100, 220)
 
 
-def pairs_to_rows(method: Any, pairs: Transfers, n: int = 4) -> list[GalleryRow]:
-    """The first n pairs: input, exemplar, both masks (where the system has them), edit, truth and difference of edit and input."""
+def pairs_to_rows(method: Any, pairs: Pairs, n: int = 4) -> list[GalleryRow]:
+    """The first n pairs: input, exemplar, both masks (where the system has them), edit, truth (if known), difference of edit and input."""
     x, e = (pictures_to_tensor(images[:n], _device(method)) for images in (pairs.inputs, pairs.exemplars))
     with torch.no_grad():
         out = answer_of(method, pairs)(x, e, slice(0, len(x)))
@@ -36,7 +36,10 @@ def pairs_to_rows(method: Any, pairs: Transfers, n: int = 4) -> list[GalleryRow]
             panels['mask'] = mask_to_bytes(out.mask[i, 0])
         if other is not None:
             panels['exemplar mask'] = mask_to_bytes(other[i, 0])
-        panels |= {'edit': edit, 'truth': pairs.truths[i], 'difference': difference_map(edit, pairs.inputs[i])}
+        panels['edit'] = edit
+        if isinstance(pairs, Transfers):
+            panels['truth'] = pairs.truths[i]
+        panels['difference'] = difference_map(edit, pairs.inputs[i])
         rows.append(GalleryRow(f'pair {i + 1}', panels))
     return rows
 
@@ -83,7 +86,7 @@ def removals_to_rows(method: Any, pairs: Transfers, seed: int = 0, n: int = 4) -
     return rows
 
 
-def codes_to_rows(method: Any, pairs: Transfers, seed: int = 0, batch_size: int = 64) -> list[GalleryRow]:
+def codes_to_rows(method: Any, pairs: Pairs, seed: int = 0, batch_size: int = 64) -> list[GalleryRow]:
     """t-SNE maps of content (means over the map), foreground and background codes of all faces, coloured by one attribute a row.
 
     Args:

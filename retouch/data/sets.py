@@ -16,7 +16,7 @@ from retouch.config import Config
 from retouch.data import toyfaces
 from retouch.data.batches import DataSpec
 from retouch.data.cache import cache_root, cached_images
-from retouch.data.labels import LabelRule
+from retouch.data.labels import HAIR_COLOURS, LabelRule
 from retouch.data.loader import AttributeLoader, DomainLoader, ExemplarLoader, PairLoader, ParsingLoader
 from retouch.data.night import NIGHT, night
 from retouch.data.parsing import IDS, TWELVE, Ids, cached_masks, check_ids
@@ -74,7 +74,8 @@ class DomainData(Config):
     source: str = 'toyfaces'
     """'toyfaces', a folder with trainA, trainB, testA, testB, or two folders as 'A,B'."""
     attribute: str = 'Eyeglasses'
-    """Toyfaces: domain A lacks it, domain B has it. Night: A holds every other face as drawn, B the faces between them at night."""
+    """Toyfaces: domain A lacks it, domain B has it. Black_Hair/Blond_Hair, or two other hair colours: A has the first, B the second.
+    Night: A holds every other face as drawn, B the faces between them at night."""
     size: int = Field(default=256, gt=0)
     load_size: int | None = 286
     """Side to which pictures are resized before a random crop of `size`; None: no crop."""
@@ -264,18 +265,36 @@ def two_sets(size: int, a: np.ndarray, b: np.ndarray, domains: tuple[str, str] =
     return TwoSets(a, b, DataSpec(size=size, domains=domains, samples=(len(a), len(b))))
 
 
+def two_hair_colours(attribute: str) -> tuple[str, str] | None:
+    """'Black_Hair/Blond_Hair' -> the hair colours of domains A and B; None for a name without a slash. ValueError for anything else."""
+    if '/' not in attribute:
+        return None
+    a, _, b = attribute.partition('/')
+    for name in (a, b):
+        if name not in HAIR_COLOURS:
+            raise unknown('hair colour', name, HAIR_COLOURS)
+    if a == b:
+        raise ValueError(f'domain attribute {attribute}: expected two different hair colours, such as Black_Hair/Blond_Hair')
+    return a, b
+
+
 def open_domains(config: DomainData, split: Split = 'train', progress: Progress | None = None) -> TwoSets:
     """Reads one part of a two-domain set. Test pictures come at `size`, training pictures at `load_size`."""
     side = config.load_size if config.load_size and split == 'train' else config.size
     if config.source == 'toyfaces':
-        if config.attribute not in (*toyfaces.ATTRIBUTES, NIGHT):
+        colours = two_hair_colours(config.attribute)
+        if not colours and config.attribute not in (*toyfaces.ATTRIBUTES, NIGHT):
             raise unknown('attribute', config.attribute, (*toyfaces.ATTRIBUTES, NIGHT))
         start, n = (0, config.n) if split == 'train' else (HELD_OUT, 1000)
         images, _, labels = drawn(range(start, start + n), side, config.seed, progress)
         if config.attribute == NIGHT:
             return two_sets(config.size, images[::2], night(images[1::2]))
-        has = labels[:, toyfaces.ATTRIBUTES.index(config.attribute)] == 1
-        return two_sets(config.size, images[~has], images[has])
+        if colours:
+            a, b = (labels[:, toyfaces.ATTRIBUTES.index(colour)] == 1 for colour in colours)
+        else:
+            b = labels[:, toyfaces.ATTRIBUTES.index(config.attribute)] == 1
+            a = ~b
+        return two_sets(config.size, images[a], images[b])
     folder = read_domain_folder(*_one_or_two(config.source))
     paths = (folder.train_a, folder.train_b) if split == 'train' else (folder.test_a, folder.test_b)
     for name, part in zip('AB', paths, strict=True):

@@ -7,10 +7,13 @@ Differs:    [D1] a compact U-Net at full resolution: BiSeNet decides on a map of
             [D2] from scratch, so the input is [-1,1] as everywhere, without ImageNet's mean and deviation;
             [D3] Adam without warm-up; one output, so (1) once and not for two auxiliary heads as well;
             [D4] (1) counts pixels whose class is known, the reference counts all of the crop;
-            [D5] left and right classes change places in a mirrored picture; the reference mirrors pictures and leaves the ids.
+            [D5] left and right classes change places in a mirrored picture; the reference mirrors pictures and leaves the ids;
+            [D6] (2), which the reference does not have, for classes of few pixels; off by default.
 Shapes:     N batch, C classes, H W image. x images in [-1,1]; s classes [N,H,W] in 0 … C-1, IGNORED where unknown.
 
-  (1) L = mean of -log softmax(P(x))_s over hard pixels: those above -log(hard), and at least the hardest 1/16 of the known ones
+  (1) L_ce = mean of -log softmax(P(x))_s over hard pixels: those above -log(hard), and at least the hardest 1/16 of the known ones
+  (2) L_dice = mean over classes in the batch of 1 - 2 sum p_c [s = c] / (sum p_c + sum [s = c]), p = softmax(P(x)), sums over known pixels
+  (3) L = L_ce + lambda_dice L_dice
 """
 from __future__ import annotations
 
@@ -41,6 +44,8 @@ class Config(BaseConfig):
     width: int = Field(default=16, gt=0)
     hard: float = Field(default=0.7, gt=0, le=1)
     """Pixels whose class has less than this probability are hard; 1: every pixel counts."""
+    lambda_dice: float = Field(default=0.0, ge=0)
+    """Weight of (2), in which a class counts the same however few pixels it has; 0 leaves it out."""
     lr: float = 2e-3
     beta1: float = 0.9
     beta2: float = 0.999
@@ -61,6 +66,16 @@ def hard_cross_entropy(logits: Tensor, classes: Tensor, hard: float) -> Tensor:
     above = (loss > -math.log(hard)).sum().maximum((count // FEWEST).clamp(min=1)).minimum(count)
     weight = (torch.arange(len(loss), device=loss.device) < above).to(loss)
     return (loss * weight).sum() / above.clamp(min=1)
+
+
+def dice_loss(logits: Tensor, classes: Tensor) -> Tensor:
+    """1 - Dice of every class that the batch shows, their mean. logits [N,C,H,W]; classes int64 [N,H,W], IGNORED where unknown."""
+    known = classes != IGNORED
+    p = full(logits).softmax(1) * known[:, None]
+    true = F.one_hot(classes.where(known, 0), p.shape[1]).permute(0, 3, 1, 2) * known[:, None]
+    shown = true.sum((0, 2, 3))                                                        # [C]
+    dice = 2 * (p * true).sum((0, 2, 3)) / (p.sum((0, 2, 3)) + shown).clamp(min=1e-6)
+    return ((1 - dice) * (shown > 0)).sum() / (shown > 0).sum().clamp(min=1)
 
 
 class Parser(nn.Module):
@@ -92,11 +107,16 @@ class Parser(nn.Module):
 
     def parser_step(self, batch: ParsingBatch, kept: Keep) -> Step:
         logits = self.nets['parser'](batch.image)                                      # [N,C,H,W]
-        loss = hard_cross_entropy(logits, batch.classes, self.config.hard)             # (1)
+        loss = loss_ce = hard_cross_entropy(logits, batch.classes, self.config.hard)   # (1)
+        logs: dict[str, Tensor] = {}
+        if self.config.lambda_dice:
+            loss_dice = dice_loss(logits, batch.classes)                               # (2)
+            loss = loss_ce + self.config.lambda_dice * loss_dice                       # (3)
+            logs = {'ce': loss_ce.detach(), 'dice': loss_dice.detach()}
         found, known = logits.detach().argmax(1), batch.classes != IGNORED
         wrong = ((found != batch.classes) & known).sum() / known.sum().clamp(min=1)
         truth = self.show(batch.classes.where(known, 0)).where(known[:, None], 1.0)
-        return Step(loss, {'error': wrong}, {'input': batch.image, 'parse': self.show(found), 'truth': truth})
+        return Step(loss, {'error': wrong, **logs}, {'input': batch.image, 'parse': self.show(found), 'truth': truth})
 
     def show(self, classes: Tensor) -> Tensor:
         """Classes [N,H,W] as a picture [N,3,H,W] in [-1,1]."""

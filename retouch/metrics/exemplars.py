@@ -1,8 +1,8 @@
-"""Protocol `exemplars`: systems that give a picture the look of another one, scored on pairs of held-out drawn faces.
+"""Protocols of systems that give a picture the look of another one: `exemplars` on drawn faces, `exemplars_folder` on your own pictures.
 
-The true result of a pair is the face with the exemplar's labels in the attributes that the system transfers. The face's true region is
-where that differs from the face, the exemplar's where the exemplar would change with the labels of the face. What goes beyond labels is
-measured as one colour, that of the hair on the head.
+The true result of a pair of drawn faces is the face with the exemplar's labels in the attributes that the system transfers. The face's
+true region is where that differs from the face, the exemplar's where the exemplar would change with the labels of the face. What goes
+beyond labels is measured as one colour, that of the hair on the head. Photographs have labels and none of this.
 """
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torch import Tensor
 from retouch.data import toyfaces
 from retouch.data.labels import HAIR_COLOURS, apply_edits
 from retouch.data.rows import Pictures, Rows
-from retouch.data.sets import HELD_OUT
+from retouch.data.sets import HELD_OUT, two_hair_colours
 from retouch.engine.update import DomainRequest, ExemplarRequest, Translation
 from retouch.errors import unknown
 from retouch.guidance.mask import check_mask
@@ -30,9 +30,10 @@ from retouch.metrics.drawing import draw_targets
 from retouch.metrics.fidelity import logits_to_inception_score
 from retouch.metrics.judge import Judge, load_judge, model_to_judge
 from retouch.metrics.ledger import Ledger
+from retouch.metrics.masks import mask_to_area
 from retouch.metrics.protocols import read_all
 from retouch.metrics.provenance import checkpoint, pairs_to_hash, remembered, versions
-from retouch.metrics.scoring import REDUCE, Found, against_region, against_truth, pictures_to_tensor
+from retouch.metrics.scoring import REDUCE, Found, against_input, against_region, against_truth, pictures_to_tensor
 from retouch.metrics.tasks import RULE, Progress, counting
 from retouch.metrics.truth import NEEDS_HAIR, drawn_writer, pictures_to_regions, read_drawn
 from retouch.model import Model
@@ -45,15 +46,21 @@ Answer = Callable[[Tensor, Tensor, slice], Translation]      # (x [b,3,S,S], the
 
 
 @dataclass(frozen=True)
-class Transfers:
-    """n pairs of held-out drawn faces that differ in at least one of K attributes: one to translate, and its exemplar."""
+class Pairs:
+    """n pairs of held-out pictures that differ in at least one of K attributes: one to translate, and its exemplar."""
 
     names: tuple[str, ...]           # the K attributes
-    faces: np.ndarray                # int64 [n,2]: index of the face, and of its exemplar, in the drawn set
+    faces: np.ndarray                # int64 [n,2]: index of the picture, and of its exemplar, in the set
     inputs: Pictures                 # uint8 [n,S,S,3]
     exemplars: Pictures              # uint8 [n,S,S,3]
     shown: np.ndarray                # bool [n,K], labels of the inputs
     wanted: np.ndarray               # bool [n,K], labels of the exemplars
+
+
+@dataclass(frozen=True)
+class Transfers(Pairs):
+    """Pairs of drawn faces, with their true results."""
+
     truths: Pictures                 # uint8 [n,S,S,3]
     regions: Pictures                # bool [n,S,S]
     exemplar_regions: Pictures       # bool [n,S,S]
@@ -72,7 +79,7 @@ def transferred(model: Any) -> tuple[str, ...]:
         raise ValueError(f'{method.id} takes no exemplar: expected a system that does for protocol exemplars')
     names = tuple(method.data.attributes)
     if method.kind == 'domains':
-        names = (getattr(model, 'info', {}).get('data', {}).get('attribute', 'Eyeglasses'),)
+        names = tuple(getattr(model, 'info', {}).get('data', {}).get('attribute', 'Eyeglasses').split('/')[::-1])      # of B comes first
     for name in names:
         if name not in toyfaces.ATTRIBUTES:
             raise unknown('attribute', name, toyfaces.ATTRIBUTES)
@@ -81,8 +88,9 @@ def transferred(model: Any) -> tuple[str, ...]:
 
 def transfers_of(model: Any, n: int, seed: int = 0, progress: Progress | None = None) -> Transfers:
     """The pairs that a system is scored on: `held_out_transfers` of its attributes, its size and the faces it was trained on."""
-    any_of = tuple(getattr(model, 'info', {}).get('data', {}).get('any_of', ()))
-    return held_out_transfers(transferred(model), n, getattr(model, 'method', model).data.size, seed, any_of, progress)
+    names, trained = transferred(model), getattr(model, 'info', {}).get('data', {})
+    any_of = tuple(trained.get('any_of', names if two_hair_colours(trained.get('attribute', '')) else ()))
+    return held_out_transfers(names, n, getattr(model, 'method', model).data.size, seed, any_of, progress)
 
 
 def transfer_labels(labels: np.ndarray, other: np.ndarray, names: Sequence[str]) -> np.ndarray:
@@ -125,14 +133,9 @@ def held_out_transfers(names: tuple[str, ...], n: int, size: int, seed: int = 0,
             index.append(at)
             rows.append(row)
         at += 1
-    labels, rng = np.stack(rows), np.random.default_rng(seed)
+    labels = np.stack(rows)
     chosen = labels[:, columns].astype(bool)                     # [n,K]
-    other = np.empty(n, np.int64)
-    for i in range(n):
-        differ = np.flatnonzero((chosen != chosen[i]).any(1))
-        if not len(differ):
-            raise ValueError(f'{n} held-out faces are alike in {", ".join(names)}: raise --n')
-        other[i] = rng.choice(differ)
+    other = _choose_exemplars(chosen, names, seed)
 
     # a picture with hair to look at, the same picture under other labels, and the first without a beard, which is hair too
     tables = []
@@ -163,6 +166,34 @@ def held_out_transfers(names: tuple[str, ...], n: int, size: int, seed: int = 0,
                      Rows(exemplar_hair))
 
 
+def folder_pairs(names: tuple[str, ...], images: np.ndarray, labels: np.ndarray, seed: int = 0) -> Pairs:
+    """Pictures of one's own, each with a random other one of them that differs in a named attribute.
+
+    Args:
+        names: the K attributes.
+        images: uint8 [n,S,S,3], held-out.
+        labels: [n,K] in {0,1}.
+        seed: of the choice of exemplars.
+
+    Raises:
+        ValueError: a picture from which all others do not differ.
+    """
+    chosen = np.asarray(labels) > 0.5
+    other = _choose_exemplars(chosen, names, seed)
+    return Pairs(names, np.stack([np.arange(len(other)), other], 1), Rows(images), Rows(images, other), chosen, chosen[other])
+
+
+def _choose_exemplars(labels: np.ndarray, names: Sequence[str], seed: int) -> np.ndarray:
+    """int64 [n]: for each row of labels bool [n,K] a random one that is another."""
+    rng, other = np.random.default_rng(seed), np.empty(len(labels), np.int64)
+    for i, row in enumerate(labels):
+        differ = np.flatnonzero((labels != row).any(1))
+        if not len(differ):
+            raise ValueError(f'{len(labels)} held-out pictures are alike in {", ".join(names)}: raise --n or use a larger set')
+        other[i] = rng.choice(differ)
+    return other
+
+
 def _shaven(labels: np.ndarray) -> np.ndarray:
     """The same labels [15] without beard and moustache."""
     without = labels.copy()
@@ -170,41 +201,48 @@ def _shaven(labels: np.ndarray) -> np.ndarray:
     return without
 
 
-def evaluate_exemplars(model: Any, *, n: int = 500, seed: int = 0, judge: Judge | Model | None = None, device: torch.device | str = 'cpu',
+def evaluate_exemplars(model: Any, pairs: Pairs, *, seed: int = 0, judge: Judge | Model | None = None, device: torch.device | str = 'cpu',
                        batch_size: int = 64, progress: Progress | None = None, command: str = '', untrained: Any = None,
-                       ledger: Ledger | None = None) -> Card:
-    """Scores a system that takes an exemplar.
+                       source: str = 'toyfaces', ledger: Ledger | None = None) -> Card:
+    """Scores a system that takes an exemplar, on pairs of drawn faces or of one's own pictures.
 
     Args:
         model: a Model, or a method with weights in it; trained on exemplars, or on two domains of which one has an attribute.
-        n: pairs of held-out drawn faces.
-        seed: which drawn set, which exemplars, and of the bootstrap.
-        judge: a Judge or a classifier Model; None: the shipped judge.
+        pairs: held-out drawn faces (`transfers_of` the model) or pictures of one's own (`folder_pairs`).
+        seed: with which the pairs were made; of the bootstrap.
+        judge: a Judge or a classifier Model; None: the shipped judge (drawn faces).
         device: where the model, the judge and the comparisons run.
         batch_size: pairs at once.
         progress: called with (done, total, what is being done).
         command: how to repeat this, written to the card.
         untrained: the same method before training, for a third reference row.
+        source: what to write as the data's source (one's own pictures).
         ledger: gets the sums behind the intervals.
 
     Returns:
-        the card, with the reference rows `copy` (the input, masks of 0) and `truth` (the true result, true regions for masks).
+        the card, with the reference rows `copy` (the input, masks of 0) and, of drawn faces, `truth` (the true result, true regions for
+        masks).
 
     Raises:
-        ValueError: a system that takes no exemplar or transfers what is not drawn, or a judge that does not read an attribute.
+        ValueError: a judge that is missing or does not read an attribute.
         FloatingPointError: an answer that is not finite.
     """
     method = getattr(model, 'method', model)
-    names = transferred(model)
     method.nets.to(device)
     if not isinstance(judge, Judge):
+        if judge is None and not isinstance(pairs, Transfers):
+            raise ValueError('protocol exemplars_folder has no judge of its own: expected a classifier trained on the same pictures; train '
+                             'one with `retouch train classifier.…` and pass it as judge')
         judge = load_judge(device=device) if judge is None else model_to_judge(judge, device)
-    pairs = transfers_of(model, n, seed, progress)
-    expected = read_all(judge, pairs.truths, batch_size)[0]
-    data = CardData(source='toyfaces', hash=pairs_to_hash(pairs.inputs, pairs.exemplars), size=method.data.size, attributes=names,
-                    rule=RULE, first_index=HELD_OUT,
-                    region_area={ROW: round(float(pairs.regions.mean()), 5), 'exemplar': round(float(pairs.exemplar_regions.mean()), 5)},
-                    count=dict(zip(names, (pairs.shown != pairs.wanted).sum(0).tolist(), strict=True)))
+    drawn: dict[str, Any] = {}
+    if isinstance(pairs, Transfers):
+        drawn = {'rule': RULE, 'first_index': HELD_OUT, 'region_area': {ROW: round(float(pairs.regions.mean()), 5),
+                                                                        'exemplar': round(float(pairs.exemplar_regions.mean()), 5)}}
+    n, names, truths = len(pairs.inputs), pairs.names, getattr(pairs, 'truths', None)
+    protocol, proxy = ('exemplars', PROXY) if drawn else ('exemplars_folder', 'classifier')
+    expected = read_all(judge, pairs.inputs if truths is None else truths, batch_size)[0]
+    data = CardData(source=source, hash=pairs_to_hash(pairs.inputs, pairs.exemplars), size=method.data.size, attributes=names,
+                    count=dict(zip(names, (pairs.shown != pairs.wanted).sum(0).tolist(), strict=True)), **drawn)
 
     def row(answer: Answer, step: Callable[[int], None] | None = None) -> dict[str, Measure]:
         tallies, logits = score_transfers(pairs, answer, judge, expected, device=device, batch_size=batch_size, advance=step)
@@ -212,21 +250,21 @@ def evaluate_exemplars(model: Any, *, n: int = 500, seed: int = 0, judge: Judge 
             ledger.tallies = tallies
         measures = {name: tally_to_measure(name, tally, names if name == 'edit_accuracy' else (ROW,), seed)
                     for name, tally in tallies.items()}
-        return measures | logits_to_inception(logits, seed)
+        return measures | logits_to_inception(logits, seed, proxy)
 
     measures = row(answer_of(method, pairs), counting(progress, n, 'scoring pairs'))
-    key = {'data': data.model_dump(mode='json'), 'n': n, 'seed': seed, 'judge': judge.sha256, 'protocol': 'exemplars'}
-    references = remembered(key, lambda: {'copy': row(_copy, counting(progress, n, 'scoring copy')),
-                                          'truth': row(_truth(pairs), counting(progress, n, 'scoring truth'))})
+    key = {'data': data.model_dump(mode='json'), 'n': n, 'seed': seed, 'judge': judge.sha256, 'protocol': protocol}
+    answers: dict[str, Answer] = {'copy': _copy} | ({'truth': _truth(pairs)} if isinstance(pairs, Transfers) else {})
+    references = remembered(key, lambda: {name: row(answer, counting(progress, n, f'scoring {name}')) for name, answer in answers.items()})
     if untrained is not None:
         untrained.nets.to(device)
         references['untrained'] = row(answer_of(untrained, pairs), counting(progress, n, 'scoring untrained'))
-    return Card(protocol='exemplars', data=data, n=n, seed=seed, checkpoint=checkpoint(model), hardware=hardware(device),
+    return Card(protocol=protocol, data=data, n=n, seed=seed, checkpoint=checkpoint(model), hardware=hardware(device),
                 versions=versions(), command=command, measures=measures, references=references, judge=judge.facts,
-                extractors={PROXY: judge.sha256})
+                extractors={proxy: judge.sha256})
 
 
-def answer_of(method: Any, pairs: Transfers) -> Answer:
+def answer_of(method: Any, pairs: Pairs) -> Answer:
     """What a method makes of pairs; one of two domains brings each face to the domain of its exemplar."""
     if method.kind == 'exemplars':
         return lambda x, e, part: method.translate(ExemplarRequest(x, e))
@@ -252,7 +290,7 @@ def _truth(pairs: Transfers) -> Answer:
     return answer
 
 
-def score_transfers(pairs: Transfers, answer: Answer, judge: Judge, expected: Tensor, *, device: torch.device | str = 'cpu',
+def score_transfers(pairs: Pairs, answer: Answer, judge: Judge, expected: Tensor, *, device: torch.device | str = 'cpu',
                     batch_size: int = 64, advance: Callable[[int], None] | None = None) -> tuple[dict[str, Tally], Tensor]:
     """One pass over pairs: answer, compare, let the judge read; keep sums and readings only.
 
@@ -260,7 +298,7 @@ def score_transfers(pairs: Transfers, answer: Answer, judge: Judge, expected: Te
         pairs: the n pairs.
         answer: what is scored.
         judge: reads the answers.
-        expected: bool [n,J], how the judge reads the true results.
+        expected: bool [n,J], how the judge reads the true results, or where none are known the inputs.
         device: where answers are computed and compared.
         batch_size: pairs at once.
         advance: called with the number of pairs scored since the last call.
@@ -275,11 +313,10 @@ def score_transfers(pairs: Transfers, answer: Answer, judge: Judge, expected: Te
     asked[:, columns] = differs
     total: dict[str, np.ndarray] = {'edit_accuracy': np.zeros((len(columns), n))}
     count: dict[str, np.ndarray] = {'edit_accuracy': differs.double().numpy().T}
-    logits, styled = [], bool(pairs.hair.any())
+    logits = []
     for start in range(0, n, batch_size):
         part = slice(start, min(start + batch_size, n))
-        x, e, truth = (pictures_to_tensor(images[part], device) for images in (pairs.inputs, pairs.exemplars, pairs.truths))
-        region, other_region = (torch.from_numpy(some[part]).unsqueeze(1).to(device) for some in (pairs.regions, pairs.exemplar_regions))
+        x, e = (pictures_to_tensor(images[part], device) for images in (pairs.inputs, pairs.exemplars))
         with torch.no_grad():
             out = answer(x, e, part)
             other = out.extras.get('exemplar_mask')
@@ -287,15 +324,15 @@ def score_transfers(pairs: Transfers, answer: Answer, judge: Judge, expected: Te
                 raise FloatingPointError('an answer is not finite: the model is damaged or its training diverged')
             image = psnr.to_bytes(out.image).float() / 127.5 - 1           # what a saved picture holds is what every measure sees
             read, seen = judge.look(image)
-        found: Found = against_truth(image, x, truth, region)
+        masks = {'': None if out.mask is None else check_mask(out.mask, x), '_exemplar': None if other is None else check_mask(other, e)}
+        if isinstance(pairs, Transfers):
+            found = _against_transfer(pairs, part, image, x, e, masks)
+        else:
+            found = against_input(image, x, masks[''])
+            if (shown := masks['_exemplar']) is not None:
+                found['mask_area_exemplar'] = mask_to_area(shown), None
         changes, kept = accuracy.readings_to_changes(read, expected[part]), ~asked[part]
         found['leakage'] = (changes * kept).sum(1), kept.sum(1)
-        if out.mask is not None:
-            found |= against_region(check_mask(out.mask, x), region)
-        if other is not None:
-            found |= {f'{name}_exemplar': value for name, value in against_region(check_mask(other, e), other_region).items()}
-        if styled:
-            found['style_distance'] = _style_distance(image, e, pairs.hair[part], pairs.exemplar_hair[part])
         for name, (value, weight) in found.items():
             for table in (total, count):
                 table.setdefault(name, np.zeros((1, n)))
@@ -310,6 +347,19 @@ def score_transfers(pairs: Transfers, answer: Answer, judge: Judge, expected: Te
     return {name: Tally(total[name], count[name], reduce.get(name, pooled)) for name in total}, torch.cat(logits)
 
 
+def _against_transfer(pairs: Transfers, part: slice, image: Tensor, x: Tensor, e: Tensor, masks: dict[str, Tensor | None]) -> Found:
+    """Everything that is measured against the true result of some pairs: answers [b,3,S,S], masks [b,1,S,S] of inputs and exemplars."""
+    regions = {end: torch.from_numpy(some[part]).unsqueeze(1).to(x.device)
+               for end, some in (('', pairs.regions), ('_exemplar', pairs.exemplar_regions))}
+    found = against_truth(image, x, pictures_to_tensor(pairs.truths[part], x.device), regions[''])
+    for end, mask in masks.items():
+        if mask is not None:
+            found |= {f'{name}{end}': value for name, value in against_region(mask, regions[end]).items()}
+    if any(name in HAIR_COLOURS for name in pairs.names):
+        found['style_distance'] = _style_distance(image, e, pairs.hair[part], pairs.exemplar_hair[part])
+    return found
+
+
 def _style_distance(image: Tensor, exemplar: Tensor, hair: np.ndarray, exemplar_hair: np.ndarray) -> tuple[Tensor, Tensor]:
     """Distance in 8-bit levels [b] of the mean colours of two regions bool [b,S,S], and whether both have any pixel [b]."""
     means, there = [], []
@@ -322,12 +372,13 @@ def _style_distance(image: Tensor, exemplar: Tensor, hair: np.ndarray, exemplar_
     return torch.linalg.vector_norm(means[0] - means[1], dim=1) * both, both
 
 
-def logits_to_inception(logits: Tensor, seed: int = 0) -> dict[str, Measure]:
+def logits_to_inception(logits: Tensor, seed: int = 0, proxy: str = PROXY) -> dict[str, Measure]:
     """The Inception score, whose classes are all combinations of K attributes that a classifier reads independently.
 
     Args:
         logits: [n,K] of each attribute in each picture.
         seed: of the order in which splits are taken.
+        proxy: what to call the classifier.
 
     Returns:
         what `logits_to_inception_score` says of the 2^K classes, and `inception_kl_std`, the standard deviation over pictures of
@@ -339,4 +390,4 @@ def logits_to_inception(logits: Tensor, seed: int = 0) -> dict[str, Measure]:
     p = joint.exp()
     each = (p * (joint - p.mean(0).log())).sum(1)
     values = {**logits_to_inception_score(joint, seed=seed), 'inception_kl_std': float(each.std(correction=0))}
-    return {f'{name}[{PROXY}]': Measure(value=value, unit=about(name).unit) for name, value in values.items()}
+    return {f'{name}[{proxy}]': Measure(value=value, unit=about(name).unit) for name, value in values.items()}

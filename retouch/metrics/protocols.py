@@ -6,6 +6,7 @@ folder          attribute models on pictures of one's own, judged by a classifie
 domains_folder  two-domain models on pictures of one's own, likewise, judged by a classifier of the two domains
 pairs           paired models, against the true partner (`pairs.py`)
 exemplars       models that take an exemplar, on pairs of held-out drawn faces, with true results (`exemplars.py`)
+exemplars_folder  the same on pictures of one's own, judged by a classifier trained on the same split; no true results
 """
 from __future__ import annotations
 
@@ -41,8 +42,8 @@ from retouch.metrics.tasks import RULE, Progress, check_tasks, counting, domain_
 from retouch.model import Model
 from retouch.train import hardware
 
-DRAWN, FOLDERS = ('toyfaces', 'domains'), ('folder', 'domains_folder')
-PROTOCOLS: tuple[str, ...] = (*DRAWN, *FOLDERS, 'pairs', 'exemplars')
+DRAWN, FOLDERS, EXEMPLARS = ('toyfaces', 'domains'), ('folder', 'domains_folder'), ('exemplars', 'exemplars_folder')
+PROTOCOLS: tuple[str, ...] = (*DRAWN, *FOLDERS, 'pairs', *EXEMPLARS)
 
 
 def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int = 0, judge: Judge | Model | None = None,

@@ -135,7 +135,7 @@ def _score_batch(task: Task, part: slice, inputs: Pictures, answer: Answer, judg
             found['leakage'] = accuracy.changes_to_leakage(changes, task.column), None
             result['changes'] = changes.numpy()
     if task.truth is None or task.region is None:
-        found |= _against_input(image, x, mask)
+        found |= against_input(image, x, mask)
     else:
         truth = pictures_to_tensor(task.truth[part], device)
         region = torch.from_numpy(task.region[part]).unsqueeze(1).to(device)
@@ -174,7 +174,8 @@ def against_truth(image: Tensor, x: Tensor, truth: Tensor, region: Tensor) -> Fo
     return found
 
 
-def _against_input(image: Tensor, x: Tensor, mask: Tensor | None) -> Found:
+def against_input(image: Tensor, x: Tensor, mask: Tensor | None) -> Found:
+    """psnr_whole, untouched and, with a mask [b,1,S,S], mask_area and untouched_outside_mask of answers [b,3,S,S] to inputs x."""
     nowhere = torch.zeros(len(x), 1, *x.shape[2:], dtype=torch.bool, device=x.device)
     error = psnr.squared_error_inside_outside(image, x, nowhere)
     same = (psnr.to_bytes(image) == psnr.to_bytes(x)).all(1, keepdim=True)             # [b,1,S,S]

@@ -12,6 +12,7 @@ from retouch.data import toyfaces
 from retouch.data.labels import HAIR_COLOURS, LabelRule, flip_targets
 from retouch.data.night import NIGHT
 from retouch.data.rows import Rows
+from retouch.data.sets import two_hair_colours
 from retouch.engine.update import AttributeRequest, DomainRequest
 from retouch.errors import unknown
 from retouch.metrics.judge import Judge
@@ -56,7 +57,8 @@ def domain_tasks(method: Any, judged: Sequence[str], n: int, seed: int, size: in
                  progress: Progress | None = None) -> tuple[np.ndarray, list[Task]]:
     """Both directions of a two-domain model on held-out faces: faces without the attribute go to B, faces with it to A.
 
-    Of Night, every other face is shown at night. The judge cannot read faces by night, so that no column of its is asked for.
+    Of two hair colours, faces with the first go to B, faces with the second to A. Of Night, every other face is shown at night; the judge
+    cannot read faces by night, so that no column of its is asked for.
     """
     _two_domains(method)
     attribute = attribute or 'Eyeglasses'
@@ -67,15 +69,17 @@ def domain_tasks(method: Any, judged: Sequence[str], n: int, seed: int, size: in
                              _to(method, value, inputs, truths[1 - value].rows, truth.rows, seed), Rows(truth.images), Rows(truth.regions))
                         for value, truth in truths.items()]
     if attribute in HAIR_COLOURS:
-        raise ValueError(f'domain attribute {attribute}: hair colours have no single opposite; choose another one, such as Eyeglasses')
-    truth = true_edits((attribute,), inputs, labels, seed, RULE, _drawing(progress))[attribute]
-    column = toyfaces.ATTRIBUTES.index(attribute)
-    arrives = truth.targets[:, column]
-    tasks = []
-    for value in (1, 0):
-        some = np.flatnonzero(arrives == value)
-        tasks.append(Task(f'{attribute}={value}', _column(judged, attribute), truth.rows[some], _for_judge(truth.targets[some], judged),
-                          _to(method, value, inputs, np.flatnonzero(labels[:, column] == value), truth.rows[some], seed),
+        raise ValueError(f'domain attribute {attribute}: hair colours have no single opposite; choose two, such as Black_Hair/Blond_Hair')
+    colours = two_hair_colours(attribute)
+    names = colours[::-1] if colours else (attribute, attribute)                       # what is asked for in B, in A
+    truths, tasks = true_edits(tuple(dict.fromkeys(names)), inputs, labels, seed, RULE, _drawing(progress)), []
+    for value, name, other in ((1, *names), (0, *names[::-1])):
+        truth, column = truths[name], toyfaces.ATTRIBUTES.index(name)
+        shown = 1 if colours else value                          # a hair colour is put on, in either direction
+        comes_from = labels[truth.rows, toyfaces.ATTRIBUTES.index(other)] == (1 if colours else 1 - value)
+        some = np.flatnonzero(comes_from)
+        tasks.append(Task(f'{name}={shown}', _column(judged, name), truth.rows[some], _for_judge(truth.targets[some], judged),
+                          _to(method, value, inputs, np.flatnonzero(labels[:, column] == shown), truth.rows[some], seed),
                           Rows(truth.images, some), Rows(truth.regions, some)))
     return inputs, tasks
 

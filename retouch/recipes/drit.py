@@ -26,9 +26,15 @@ def toyfaces() -> Run:
     return small(cyclegan.toyfaces())
 
 
+def toyfaces_hair() -> Run:
+    """Small: the same with black hair and with blond hair."""
+    run = toyfaces()
+    return run.model_copy(update={'data': run.data.model_copy(update={'attribute': 'Black_Hair/Blond_Hair'})})
+
+
 def folder64() -> Run:
     """Small: two folders of your own at 64 px, data of `cyclegan.folder64`, its length three times over."""
     return small(cyclegan.folder64())
 
 
-ROWS = {'paper': paper, 'toyfaces': toyfaces, 'folder64': folder64}
+ROWS = {'paper': paper, 'toyfaces': toyfaces, 'toyfaces_hair': toyfaces_hair, 'folder64': folder64}

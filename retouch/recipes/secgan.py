@@ -23,6 +23,7 @@ BACKBONES: dict[str, tuple[Callable[[], Run], dict[str, Any]]] = {
     'attgan_paper': (attgan.paper, {**ATTGAN, 'schedule': 'exponential_second_half'}),
     'stargan_toyfaces': (stargan.toyfaces, STARGAN),
     'attgan_toyfaces': (attgan.toyfaces, ATTGAN),
+    'attgan_folder64': (attgan.folder64, ATTGAN),
 }
 TABLE: dict[str, tuple[str, dict[str, Any]]] = {                 # ending -> what it says of itself, what it changes
     '': ('both branches, consistency at 0.01', {}),
@@ -45,9 +46,11 @@ def _row(name: str, what: str, changes: dict[str, Any]) -> Callable[[], Run]:
     def recipe() -> Run:
         return on(backbone, told, **changes)
     base, tier = name.split('_')
-    recipe.__doc__ = (f"The paper's setting on {base} at 128 px: {what}." if tier == 'paper'
-                      else f'Small: drawn faces, on `{base}.toyfaces`: {what}.')
+    recipe.__doc__ = {'paper': f"The paper's setting on {base} at 128 px: {what}.",
+                      'toyfaces': f'Small: drawn faces, on `{base}.toyfaces`: {what}.',
+                      'folder64': f'Small: pictures of your own at 64 px, on `{base}.folder64`: {what}.'}[tier]
     return recipe
 
 
-ROWS: dict[str, Callable[[], Run]] = {f'{name}{end}': _row(name, *row) for name in BACKBONES for end, row in TABLE.items()}
+ROWS: dict[str, Callable[[], Run]] = {f'{name}{end}': _row(name, *row) for name in BACKBONES for end, row in TABLE.items()
+                                      if name != 'attgan_folder64' or end in ('', '_sc0')}

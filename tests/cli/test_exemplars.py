@@ -13,6 +13,7 @@ from PIL import Image
 from retouch.cli import main
 from retouch.data import toyfaces
 from retouch.methods.aggan_multi import AGGANMulti
+from retouch.methods.classifier import AttributeClassifier
 from retouch.methods.lomit import LOMIT
 from retouch.methods.munit import MUNIT
 from retouch.metrics.card import Card
@@ -90,7 +91,7 @@ def test_edit_of_two_domains_takes_an_exemplar(place: Path, tmp_path: Path, caps
     ('edit MUNIT face.png --exemplar small.png', 'expected at least 16 x 16 px'),
     ('evaluate LOMIT --protocol domains', 'does not fit a lomit on toyfaces: expected exemplars'),
     ('evaluate AGGAN --protocol exemplars', 'does not fit a aggan_multi on toyfaces: expected toyfaces'),
-    ('evaluate PHOTOS', 'exemplars are scored on drawn faces alone'),
+    ('evaluate PHOTOS', 'my/faces'),
     ('evaluate LOMIT --download', '--download does not apply to exemplars'),
     ('evaluate LOMIT --n 1', 'at least 2'),
 ])
@@ -160,3 +161,29 @@ def test_training_says_what_to_do_next(tmp_path: Path, capsys: pytest.CaptureFix
     face, other, out = (str(tmp_path / name) for name in ('face.png', 'other.png', 'out'))
     assert main(['edit', str(run), face, '--exemplar', other, '--out', out]) == 0
     assert (tmp_path / 'out' / 'face.exemplar-mask.png').is_file()
+
+
+def test_photographs_are_scored_by_a_judge_of_their_own(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ('Black_Hair', 'Blond_Hair', 'Eyeglasses')
+    images, _, labels = toyfaces.draw_set(range(60), 16, workers=1)
+    (tmp_path / 'faces').mkdir()
+    rows = ['file,' + ','.join(names)]
+    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        Image.fromarray(image).save(tmp_path / 'faces' / f'{i:02d}.png')
+        rows.append(f'{i:02d}.png,' + ','.join(str(label[toyfaces.ATTRIBUTES.index(name)]) for name in names))
+    (tmp_path / 'faces' / 'labels.csv').write_text('\n'.join(rows) + '\n')
+    judge = model_dir(tmp_path / 'judge' / 'model', AttributeClassifier)
+    monkeypatch.chdir(tmp_path)
+    words = ['evaluate', str(place / 'PHOTOS'), '--data', 'faces', '--out', 'out', '--figures', '--n', '8']
+    assert main(words) == 2
+    assert 'exemplars_folder has no judge of its own' in capsys.readouterr().err and not Path('out').exists()
+    assert main(['evaluate', str(judge.parent), '--data', 'faces']) == 0
+    capsys.readouterr()
+    assert main([*words, '--judge', 'judge']) == 0
+    assert 'protocol exemplars_folder, n=8' in capsys.readouterr().out
+    card = Card.read('out/card.json')
+    assert (card.protocol, card.n, card.data.source, set(card.references)) == ('exemplars_folder', 8, 'faces', {'copy'})
+    assert card.references['copy']['untouched'].value == 1 and 'psnr_whole' in card.measures and 'psnr_outside' not in card.measures
+    assert 'inception_kl[classifier]' in card.measures and list(card.extractors) == ['classifier']
+    assert {f'pair-{i}.png' for i in (1, 2, 3, 4)} < {p.name for p in Path('out/figures').iterdir()}

@@ -63,7 +63,8 @@ def test_every_table_names_recipes(repository: Path) -> None:
     tables = script(repository, 'rows').TABLES
     assert {name: len(recipes) for name, recipes in tables.items()} == {'cam_stargan': 5, 'cam_attgan': 5, 'cam_stgan': 5, 'eyeglasses': 12,
                                                                          'parse_to_picture': 5, 'picture_to_parse': 5,
-                                                                         'exemplars': 1, 'secgan_stargan': 6, 'secgan_attgan': 2}
+                                                                         'exemplars': 3, 'exemplars_of_five': 1,
+                                                                         'secgan_stargan': 6, 'secgan_attgan': 2}
     assert {recipe for recipes in tables.values() for recipe in recipes} <= set(RECIPES)
 
 
@@ -104,13 +105,14 @@ def test_every_case_of_step_runs(repository: Path) -> None:
     runners |= {name: step.cycle_runner(trainer, step.random_batch(o32), o32) for name, trainer in trainers.items()}
     edits = {f'{name} edits': step.edit_runner(trainer, step.random_batch(o32), o32) for name, trainer in trainers.items()}
     assert all(run().keys() == {'all'} for run in edits.values()) and len(edits) == 8
-    assert len(runners) == 30 and step.store_bytes(systems['cyclegan']) == 0 and step.store_bytes(systems['asgit tam rhp']) == 4 * 4 * 4
+    runners |= {row: step.cycle_runner(step.exemplar_trainer(row, o), step.exemplar_batch(row, o), o) for row in step.EXEMPLARS}
+    assert len(runners) == 35 and step.store_bytes(systems['cyclegan']) == 0 and step.store_bytes(systems['asgit tam rhp']) == 4 * 4 * 4
     for name, run in runners.items():
         seconds = run()
         assert set(seconds) >= ({'all', 'D'} if 'norm' not in name.lower() else {'all'}) and all(math.isfinite(s) for s in seconds.values())
-    rows = step.compare('secgan', {row: runners[f'stargan {row}'] for row in step.SECGAN}, o.batch, o)
+    rows = step.compare('secgan', {row: runners[f'stargan {row}'] for row in step.SECGAN}, o)
     assert 'ratio_D_seg' not in rows[1] and rows[1]['D_seg_step_s'] > 0 and rows[1]['ratio_all'] > 0 and 'D_seg_step_s' not in rows[0]
-    rows = step.compare('norm', {name: run for name, run in runners.items() if 'norm' in name.lower()}, o.batch, o)
+    rows = step.compare('norm', {name: run for name, run in runners.items() if 'norm' in name.lower()}, o)
     assert [row['row'] for row in rows] == ['InstanceNorm2d', 'instance_norm'] and rows[0]['ratio_all'] == 1
 
 

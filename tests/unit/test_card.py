@@ -26,6 +26,7 @@ from retouch.metrics.judge import Judge, load_judge, model_to_judge, proved
 from retouch.metrics.protocols import classifier_card, evaluate
 from retouch.metrics.scoring import WITH_TRUTH, pictures_to_tensor
 from retouch.metrics.tasks import domain_tasks, toyfaces_tasks
+from retouch.metrics.truth import held_out_faces
 from retouch.networks.stargan import Discriminator
 
 SIZE, ASKED = 32, ('Blond_Hair', 'Eyeglasses')
@@ -280,6 +281,23 @@ def test_both_directions_are_asked_and_scored(judge: Judge) -> None:
     assert {'fid[toyfaces_classifier]', 'kid[toyfaces_classifier]', 'kid_fused[toyfaces_classifier]'} <= set(found.measures)
     with pytest.raises(ValueError, match='hair colours have no single opposite'):
         evaluate(method, protocol='domains', n=12, judge=judge, attribute='Blond_Hair')
+
+
+def test_two_hair_colours_are_two_domains(judge: Judge) -> None:
+    method = Fake(lambda request: Translation(request.image), DataSpec(size=SIZE, domains=('A', 'B')))
+    inputs, tasks = domain_tasks(method, toyfaces.ATTRIBUTES, 40, 0, attribute='Black_Hair/Blond_Hair')
+    shown = held_out_faces(40, SIZE)[1]
+    black, blond, bald = (shown[:, toyfaces.ATTRIBUTES.index(name)] == 1 for name in ('Black_Hair', 'Blond_Hair', 'Bald'))
+    assert [task.name for task in tasks] == ['Blond_Hair=1', 'Black_Hair=1'] and len(inputs) == 40
+    for task, source, to in zip(tasks, (black, blond), ('B', 'A'), strict=True):
+        assert task.rows.tolist() == np.flatnonzero(source & ~bald).tolist() and len(task.rows)
+        assert task.request(torch.zeros(1, 3, SIZE, SIZE), slice(0, 1)).to == to
+        wanted = task.wanted
+        assert wanted is not None and wanted[:, task.column].all() and not wanted[:, toyfaces.ATTRIBUTES.index('Bald')].any()
+    one, other = (task.wanted[:, toyfaces.ATTRIBUTES.index(task.name[:-2])] for task in tasks)           # type: ignore[index]
+    assert one.all() and other.all() and not tasks[0].wanted[:, toyfaces.ATTRIBUTES.index('Black_Hair')].any()  # type: ignore[index]
+    card = evaluate(method, protocol='domains', n=40, judge=judge, attribute='Black_Hair/Blond_Hair')
+    assert card.data.attributes == ('Blond_Hair=1', 'Black_Hair=1')
 
 
 @pytest.fixture

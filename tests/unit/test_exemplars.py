@@ -26,14 +26,17 @@ from retouch.metrics.exemplars import (
     HAIR,
     PROXY,
     ROW,
+    Pairs,
     Transfers,
     answer_of,
     evaluate_exemplars,
+    folder_pairs,
     held_out_transfers,
     logits_to_inception,
     score_transfers,
     transfer_labels,
     transferred,
+    transfers_of,
 )
 from retouch.metrics.tasks import domain_folder_tasks, domain_tasks
 from retouch.report import tasks_to_rows
@@ -113,6 +116,16 @@ def test_pairs_repeat_and_come_from_the_cache(pairs: Transfers, monkeypatch: pyt
         assert np.array_equal(getattr(pairs, name), getattr(again, name)), name
     with pytest.raises(TypeError):                               # other pairs are drawn
         held_out_transfers(NAMES, 12, 16, seed=1, any_of=HAIRS)
+
+
+def test_a_two_domain_system_of_hair_gets_the_pairs_of_an_exemplar_system() -> None:
+    spec = DataSpec(size=16, attributes=('Blond_Hair', 'Black_Hair'))
+    lomit = SimpleNamespace(method=LOMIT(LOMIT.tiny().config, spec), info={'data': {'any_of': spec.attributes}})
+    munit = SimpleNamespace(method=MUNIT.tiny(), info={'data': {'attribute': 'Black_Hair/Blond_Hair'}})
+    ours, theirs = (transfers_of(model, 6) for model in (lomit, munit))
+    assert ours.names == theirs.names == spec.attributes and np.array_equal(ours.faces, theirs.faces)
+    assert np.array_equal(ours.truths, theirs.truths) and ours.hair.any()
+    assert (ours.shown != ours.wanted).all(), 'one of each pair is blond, the other black-haired'
 
 
 def test_bald_faces_are_left_out_where_hair_shall_change() -> None:
@@ -214,6 +227,36 @@ def test_masks_and_pictures_by_hand() -> None:
     assert tally_to_value(without['style_distance']) == pytest.approx(math.sqrt(3) * 50) and without['style_distance'].count.sum() == 2
 
 
+def test_photographs_are_compared_with_themselves() -> None:
+    grey = np.full((2, 8, 8, 3), 127, np.uint8)
+    pairs = Pairs(NAMES, np.zeros((2, 2), int), grey, grey, np.array([[1, 0, 0], [0, 0, 1]], bool), np.array([[0, 1, 0], [0, 0, 0]], bool))
+
+    def answer(x: Tensor, e: Tensor, part: slice) -> Translation:
+        made, mask = x.clone(), torch.zeros(len(x), 1, 8, 8)
+        made[..., :4] += 40 / 127.5
+        mask[..., :2] = 1
+        return Translation(made, mask, {'exemplar_mask': mask / 2})
+
+    read = torch.tensor([[0, 1, 1, 0], [0, 0, 1, 0]])
+    tallies, _ = score_transfers(pairs, answer, Reader(read), torch.tensor([[1, 0, 1, 0], [0, 0, 1, 1]]).bool())     # type: ignore
+    found = {name: tally_to_value(tally) for name, tally in tallies.items()}
+    assert found['psnr_whole'] == pytest.approx(10 * math.log10(255 ** 2 / (40 ** 2 / 2)), abs=1e-6)
+    assert (found['untouched'], found['mask_area'], found['mask_area_exemplar']) == (0.5, 0.25, 0.125)
+    assert found['untouched_outside_mask'] == pytest.approx(4 / 6)
+    assert found['edit_accuracy'] == pytest.approx((1 + 1 + 0) / 3), 'the glasses stayed'
+    assert found['leakage'] == pytest.approx(1 / 5) and not {'mask_iou', 'psnr_outside', 'style_distance'} & set(found)
+
+
+def test_pictures_of_ones_own_get_an_exemplar_that_differs() -> None:
+    labels = np.array([[1, 0], [1, 0], [0, 1], [0, 0]])
+    images = np.arange(4, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), np.uint8)
+    pairs = folder_pairs(('A', 'B'), images, labels, seed=1)
+    assert (pairs.shown != pairs.wanted).any(1).all() and not isinstance(pairs, Transfers)
+    assert (pairs.exemplars[:, 0, 0, 0] == pairs.faces[:, 1]).all() and (pairs.wanted == labels[pairs.faces[:, 1]].astype(bool)).all()
+    with pytest.raises(ValueError, match='2 held-out pictures are alike in A, B: raise --n or use a larger set'):
+        folder_pairs(('A', 'B'), images[:2], labels[:2])
+
+
 def test_an_answer_that_is_not_finite_is_refused() -> None:
     bad = torch.full((2, 1, 8, 8), math.nan)
     for answer in (lambda x, e, part: Translation(x * math.nan),
@@ -272,7 +315,7 @@ def test_card_of_lomit_and_its_references() -> None:
     torch.manual_seed(0)
     method, untrained = LOMIT.tiny().eval(), LOMIT.tiny().eval()
     steps: list[tuple[int, int, str]] = []
-    card = evaluate_exemplars(method, n=8, untrained=untrained, progress=lambda *step: steps.append(step))
+    card = evaluate_exemplars(method, transfers_of(method, 8), untrained=untrained, progress=lambda *step: steps.append(step))
     assert (card.protocol, card.n, card.data.attributes, card.data.size) == ('exemplars', 8, NAMES, 16)
     assert set(card.references) == {'copy', 'truth', 'untrained'} and steps[-1] == (8, 8, 'scoring untrained')
     assert (8, 8, 'scoring pairs') in steps
@@ -290,15 +333,16 @@ def test_card_of_lomit_and_its_references() -> None:
     names = ('inception_score', 'inception_score_split_std', 'inception_kl', 'inception_kl_split_std', 'inception_kl_std')
     assert {f'{name}[{PROXY}]' for name in names} < set(card.measures)
     assert card.extractors == {PROXY: card.judge.sha256}                                               # type: ignore[union-attr]
-    table = compare({'mine': card, 'again': evaluate_exemplars(method, n=8)})
+    table = compare({'mine': card, 'again': evaluate_exemplars(method, transfers_of(method, 8))})
     assert list(table.rows) == ['mine', 'again', 'copy', 'truth'] and table.rows['mine'] == table.rows['again']
 
 
 def test_card_of_a_two_domain_system() -> None:
-    card = evaluate_exemplars(MUNIT.tiny().eval(), n=8)
+    munit, lomit = MUNIT.tiny().eval(), LOMIT.tiny().eval()
+    card = evaluate_exemplars(munit, transfers_of(munit, 8))
     assert card.data.attributes == ('Eyeglasses',) and 'mask_iou' not in card.measures and 'style_distance' not in card.measures
     with pytest.raises(ValueError, match='cards compare only under one protocol'):
-        compare({'munit': card, 'lomit': evaluate_exemplars(LOMIT.tiny().eval(), n=8)})
+        compare({'munit': card, 'lomit': evaluate_exemplars(lomit, transfers_of(lomit, 8))})
 
 
 # ---- exemplars in the protocols of two domains

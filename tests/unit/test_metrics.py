@@ -17,7 +17,7 @@ from retouch.metrics import accuracy, fidelity, masks, psnr, ssim
 from retouch.metrics.bootstrap import Tally, mean_over_attributes, pooled, pooled_psnr, tally_to_interval, tally_to_value, tally_to_values
 from retouch.metrics.difference import _STOPS, COLOURS, FULL, difference_map
 from retouch.metrics.distances import directions_to_distances, edits_to_distances
-from retouch.metrics.scoring import _against_input
+from retouch.metrics.scoring import against_input
 from retouch.metrics.truth import held_out_faces, pictures_to_regions, true_edits
 
 
@@ -82,7 +82,7 @@ def test_sums_are_on_the_cpu_before_they_become_float64(monkeypatch: pytest.Monk
     monkeypatch.setattr(Tensor, 'cpu', marked)
     monkeypatch.setattr(Tensor, 'double', checked)
     x = torch.zeros(1, 3, 4, 4)
-    _against_input(x, x, torch.zeros(1, 1, 4, 4))
+    against_input(x, x, torch.zeros(1, 1, 4, 4))
     assert len(seen) == 4 and all(seen)
 
 

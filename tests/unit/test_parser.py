@@ -15,11 +15,11 @@ from pydantic import ValidationError
 
 from retouch import cli
 from retouch.data import toyfaces
-from retouch.data.batches import IGNORED, DataSpec
+from retouch.data.batches import IGNORED, DataSpec, Moment, ParsingBatch
 from retouch.data.loader import ParsingLoader
 from retouch.data.parsing import GROUPS, IDS, TWELVE, groups_of, logits_to_twelve, mirrored_classes, warp
 from retouch.data.sets import ParsingData, ParsingSet, make_loader, open_parsing, set_to_hash
-from retouch.methods.parser import Config, Parser, hard_cross_entropy
+from retouch.methods.parser import Config, Parser, dice_loss, hard_cross_entropy
 from retouch.metrics.bootstrap import tally_to_value, tally_to_values
 from retouch.metrics.card import Card
 from retouch.metrics.parsing import images_to_parses, model_to_parser, parser_card, parses_to_tallies
@@ -273,6 +273,22 @@ def test_hard_pixels() -> None:
     nothing = hard_cross_entropy(logits.requires_grad_(), torch.full_like(classes, IGNORED), 0.7)
     nothing.backward()
     assert nothing == 0 and torch.equal(logits.grad, torch.zeros_like(logits))
+
+
+def test_dice_by_hand() -> None:
+    classes = torch.tensor([[[0, 0, 1, IGNORED]]])
+    p = torch.tensor([[0.9, 0.6, 0.3, 0.5], [0.1, 0.4, 0.5, 0.5], [1e-9, 1e-9, 0.2, 1e-9]])      # [C,W]; the last is unknown
+    first, second = 2 * 1.5 / (1.8 + 2), 2 * 0.5 / (1.0 + 1)                           # nothing shows the third class
+    assert dice_loss(p.log()[None, :, None], classes).item() == pytest.approx(1 - (first + second) / 2, rel=1e-5)
+    assert dice_loss(p.log()[None, :, None], classes.new_full(classes.shape, IGNORED)).item() == 0
+    torch.manual_seed(0)
+    batch = ParsingBatch(torch.rand(2, 3, 32, 32) * 2 - 1, torch.randint(0, 12, (2, 32, 32)), torch.arange(2), Moment(count=2, total=2))
+    spec = DataSpec(size=32, attributes=TWELVE)
+    plain, both = (Parser(Config(width=2, lambda_dice=weight), spec) for weight in (0.0, 3.0))
+    both.load_state_dict(plain.state_dict())
+    one, other = (method.parser_step(batch, {}) for method in (plain, both))
+    assert set(one.logs) == {'error'} and other.logs['ce'] == one.loss
+    assert other.loss.item() == pytest.approx(one.loss.item() + 3 * other.logs['dice'].item(), rel=1e-6)
 
 
 def test_a_step_asks_nothing_of_the_host() -> None:

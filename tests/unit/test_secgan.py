@@ -505,7 +505,10 @@ def test_recipes_are_their_backbones_with_a_branch_beside() -> None:
                 rate = {'schedule': 'exponential_second_half'} if (backbone, tier) == ('attgan', 'paper') else {}
                 assert run.method == Config(backbone=alone.method.model_copy(update={**told[backbone], **rate}), **changes)
                 seen.add(f'secgan.{backbone}_{tier}{row}')
-    assert seen == {name for name in RECIPES if name.startswith('secgan.')} and len(seen) == 20
+    folder, alone = RECIPES['secgan.attgan_folder64'](), RECIPES['attgan.folder64']()
+    assert (folder.data, folder.train) == (alone.data, alone.train) and folder.method.backbone.layers == alone.method.layers
+    seen |= {'secgan.attgan_folder64', 'secgan.attgan_folder64_sc0'}
+    assert seen == {name for name in RECIPES if name.startswith('secgan.')} and len(seen) == 22
     assert Config().backbone == RECIPES['secgan.stargan_paper']().method.backbone and Config().lambda_sc == 0.01
 
 

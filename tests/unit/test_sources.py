@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from retouch.data import toyfaces
 from retouch.data.check import check_folder, contact_sheet, render
 from retouch.data.images import shown_size
 from retouch.data.sets import AttributeData, DomainData, PairData, open_attributes, open_domains, open_pairs
@@ -216,6 +217,17 @@ def test_domains(tmp_path: Path) -> None:
     pictures(tmp_path / 'y', '1.bmp .hidden.jpg')
     two = read_domain_folder(tmp_path / 'x', tmp_path / 'y')
     assert [len(p) for p in (two.train_a, two.test_a, two.train_b, two.test_b)] == [5, 1, 1, 0]
+
+
+def test_drawn_domains_of_two_hair_colours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('RETOUCH_CACHE', str(tmp_path))
+    opened = open_domains(DomainData(attribute='Black_Hair/Blond_Hair', size=16, load_size=None, n=40))
+    images, _, labels = toyfaces.draw_set(range(40), 16, workers=1)
+    for part, name in ((opened.a, 'Black_Hair'), (opened.b, 'Blond_Hair')):
+        assert np.array_equal(part, images[labels[:, toyfaces.ATTRIBUTES.index(name)] == 1]) and len(part)
+    for attribute, says in (('Black_Hair/Smiling', 'unknown hair colour'), ('Black_Hair/Black_Hair', 'two different hair colours')):
+        with pytest.raises(ValueError, match=says):
+            open_domains(DomainData(attribute=attribute, size=16, load_size=None, n=4))
 
 
 def test_domains_as_two_classes(tmp_path: Path) -> None:

@@ -252,7 +252,8 @@ def test_pictures_of_ones_own_get_an_exemplar_that_differs() -> None:
     images = np.arange(4, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), np.uint8)
     pairs = folder_pairs(('A', 'B'), images, labels, seed=1)
     assert (pairs.shown != pairs.wanted).any(1).all() and not isinstance(pairs, Transfers)
-    assert (np.asarray(pairs.exemplars)[:, 0, 0, 0] == pairs.faces[:, 1]).all() and (pairs.wanted == labels[pairs.faces[:, 1]].astype(bool)).all()
+    assert (np.asarray(pairs.exemplars)[:, 0, 0, 0] == pairs.faces[:, 1]).all()
+    assert (pairs.wanted == labels[pairs.faces[:, 1]].astype(bool)).all()
     with pytest.raises(ValueError, match='2 held-out pictures are alike in A, B: raise --n or use a larger set'):
         folder_pairs(('A', 'B'), images[:2], labels[:2])
 

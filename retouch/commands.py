@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from retouch.cli import CheckOptions, CompareOptions, EditOptions, EvaluateOptions, ListOptions, StudyOptions, TrainOptions
     from retouch.data.sets import ParsingSet
     from retouch.editor import Editor
+    from retouch.metrics.bootstrap import Tally
     from retouch.metrics.card import Card, Comparison
     from retouch.metrics.judge import Judge
+    from retouch.metrics.ledger import Ledger
     from retouch.model import Model
     from retouch.report import GalleryRow
     from retouch.run import Run
@@ -180,6 +182,7 @@ def evaluate(options: EvaluateOptions) -> int:
     from rich.table import Table
 
     from retouch.metrics.card import about, measure_to_text
+    from retouch.metrics.ledger import Ledger
     from retouch.model import CONFIG
 
     run = Path(options.model)
@@ -187,13 +190,21 @@ def evaluate(options: EvaluateOptions) -> int:
     if options.figures and out is None:
         raise ValueError(f'--figures needs a folder: {options.model} is no run directory, add --out DIR')
     _check_out(out)
-    card, gallery = score(options, with_gallery=out is not None)
+    ledger = Ledger(out)
+    try:
+        card, gallery = score(options, with_gallery=out is not None, ledger=ledger)
+    except KeyboardInterrupt:
+        if ledger.kept is not None:
+            print(f'stopped: what was computed is kept in {ledger.kept}; the same command continues', file=sys.stderr)
+        raise
+    if ledger.found:
+        print(f'note: {ledger.found} pieces of an evaluation that was stopped were not computed again', file=sys.stderr)
     files: list[Path] = []
     if out is not None:
         from retouch.report import write_report
 
         files = [out / 'card.json', out / 'report.html']
-        card.write(files[0])
+        ledger.close(card)
         write_report(files[1], card, gallery, _log_of(options.model), title=run.resolve().name if run.is_dir() else options.model)
         files += _figures(gallery, out / 'figures') if options.figures else []
     if options.json:
@@ -234,18 +245,22 @@ def compare(options: CompareOptions) -> int:
             raise ValueError(f'--{flag} needs --suite: models are compared by the cards they have')
     if not options.models:
         raise ValueError('missing MODEL: name at least one model, or --suite toyfaces')
-    cards = {name: _card_of(name) for name in options.models}
-    comparison = cards_to_comparison(cards)
-    files = _write_comparison(options.out, cards, comparison) if options.out is not None else []
+    found = {name: _card_of(name) for name in options.models}
+    cards, tallies = {name: card for name, (card, _) in found.items()}, {name: sums for name, (_, sums) in found.items()}
+    comparison = cards_to_comparison(cards, tallies)
+    files = _write_comparison(options.out, cards, tallies, comparison) if options.out is not None else []
     if options.json:
         print(json.dumps(comparison.model_dump(mode='json'), indent=2))
         return 0
-    header, rows = comparison.cells()
-    columns = [[line[i] for line in (header, *rows)] for i in range(len(header))]      # models across: measures are many, models few
-    table = Table('measure', *columns[0][1:], box=None, pad_edge=False)
-    for column in columns[1:]:
-        table.add_row(*column)
-    _console().print(table, markup=False)
+    for title, (header, rows) in (('measure', comparison.cells()), (f'less {options.models[0]}', comparison.difference_cells())):
+        if rows:
+            names, *columns = zip(header, *rows, strict=True)    # models across: measures are many, models few
+            table = Table(title, *names[1:], box=None, pad_edge=False)
+            for column in columns:
+                table.add_row(*column)
+            _console().print(table, '', markup=False)
+    if comparison.differences:
+        print('[…]: 95 % interval; of a difference on the same pictures, drawn in pairs; * where it leaves out 0')
     if files:
         print('written:', *files)
     return 0
@@ -288,7 +303,7 @@ def _compare_suite(options: CompareOptions, name: str) -> int:
     return 0
 
 
-def _write_comparison(out: Path, cards: dict[str, Card], comparison: Comparison) -> list[Path]:
+def _write_comparison(out: Path, cards: dict[str, Card], tallies: dict[str, dict[str, Tally]], comparison: Comparison) -> list[Path]:
     """report.html, with the same edits of all models, and comparison.json."""
     from retouch.comparison_report import write_comparison
     from retouch.editor import find_device
@@ -310,7 +325,7 @@ def _write_comparison(out: Path, cards: dict[str, Card], comparison: Comparison)
     files = [out / 'comparison.json', out / 'report.html']
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(files[0], (comparison.model_dump_json(indent=2) + '\n').encode())
-    write_comparison(files[1], cards, comparison, {} if note else galleries, {name: _log_of(name) for name in cards}, note)
+    write_comparison(files[1], cards, comparison, {} if note else galleries, {name: _log_of(name) for name in cards}, note, tallies)
     return files
 
 
@@ -361,10 +376,12 @@ def _check_out(out: Path | None) -> None:
         raise ValueError(f'--out {out} is a file: expected a folder, which is made if it is missing')
 
 
-def _card_of(name: str) -> Card:
-    """The card beside a model; a model that has none is evaluated with the defaults."""
+def _card_of(name: str) -> tuple[Card, dict[str, Tally]]:
+    """The card beside a model, with its tallies if there are any; a model that has none is evaluated with the defaults."""
     from retouch.cli import EvaluateOptions
     from retouch.metrics.card import Card
+    from retouch.metrics.ledger import Ledger
+    from retouch.metrics.tallies import read_tallies
     from retouch.model import CONFIG, find_model_dir
 
     folder = find_model_dir(name)
@@ -373,12 +390,13 @@ def _card_of(name: str) -> Card:
             card = Card.read(place / 'card.json')
             if card.checkpoint.sha256 != json.loads((folder / CONFIG).read_bytes()).get('sha256'):
                 raise ValueError(f'{place / "card.json"} is the card of other weights than {folder}: run `retouch evaluate {name}` again')
-            return card
+            return card, read_tallies(place)
     print(f'{name} has no card.json: evaluating it', file=sys.stderr)
-    return score(EvaluateOptions(name))[0]
+    ledger = Ledger()
+    return score(EvaluateOptions(name), ledger=ledger)[0], ledger.tallies
 
 
-def score(options: EvaluateOptions, with_gallery: bool = False) -> tuple[Card, list[GalleryRow]]:
+def score(options: EvaluateOptions, with_gallery: bool = False, ledger: Ledger | None = None) -> tuple[Card, list[GalleryRow]]:
     """The card of a model by the protocol that fits its data or that a paper has, and pictures for its report."""
     from retouch.editor import find_device
     from retouch.metrics import papers
@@ -390,9 +408,9 @@ def score(options: EvaluateOptions, with_gallery: bool = False) -> tuple[Card, l
     if name not in papers.PAPERS:
         if options.proxy:
             raise ValueError(f'--proxy needs the protocol of a paper: expected --protocol {" or ".join(papers.PAPERS)}')
-        return _score_model(model, options, with_gallery)
+        return _score_model(model, options, with_gallery, ledger)
     asked, family = _as_paper(model, name, options), papers.family_of(name, model.method)
-    card, gallery = _score_model(model, asked, with_gallery, streets=name == 'asgit')
+    card, gallery = _score_model(model, asked, with_gallery, ledger, streets=name == 'asgit')
     card = papers.as_paper(card, name, 'pairs' if card.protocol == 'pairs' else family, options.proxy)
     return card.model_copy(update={'command': _command(dataclasses.replace(options, n=asked.n), name)}), gallery
 
@@ -440,7 +458,8 @@ def _command(options: EvaluateOptions, protocol: str) -> str:
     return command + (f' --features {shlex.join(options.features)}' if options.features else '') + (' --proxy' if options.proxy else '')
 
 
-def _score_model(model: Model, options: EvaluateOptions, with_gallery: bool, streets: bool = False) -> tuple[Card, list[GalleryRow]]:
+def _score_model(model: Model, options: EvaluateOptions, with_gallery: bool, ledger: Ledger | None,
+                 streets: bool = False) -> tuple[Card, list[GalleryRow]]:
     """The card of a model by the protocol that fits its data. streets: of pairs of a folder, which are Cityscapes'."""
     from retouch.metrics import protocols
     from retouch.metrics.judge import model_to_judge, proved
@@ -474,7 +493,7 @@ def _score_model(model: Model, options: EvaluateOptions, with_gallery: bool, str
         raise ValueError(f'--parser does not apply to {protocol}: it reads parts of faces whose attributes are edited')
     if not options.features and (options.weights or options.download):
         raise ValueError(f'{"--weights" if options.weights else "--download"} needs --features: no other measure has published weights')
-    shared: dict[str, Any] = {'seed': options.seed, 'device': device, 'command': _command(options, protocol)}
+    shared: dict[str, Any] = {'seed': options.seed, 'device': device, 'command': _command(options, protocol), 'ledger': ledger}
     added: dict[str, Any] = {'features': options.features, 'weights': options.weights, 'download': options.download}
     if protocol == 'pairs':
         return _score_pairs(model, source, n, options, {**shared, **added}, with_gallery, streets)
@@ -495,13 +514,14 @@ def _score_model(model: Model, options: EvaluateOptions, with_gallery: bool, str
         if protocol == 'parser':
             from retouch.metrics.parsing import parser_card
 
-            return parser_card(model, _held_out_parses(model, source, trained, n, options.seed, progress), source=source, **shared), []
+            parses = _held_out_parses(model, source, trained, n, options.seed, progress)
+            return parser_card(model, parses, source=source, progress=progress, **shared), []
         if protocol == 'domains_folder':
             images, labels = _held_out_domains(model, source, n, progress)
         else:
             images, labels = _held_out(model, source, trained, n, options.seed, progress, options.size)
         if protocol == 'classifier':
-            return protocols.classifier_card(model, images, labels, source=source, **shared), []
+            return protocols.classifier_card(model, images, labels, source=source, progress=progress, **shared), []
         card = protocols.evaluate(model, protocol=protocol, judge=judge, images=images, labels=labels, source=source,
                                   progress=progress, parser=parser, **added, **shared)
         return card, _gallery(model, protocol, n, options.seed, (images, labels)) if with_gallery else []
@@ -609,7 +629,7 @@ def _held_out(model: Model, source: str, trained: dict[str, Any], n: int, seed: 
         from retouch.data.toyfaces import ATTRIBUTES
         from retouch.metrics.truth import held_out_faces
 
-        images, labels = held_out_faces(n, size, seed)
+        images, labels = held_out_faces(n, size, seed, lambda done, total: progress(done, total, 'drawing faces'))
         return images, labels[:, [ATTRIBUTES.index(name) for name in names]]
     from retouch.data.sets import AttributeData, ExemplarData, open_attributes
 

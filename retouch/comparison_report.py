@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from retouch import page
+from retouch.metrics.bootstrap import Tally, tallies_to_difference
 from retouch.metrics.card import Card, Comparison, Measure, about
 from retouch.page import breakable, escape
 from retouch.report import GalleryRow
@@ -23,7 +24,7 @@ SAID = {'mask': 'Mask: white may change.', 'Grad-CAM': 'Grad-CAM: where the disc
 
 def write_comparison(out: Path, cards: Mapping[str, Card], comparison: Comparison,
                      galleries: Mapping[str, Sequence[GalleryRow]] | None = None, logs: Mapping[str, Path] | None = None,
-                     note: str = '') -> None:
+                     note: str = '', tallies: Mapping[str, Mapping[str, Tally]] | None = None) -> None:
     """Writes the page.
 
     Args:
@@ -33,6 +34,7 @@ def write_comparison(out: Path, cards: Mapping[str, Card], comparison: Compariso
         galleries: model -> edits, of every model; those of one title are shown together, others left out. None or empty: none are shown.
         logs: model -> log.jsonl of its training; a missing file has no curves.
         note: why there are no edits, said in their place.
+        tallies: model -> measure -> the sums behind it, of models where they are known.
 
     Raises:
         OSError: not writable.
@@ -40,7 +42,8 @@ def write_comparison(out: Path, cards: Mapping[str, Card], comparison: Compariso
     labels = dict(zip(cards, short_names(list(cards)), strict=True))
     models = {label: cards[name].measures for name, label in labels.items()}
     references = {name: row for name, row in comparison.rows.items() if name not in cards}
-    best = {measure: label for measure in comparison.measures if (label := best_of(measure, models))}
+    sums, seed = {label: (tallies or {}).get(name, {}) for name, label in labels.items()}, next(iter(cards.values())).seed
+    best = {measure: label for measure in comparison.measures if (label := best_of(measure, models, sums, seed))}
     found = [{row.title: row for row in galleries[name]} for name in cards] if galleries else [{}]
     rows = [[edits[title] for edits in found] for title in found[0] if all(title in edits for edits in found)]
     facts = {label: page.card_to_facts(cards[name]) for name, label in labels.items()}
@@ -48,8 +51,9 @@ def write_comparison(out: Path, cards: Mapping[str, Card], comparison: Compariso
     parts = [
         '<h1>Comparison</h1>', page.legend(list(models)),
         '<h2>Measures</h2><p>Value and 95 % bootstrap interval. <i>copy</i> returns its input, <i>truth</i> the true result: read every '
-        'score beside these two; a model that does nothing scores as copy. <mark>Marked</mark>: the best of the models, where its interval '
-        "overlaps with no other model's. A dash is undefined or not measured.</p>",
+        'score beside these two; a model that does nothing scores as copy. <mark>Marked</mark>: the best of the models, where the '
+        'interval of its difference to each other one, on the same pictures, leaves out 0; of a model without tallies, where the two '
+        'intervals do not overlap. A dash is undefined or not measured.</p>',
         page.table({**models, **references}, best, tuple(references)),
         _gallery(rows, list(models)) or (f'<h2>Edits</h2><p>{escape(note)}</p>' if note else ''),
         page.bars(models), page.matrices({label: cards[name].leakage_matrix for name, label in labels.items()}),
@@ -76,31 +80,47 @@ def short_names(names: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def best_of(name: str, columns: Mapping[str, Mapping[str, Measure]]) -> str | None:
-    """The column that is better than all others by more than chance: its interval overlaps with none of theirs.
+def best_of(name: str, columns: Mapping[str, Mapping[str, Measure]], tallies: Mapping[str, Mapping[str, Tally]] | None = None,
+            seed: int = 0) -> str | None:
+    """The column that is better than all others by more than chance.
+
+    Where the sums of both are known, the interval of their paired difference leaves out 0; else their own intervals do not overlap.
 
     Args:
         name: a measure.
         columns: heading -> measures by name; those that lack it are left out.
+        tallies: heading -> measure -> the sums behind it, where they are known.
+        seed: of the resampling.
 
     Returns:
         the heading; None where no direction is better, fewer than two columns have the measure or one of them has no interval.
     """
-    better, bounds = about(name).better, dict[str, tuple[float, float]]()
+    better, bounds = about(name).better, dict[str, tuple[float, float, float]]()
     for heading, measures in columns.items():
         measure = measures.get(name)
         if page.infinite(name, measure):
-            bounds[heading] = math.inf, math.inf
+            bounds[heading] = math.inf, math.inf, math.inf
         elif measure is not None and measure.value is not None:
             if measure.low is None and measure.high is None:
                 return None
-            bounds[heading] = -math.inf if measure.low is None else measure.low, math.inf if measure.high is None else measure.high
+            bounds[heading] = (-math.inf if measure.low is None else measure.low, measure.value,
+                               math.inf if measure.high is None else measure.high)
     if better == 'neither' or len(bounds) < 2:
         return None
     if better == 'lower':
-        bounds = {heading: (-high, -low) for heading, (low, high) in bounds.items()}
-    first = max(bounds, key=lambda heading: bounds[heading][0])
-    return first if all(high < bounds[first][0] for heading, (_, high) in bounds.items() if heading != first) else None
+        bounds = {heading: (-high, -value, -low) for heading, (low, value, high) in bounds.items()}
+    first = max(bounds, key=lambda heading: bounds[heading][1])
+
+    def is_beaten(other: str) -> bool:
+        sums, best_sums = ((tallies or {}).get(heading, {}).get(name) for heading in (other, first))
+        if sums is not None and best_sums is not None:
+            _, low, high = tallies_to_difference(sums, best_sums, seed)
+            least, sign = (low, 1) if better == 'higher' else (high, -1)
+            if least is not None:                                # an infinite difference has no bounds
+                return sign * least > 0
+        return bounds[other][2] < bounds[first][0]
+
+    return first if all(is_beaten(heading) for heading in bounds if heading != first) else None
 
 
 def _gallery(rows: Sequence[Sequence[GalleryRow]], labels: Sequence[str]) -> str:

@@ -194,7 +194,11 @@ class Card(Config):
     def write(self, path: str | Path) -> None:
         """Writes card.json atomically."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(Path(path), (json.dumps(self.model_dump(mode='json'), indent=2, allow_nan=False) + '\n').encode())
+        write_atomically(Path(path), self.encode())
+
+    def encode(self) -> bytes:
+        """The bytes of card.json."""
+        return (json.dumps(self.model_dump(mode='json'), indent=2, allow_nan=False) + '\n').encode()
 
     @classmethod
     def read(cls, path: str | Path) -> Card:
@@ -219,16 +223,26 @@ class Comparison(Config):
 
     measures: tuple[str, ...]
     rows: dict[str, dict[str, Measure]]
+    differences: dict[str, dict[str, Measure]] = {}
+    """Model -> measure -> its value less the first model's, with the interval of that difference on the same pictures (paired bootstrap);
+    of measures whose sums are known for both."""
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """Header and rows as text: name, then `value [low, high]` for every measure."""
         return (['model', *self.measures],
                 [[name, *(measure_to_text(row.get(m)) for m in self.measures)] for name, row in self.rows.items()])
 
+    def difference_cells(self) -> tuple[list[str], list[list[str]]]:
+        """Header and rows as text: name, then `difference [low, high]` for every measure that has one, with * where that leaves out 0."""
+        names = [m for m in self.measures if any(m in found for found in self.differences.values())]
+        return (['less the first model', *names],
+                [[name, *(difference_to_text(found.get(m)) for m in names)] for name, found in self.differences.items()])
+
     def markdown(self) -> str:
-        """The table as GitHub markdown."""
-        header, rows = self.cells()
-        return '\n'.join(f'| {" | ".join(line)} |' for line in (header, ['---'] + ['---:'] * len(self.measures), *rows)) + '\n'
+        """The table as GitHub markdown; a second one of the differences, if there are any."""
+        tables = [self.cells(), *([self.difference_cells()] if self.differences else [])]
+        return '\n'.join(''.join(f'| {" | ".join(line)} |\n' for line in (header, ['---'] + ['---:'] * (len(header) - 1), *rows))
+                         for header, rows in tables)
 
 
 def number(value: float | None) -> str:
@@ -246,11 +260,23 @@ def measure_to_text(measure: Measure | None) -> str:
     return number(measure.value) + interval
 
 
-def compare(cards: Mapping[str, Card]) -> Comparison:
+def difference_to_text(measure: Measure | None) -> str:
+    """`+value [low, high]`, with * where the interval leaves out 0; or a dash."""
+    if measure is None or measure.value is None:
+        return '–'
+    sure = (measure.low is not None and measure.low > 0) or (measure.high is not None and measure.high < 0)
+    return f'{"+" if measure.value > 0 else ""}{measure_to_text(measure)}{" *" if sure else ""}'
+
+
+def compare(cards: Mapping[str, Card], tallies: Mapping[str, Mapping[str, Tally]] | None = None) -> Comparison:
     """One table from cards of one protocol.
 
     Args:
         cards: name -> card, in the order of the rows.
+        tallies: name -> measure -> the sums behind it, of those cards where they are known (see `tallies.read_tallies`).
+
+    Returns:
+        the values, and for every measure whose sums are known for both the difference to the first model.
 
     Raises:
         ValueError: no card, or cards that differ in protocol, data, split, n, seed, judge, attributes or a shared extractor, with both.
@@ -284,4 +310,12 @@ def compare(cards: Mapping[str, Card]) -> Comparison:
         if name in first.references:
             rows[f'{name} (reference)' if name in cards else name] = first.references[name]
     names = dict.fromkeys(measure for row in rows.values() for measure in row)
-    return Comparison(measures=tuple(names), rows=rows)
+    sums = dict(tallies or {})
+    base, differences = sums.get(first_name, {}), dict[str, dict[str, Measure]]()
+    for name in list(cards)[1:]:
+        shared = [measure for measure in base if measure in sums.get(name, {})]
+        if shared:
+            found = {measure: bootstrap.tallies_to_difference(base[measure], sums[name][measure], first.seed) for measure in shared}
+            differences[name] = {measure: Measure(value=value, low=low, high=high, unit=about(measure).unit)
+                                 for measure, (value, low, high) in found.items()}
+    return Comparison(measures=tuple(names), rows=rows, differences=differences)

@@ -25,6 +25,7 @@ from torchvision.models import inception_v3, resnet50
 from torchvision.models.vision_transformer import VisionTransformer
 from torchvision.transforms.v2.functional import normalize, resize
 
+from retouch.data.rows import Pictures
 from retouch.errors import unknown
 from retouch.metrics import fidelity
 from retouch.metrics.scoring import Found, More, Task
@@ -178,7 +179,7 @@ def open_features(names: Sequence[str], weights: str | Path | None = None, downl
                   {name: file_to_sha256(file) for name, file in files.items()})
 
 
-def pictures_to_features(extractor: Extractor, images: np.ndarray, batch_size: int = 64) -> Tensor:
+def pictures_to_features(extractor: Extractor, images: Pictures, batch_size: int = 64) -> Tensor:
     """What an extractor sees in uint8 [N,S,S,3]: [N,F] on the CPU."""
     # np.array copies a piece: pictures of a folder lie in a cache that cannot be written to
     parts = [np.array(images[start:start + batch_size]) for start in range(0, len(images), batch_size)]

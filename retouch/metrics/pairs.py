@@ -24,6 +24,7 @@ from retouch.metrics.bootstrap import Tally, pooled, pooled_psnr
 from retouch.metrics.card import Card, CardData, JudgeFacts, Measure, tally_to_measure
 from retouch.metrics.distances import edits_to_distances
 from retouch.metrics.features import JUDGE, LPIPS, images_to_lpips, open_features, pictures_to_features
+from retouch.metrics.ledger import Ledger
 from retouch.metrics.parsing import images_to_parses, model_to_parser, parses_to_tallies
 from retouch.metrics.provenance import checkpoint, pairs_to_hash, remembered, versions
 from retouch.metrics.scoring import Task, pictures_to_tensor
@@ -102,7 +103,7 @@ def pair_task(method: Any, wanted: np.ndarray, to: str = '') -> Task:
 def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source: str = 'toyfaces', reader: Model | None = None,
                    seed: int = 0, device: torch.device | str = 'cpu', batch_size: int = 64, progress: Progress | None = None,
                    command: str = '', untrained: Any = None, features: Sequence[str] = (), weights: str | Path | None = None,
-                   download: bool = False, palette: Palette | None = None) -> Card:
+                   download: bool = False, palette: Palette | None = None, ledger: Ledger | None = None) -> Card:
     """Scores a model against true partners.
 
     Args:
@@ -121,6 +122,7 @@ def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source:
         weights: folder of the extractors' files, or the file of one; None: RETOUCH_WEIGHTS, else torch's hub cache.
         download: fetch files that are missing and have a published digest.
         palette: the colours of a folder's parses; None: the classes of a folder are unknown.
+        ledger: gets the sums behind the intervals.
 
     Returns:
         the card, with the reference rows `copy` (what was given) and `truth` (the true partner).
@@ -168,19 +170,23 @@ def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source:
     data = CardData(source=source, hash=toyfaces.drawing_hash() if is_parsed else pairs_to_hash(given, wanted), size=given.shape[1],
                     attributes=names, first_index=HELD_OUT if is_drawn else None, count=dict.fromkeys(names, n))
 
-    def row(answers: Sequence[PairAnswer], step: Callable[[int], None] | None = None) -> dict[str, Measure]:
+    def row(answers: Sequence[PairAnswer], what: str) -> dict[str, Measure]:
+        step = counting(progress, n * len(sides), f'scoring {what}')
         scored = [score_pairs(here, there, answer, read, device=device, batch_size=batch_size, advance=step, lpips=lpips,
                               looks={e.name: e.look for e in looking})
                   for (_, here, there), answer, read in zip(sides, answers, reads, strict=True)]
-        measures = {}
+        measures, tallies = dict[str, Measure](), dict[str, Tally]()
         for name in scored[0].tallies:
             parts = [some.tallies[name] for some in scored]
             both = Tally(np.concatenate([p.total for p in parts]), np.concatenate([p.count for p in parts]), parts[0].reduce)
-            measures[name] = tally_to_measure(name, both, names, seed)
+            tallies[name], measures[name] = both, tally_to_measure(name, both, names, seed)
         for some, true in zip(scored, truths, strict=True):
             if some.classes is not None and true is not None and palette is not None:
                 scores = parses_to_tallies(some.classes, true, len(palette.classes))
                 measures |= {name: tally_to_measure(name, tally, palette.classes, seed) for name, tally in scores.items()}
+                tallies |= scores
+        if ledger is not None and not ledger.tallies:            # the first row is the model's
+            ledger.tallies = tallies
         for e in looking:
             each = [edits_to_distances(partners, [some.seen[e.name]], (name,), partial(e.compare, seed=seed), e.measures)
                     for partners, some, name in zip(real[e.name], scored, names, strict=True)]
@@ -194,16 +200,17 @@ def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source:
     def answers_of(system: Any) -> list[PairAnswer]:
         return [lambda x, part, task=task: system.translate(task.request(x, part)) for task in tasks]      # type: ignore[misc]
 
-    measures = row(answers_of(method), counting(progress, n * len(sides), 'scoring pairs'))
+    measures = row(answers_of(method), 'pairs')
     judge = None if reader is None else JudgeFacts(sha256=reader.weights_sha256)
     key = {'data': data.model_dump(mode='json'), 'n': n, 'seed': seed, 'judge': judge and judge.sha256, 'protocol': 'pairs',
            'classes': [len(palette.classes) if palette and read else 0 for read in reads], 'extractors': digests}
     references = remembered(key, lambda: {
-        'copy': row([lambda x, part: Translation(x)] * len(sides)),
-        'truth': row([lambda x, part, there=there: Translation(pictures_to_tensor(there[part], device)) for _, _, there in sides])})
+        'copy': row([lambda x, part: Translation(x)] * len(sides), 'copy'),
+        'truth': row([lambda x, part, there=there: Translation(pictures_to_tensor(there[part], device)) for _, _, there in sides],
+                     'truth')})
     if untrained is not None:
         untrained.nets.to(device)
-        references['untrained'] = row(answers_of(untrained))
+        references['untrained'] = row(answers_of(untrained), 'untrained')
     return Card(protocol='pairs', data=data, n=n, seed=seed, checkpoint=checkpoint(model), hardware=hardware(device), versions=versions(),
                 command=command, measures=measures, references=references, judge=judge, extractors=digests)
 

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from retouch.comparison_report import best_of, short_names, write_comparison
-from retouch.metrics.card import Card, CardData, Checkpoint, JudgeFacts, LeakageMatrix, Measure, compare
+from retouch.metrics.bootstrap import Tally, pooled
+from retouch.metrics.card import Card, CardData, Checkpoint, JudgeFacts, LeakageMatrix, Measure, compare, tally_to_measure
 from retouch.report import GalleryRow
 
 NASTY = '"><script>alert(1)</script>'
@@ -158,6 +159,25 @@ def m(value: float | None, low: float | None = None, high: float | None = None, 
 def test_best_of(name: str, measures: list[Measure | None], best: int | None) -> None:
     columns = {str(i): {} if measure is None else {name: measure} for i, measure in enumerate(measures)}
     assert best_of(name, columns) == (None if best is None else str(best))
+
+
+def test_the_best_of_models_on_the_same_pictures_is_told_by_their_differences() -> None:
+    hard = np.linspace(0, 1, 50)[None]                                         # the same pictures are hard for all
+    sums = {name: {measure: Tally(hard + more, np.ones((1, 50)), pooled) for measure in ('ssim_outside', 'leakage')}
+            for name, more in (('a', 0.0), ('b', 0.01 + 0.001 * hard), ('c', -0.01 * hard))}
+    columns = {name: {measure: tally_to_measure(measure, tally, ('x',)) for measure, tally in some.items()} for name, some in sums.items()}
+    assert best_of('ssim_outside', columns) is None                            # their own intervals overlap by far
+    assert best_of('ssim_outside', columns, sums) == 'b' and best_of('leakage', columns, sums) == 'c'
+    assert best_of('ssim_outside', columns, {name: sums[name] for name in ('a', 'b')}) is None
+    noisy = {**sums, 'c': {'ssim_outside': Tally(hard[:, ::-1] + 0.009, np.ones((1, 50)), pooled)}}
+    assert best_of('ssim_outside', {**columns, 'c': columns['a']}, noisy) is None            # of b less c no sign is sure
+
+
+def test_marks_follow_the_tallies(tmp_path: Path) -> None:
+    sums = {name: {'edit_accuracy': Tally(np.full((1, 9), 0.5 + 0.1 * i), np.ones((1, 9)), pooled)} for i, name in enumerate(NAMES)}
+    row = re.findall('<tr>(<th scope="row">.*?)</tr>', write(tmp_path, tallies=sums).replace('<wbr>', ''))[0]
+    marked = ['<mark' in cell for cell in re.findall('<td[^>]*>(.*?)</td>', row)]
+    assert 'edit_accuracy' in row and marked == [False, False, True, False, False]           # by intervals alone none is: see above
 
 
 def test_bars_are_grouped_and_keep_their_places(page: str) -> None:

@@ -252,7 +252,8 @@ def test_pictures_of_ones_own_get_an_exemplar_that_differs() -> None:
     images = np.arange(4, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), np.uint8)
     pairs = folder_pairs(('A', 'B'), images, labels, seed=1)
     assert (pairs.shown != pairs.wanted).any(1).all() and not isinstance(pairs, Transfers)
-    assert (pairs.exemplars[:, 0, 0, 0] == pairs.faces[:, 1]).all() and (pairs.wanted == labels[pairs.faces[:, 1]].astype(bool)).all()
+    assert (np.asarray(pairs.exemplars)[:, 0, 0, 0] == pairs.faces[:, 1]).all()
+    assert (pairs.wanted == labels[pairs.faces[:, 1]].astype(bool)).all()
     with pytest.raises(ValueError, match='2 held-out pictures are alike in A, B: raise --n or use a larger set'):
         folder_pairs(('A', 'B'), images[:2], labels[:2])
 
@@ -317,7 +318,8 @@ def test_card_of_lomit_and_its_references() -> None:
     steps: list[tuple[int, int, str]] = []
     card = evaluate_exemplars(method, transfers_of(method, 8), untrained=untrained, progress=lambda *step: steps.append(step))
     assert (card.protocol, card.n, card.data.attributes, card.data.size) == ('exemplars', 8, NAMES, 16)
-    assert set(card.references) == {'copy', 'truth', 'untrained'} and steps[-1] == (8, 8, 'scoring pairs')
+    assert set(card.references) == {'copy', 'truth', 'untrained'} and steps[-1] == (8, 8, 'scoring untrained')
+    assert (8, 8, 'scoring pairs') in steps
     for measures in (card.measures, *card.references.values()):
         assert measures.keys() == card.measures.keys() and set(measures['edit_accuracy'].per_attribute or {}) == set(NAMES)
         assert set(measures['mask_iou_exemplar'].per_attribute or {}) == {ROW}

@@ -728,7 +728,7 @@ def _console() -> Console:
 
 def _write_study(options: EvaluateOptions, other: str) -> int:
     """`retouch evaluate MODEL --study OTHER`."""
-    for flag in ('judge', 'parser', 'protocol', 'size', 'features', 'weights', 'download', 'figures', 'json'):
+    for flag in ('judge', 'parser', 'protocol', 'proxy', 'size', 'features', 'weights', 'download', 'figures', 'json'):
         if getattr(options, flag):
             raise ValueError(f'--{flag} does not apply to --study: raters judge, and nothing is scored')
     if options.out is None:

@@ -166,6 +166,7 @@ MISTAKES: list[tuple[str, str]] = [
     ('evaluate MODEL --study JUDGE --out out', 'is a classifier: expected two models of the same attributes or domains'),
     ('evaluate MODEL --study MODEL --out out --n 1', '--n 1: expected at least 2'),
     ('evaluate MODEL --study MODEL --out out --judge JUDGE', '--judge does not apply to --study'),
+    ('evaluate MODEL --study MODEL --out out --proxy', '--proxy does not apply to --study'),
     ('evaluate MODEL --edits Eyeglasses', '--edits Eyeglasses needs --study'),
     ('study', 'missing DIR'),
     ('study FOLDER', 'holds no study'),

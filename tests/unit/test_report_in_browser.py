@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from retouch.comparison_report import write_comparison
-from retouch.metrics.card import Card, CardData, Checkpoint, LeakageMatrix, Measure, compare
+from retouch.metrics.card import Card, CardData, Checkpoint, LeakageMatrix, Measure, PaperColumn, compare
 from retouch.report import GalleryRow, write_report
 
 BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'))), None)
@@ -35,6 +35,9 @@ def card(i: int) -> Card:
                 checkpoint=Checkpoint(rule='last EMA', name='method.recipe', sha256='ab' * 32, iteration=7),
                 data=CardData(source='/a/long/path/' + 'of_pictures' * 12, hash='0123456789ab', size=16, attributes=ATTRIBUTES),
                 command='retouch evaluate /a/long/path/' + 'x' * 90, references=dict.fromkeys(('copy', 'truth', 'untrained'), measures),
+                paper='cam', differs=('pictures: drawn faces; the paper has others',) * 2,
+                paper_columns=(PaperColumn(name='FID (proxy)', measure='kid_fused[inception-v3-compat]', note='mean over edits'),
+                               PaperColumn(name='preferred by raters', note='asked of people, with `retouch evaluate --study`')),
                 leakage_matrix=LeakageMatrix(edited=ATTRIBUTES, judged=ATTRIBUTES * 4, values=((0.3,) * 16,) * 4))
 
 

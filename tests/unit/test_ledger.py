@@ -14,7 +14,7 @@ from retouch.data import rows, toyfaces
 from retouch.data.batches import DataSpec
 from retouch.data.rows import Rows, Writer, read_rows
 from retouch.engine.update import Translation
-from retouch.metrics import ledger, protocols
+from retouch.metrics import features, ledger, protocols
 from retouch.metrics.card import Card
 from retouch.metrics.features import Extractor
 from retouch.metrics.judge import Judge
@@ -75,8 +75,8 @@ def eyes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int]:
         seen.append(len(image))
         return nn.functional.adaptive_avg_pool2d(image.float() / 255, (2, 2)).flatten(1)
 
-    monkeypatch.setattr(protocols, 'find_weights', lambda *given: tmp_path / 'weights')
-    monkeypatch.setattr(protocols, 'load_extractor', lambda name, *given: Extractor(name, 'ab', look, ('fid', 'kid'), 0))
+    monkeypatch.setattr(features, 'find_weights', lambda *given: tmp_path / 'weights')
+    monkeypatch.setattr(features, 'load_extractor', lambda name, *given: Extractor(name, 'ab', look, ('fid', 'kid'), 0))
     return seen
 
 

@@ -90,7 +90,9 @@ class EvaluateOptions:
     data: Annotated[str | None, arg(metavar='DIR', help_behavior_hint='')] = None
     """Folder of pictures in a layout that fits the model, or toyfaces, instead of its own data."""
     protocol: Annotated[str | None, arg(metavar='P', help_behavior_hint='')] = None
-    """What is measured and how; default: the one for the model's data."""
+    """What is measured and how; default: the one for the model's data. A paper's numbers: cam, asgit, aggan, lomit or secgan."""
+    proxy: Annotated[bool, arg(help_behavior_hint='')] = False
+    """With the protocol of a paper: let features of the judge stand in for published weights; such numbers are named proxies."""
     n: Annotated[int | None, arg(metavar='N', help_behavior_hint='')] = None
     """Number of held-out pictures; default: the protocol's."""
     seed: Annotated[int, arg(metavar='S')] = 0
@@ -100,7 +102,7 @@ class EvaluateOptions:
     judge: Annotated[str | None, arg(metavar='MODEL', help_behavior_hint='')] = None
     """The classifier that decides whether an edit worked (default: the shipped one), or the parser that reads pictures made from parses."""
     parser: Annotated[str | None, arg(metavar='MODEL', help_behavior_hint='')] = None
-    """Pictures of your own with attributes: add PSNR outside the parts of the face that an edit names, by this face parser."""
+    """Faces with attributes: add PSNR outside the parts of the face that an edit names, by this face parser."""
     out: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
     """Folder for card.json and report.html; default: the run directory."""
     figures: Annotated[bool, arg(help_behavior_hint='')] = False
@@ -110,7 +112,8 @@ class EvaluateOptions:
     edits: Annotated[tuple[str, ...], arg(metavar='A B …', help_behavior_hint='')] = ()
     """With --study: attributes to edit; default: all."""
     features: Annotated[tuple[str, ...], arg(metavar='A B …', help_behavior_hint='')] = ()
-    """Add measures by these networks: inception-v3-compat (FID, Inception score), dinov2-vitb14, swav-resnet50, lpips-alexnet, judge."""
+    """Add measures by these networks: inception-v3-compat (FID, Inception score), inception-v3-torchvision, dinov2-vitb14, swav-resnet50,
+    lpips-alexnet, judge."""
     weights: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
     """With --features: folder of their published weights; default: RETOUCH_WEIGHTS, else torch's cache."""
     download: Annotated[bool, arg(help_behavior_hint='')] = False
@@ -127,14 +130,15 @@ class CompareOptions:
 
     models: Annotated[Positional[tuple[str, ...]], arg(metavar='MODEL…', help_behavior_hint='')] = ()
     """Run directories, model directories or shipped models; one without a card.json is evaluated."""
+    out: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
+    """Folder for report.html, with the same edits of all models side by side, and comparison.json; with --suite: of the results, one JSON a
+    row and seed, default: runs/leaderboard, below RETOUCH_RUNS if that is set."""
     suite: Annotated[str | None, arg(metavar='NAME', help_behavior_hint='')] = None
     """Instead of models: train and score every method on one task and budget (toyfaces), then print the table. Hours; stops and goes on."""
     only: Annotated[tuple[str, ...], arg(metavar='RECIPE …', help_behavior_hint='')] = ()
     """With --suite: rows to run; default: all."""
     seeds: Annotated[tuple[int, ...], arg(metavar='S …', help_behavior_hint='')] = ()
     """With --suite: seeds to run, of those that a row is planned with; default: all."""
-    out: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
-    """With --suite: folder of the results, one JSON a row and seed; default: runs/leaderboard, below RETOUCH_RUNS if that is set."""
     n: Annotated[int | None, arg(metavar='N', help_behavior_hint='')] = None
     """With --suite: number of held-out faces; default: 500."""
     threads: Annotated[int | None, arg(metavar='T', help_behavior_hint='')] = None

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from retouch.errors import unknown
+from retouch.errors import one_line, unknown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from retouch.cli import CheckOptions, CompareOptions, EditOptions, EvaluateOptions, ListOptions, StudyOptions, TrainOptions
     from retouch.data.sets import ParsingSet
     from retouch.editor import Editor
-    from retouch.metrics.card import Card
+    from retouch.metrics.bootstrap import Tally
+    from retouch.metrics.card import Card, Comparison
     from retouch.metrics.judge import Judge
+    from retouch.metrics.ledger import Ledger
     from retouch.model import Model
     from retouch.report import GalleryRow
     from retouch.run import Run
@@ -180,27 +182,43 @@ def evaluate(options: EvaluateOptions) -> int:
     from rich.table import Table
 
     from retouch.metrics.card import about, measure_to_text
-    from retouch.model import CONFIG, find_model_dir
+    from retouch.metrics.ledger import Ledger
+    from retouch.model import CONFIG
 
     run = Path(options.model)
     out = options.out or (run if (run / 'model' / CONFIG).is_file() else None)
     if options.figures and out is None:
         raise ValueError(f'--figures needs a folder: {options.model} is no run directory, add --out DIR')
-    card, gallery = score(options, with_gallery=out is not None)
+    _check_out(out)
+    ledger = Ledger(out)
+    try:
+        card, gallery = score(options, with_gallery=out is not None, ledger=ledger)
+    except KeyboardInterrupt:
+        if ledger.kept is not None:
+            print(f'stopped: what was computed is kept in {ledger.kept}; the same command continues', file=sys.stderr)
+        raise
+    if ledger.found:
+        print(f'note: {ledger.found} pieces of an evaluation that was stopped were not computed again', file=sys.stderr)
     files: list[Path] = []
     if out is not None:
         from retouch.report import write_report
 
         files = [out / 'card.json', out / 'report.html']
-        card.write(files[0])
-        folder = find_model_dir(options.model)
-        log = (folder.parent if folder.name == 'model' else folder) / 'log.jsonl'
-        write_report(files[1], card, gallery, log, title=run.resolve().name if run.is_dir() else options.model)
+        ledger.close(card)
+        write_report(files[1], card, gallery, _log_of(options.model), title=run.resolve().name if run.is_dir() else options.model)
         files += _figures(gallery, out / 'figures') if options.figures else []
     if options.json:
         print(json.dumps(card.model_dump(mode='json'), indent=2))
         return 0
     columns = {'model': card.measures, **card.references}
+    if card.paper:
+        from retouch.metrics.papers import column_to_text
+
+        theirs = Table(card.paper, *columns, 'measure', 'note', box=None, pad_edge=False)
+        for column in card.paper_columns:
+            theirs.add_row(column.name, *(column_to_text(column, row) for row in columns.values()), column.measure or 'not measured',
+                           column.note)
+        _console().print(theirs, 'differs from the paper:', *(f'  {line}' for line in card.differs), '', sep='\n', markup=False)
     table = Table('measure', *columns, 'meaning', box=None, pad_edge=False)
     for name, measure in card.measures.items():
         label = f'{name} ({measure.unit})' if measure.unit else name
@@ -219,23 +237,32 @@ def compare(options: CompareOptions) -> int:
 
     from retouch.metrics.card import compare as cards_to_comparison
 
+    _check_out(options.out)
     if options.suite is not None:
         return _compare_suite(options, options.suite)
-    for flag in ('only', 'seeds', 'out', 'n', 'threads', 'parser', 'print'):
+    for flag in ('only', 'seeds', 'n', 'threads', 'parser', 'print'):
         if getattr(options, flag) not in (None, (), False):
             raise ValueError(f'--{flag} needs --suite: models are compared by the cards they have')
     if not options.models:
         raise ValueError('missing MODEL: name at least one model, or --suite toyfaces')
-    comparison = cards_to_comparison({name: _card_of(name) for name in options.models})
+    found = {name: _card_of(name) for name in options.models}
+    cards, tallies = {name: card for name, (card, _) in found.items()}, {name: sums for name, (_, sums) in found.items()}
+    comparison = cards_to_comparison(cards, tallies)
+    files = _write_comparison(options.out, cards, tallies, comparison) if options.out is not None else []
     if options.json:
         print(json.dumps(comparison.model_dump(mode='json'), indent=2))
         return 0
-    header, rows = comparison.cells()
-    columns = [[line[i] for line in (header, *rows)] for i in range(len(header))]      # models across: measures are many, models few
-    table = Table('measure', *columns[0][1:], box=None, pad_edge=False)
-    for column in columns[1:]:
-        table.add_row(*column)
-    _console().print(table, markup=False)
+    for title, (header, rows) in (('measure', comparison.cells()), (f'less {options.models[0]}', comparison.difference_cells())):
+        if rows:
+            names, *columns = zip(header, *rows, strict=True)    # models across: measures are many, models few
+            table = Table(title, *names[1:], box=None, pad_edge=False)
+            for column in columns:
+                table.add_row(*column)
+            _console().print(table, '', markup=False)
+    if comparison.differences:
+        print('[…]: 95 % interval; of a difference on the same pictures, drawn in pairs; * where it leaves out 0')
+    if files:
+        print('written:', *files)
     return 0
 
 
@@ -276,10 +303,85 @@ def _compare_suite(options: CompareOptions, name: str) -> int:
     return 0
 
 
-def _card_of(name: str) -> Card:
-    """The card beside a model; a model that has none is evaluated with the defaults."""
+def _write_comparison(out: Path, cards: dict[str, Card], tallies: dict[str, dict[str, Tally]], comparison: Comparison) -> list[Path]:
+    """report.html, with the same edits of all models, and comparison.json."""
+    from retouch.comparison_report import write_comparison
+    from retouch.editor import find_device
+    from retouch.model import load_model, write_atomically
+
+    device, pictures, note = find_device('auto'), None, ''
+    galleries: dict[str, list[GalleryRow]] = {}
+    with _progress() as progress:
+        for i, (name, card) in enumerate(cards.items()):
+            model = load_model(name, device)
+            try:
+                pictures = pictures or _pictures_of(model, card, progress)
+            except (ValueError, OSError) as error:
+                note = f'The pictures that were scored cannot be shown: {one_line(error)}'
+                print(f'note: {note}', file=sys.stderr)
+                break
+            galleries[name] = _gallery(model, card.protocol, card.n, card.seed, pictures)
+            progress(i + 1, len(cards), 'editing pictures')
+    files = [out / 'comparison.json', out / 'report.html']
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(files[0], (comparison.model_dump_json(indent=2) + '\n').encode())
+    write_comparison(files[1], cards, comparison, {} if note else galleries, {name: _log_of(name) for name in cards}, note, tallies)
+    return files
+
+
+def _pictures_of(model: Model, card: Card, progress: Callable[[int, int, str], None]) -> tuple[np.ndarray, np.ndarray] | None:
+    """The pictures of a card with their labels or partners; None of those that are drawn face by face. ValueError where they changed."""
+    from retouch.data.night import NIGHT, night_hash
+    from retouch.data.toyfaces import drawing_hash
+    from retouch.metrics.exemplars import folder_pairs, transfers_of
+    from retouch.metrics.provenance import pairs_to_hash, pictures_to_hash
+
+    protocol, source, n, pictures = card.protocol, card.data.source, card.n, None
+    trained = model.info.get('data', {})
+    if protocol in ('folder', 'exemplars_folder'):
+        pictures = _held_out(model, source, trained, n, card.seed, progress)
+        if protocol == 'folder':
+            digest = pictures_to_hash(*pictures)
+        else:
+            pairs = folder_pairs(model.data.attributes, *pictures, seed=card.seed)
+            digest = pairs_to_hash(pairs.inputs, pairs.exemplars)
+    elif protocol == 'domains_folder':                           # n may have been more than there are of one domain
+        pictures = _held_out_domains(model, source, 2 * max((card.data.count or {'': n}).values()), progress)
+        digest = pictures_to_hash(*pictures)
+    elif protocol == 'pairs':
+        is_parsed = source == 'toyfaces' and trained.get('edit') is None         # their drawing code is hashed, and no more are shown
+        pictures = _held_out_pairs(model, source, 4 if is_parsed else n, card.seed, progress)
+        digest = drawing_hash() if is_parsed else pairs_to_hash(*pictures)
+    elif protocol == 'exemplars':
+        drawn = transfers_of(model, n, card.seed, progress)
+        digest = pairs_to_hash(drawn.inputs, drawn.exemplars)
+    else:
+        digest = night_hash() if protocol == 'domains' and trained.get('attribute') == NIGHT else drawing_hash()
+    if digest != card.data.hash and protocol not in ('classifier', 'parser'):
+        raise ValueError(f'{source} is {digest} now, {card.data.hash} in the card; evaluate again')
+    return pictures
+
+
+def _log_of(name: str) -> Path:
+    """Where the log of a model's training would lie."""
+    from retouch.model import find_model_dir
+
+    folder = find_model_dir(name)
+    return (folder.parent if folder.name == 'model' else folder) / 'log.jsonl'
+
+
+def _check_out(out: Path | None) -> None:
+    """ValueError where a folder for results is a file: better said before the work than after it."""
+    if out is not None and out.exists() and not out.is_dir():
+        raise ValueError(f'--out {out} is a file: expected a folder, which is made if it is missing')
+
+
+def _card_of(name: str) -> tuple[Card, dict[str, Tally]]:
+    """The card beside a model, with its tallies if there are any; a model that has none is evaluated with the defaults."""
     from retouch.cli import EvaluateOptions
     from retouch.metrics.card import Card
+    from retouch.metrics.ledger import Ledger
+    from retouch.metrics.tallies import read_tallies
     from retouch.model import CONFIG, find_model_dir
 
     folder = find_model_dir(name)
@@ -288,33 +390,94 @@ def _card_of(name: str) -> Card:
             card = Card.read(place / 'card.json')
             if card.checkpoint.sha256 != json.loads((folder / CONFIG).read_bytes()).get('sha256'):
                 raise ValueError(f'{place / "card.json"} is the card of other weights than {folder}: run `retouch evaluate {name}` again')
-            return card
+            return card, read_tallies(place)
     print(f'{name} has no card.json: evaluating it', file=sys.stderr)
-    return score(EvaluateOptions(name))[0]
+    ledger = Ledger()
+    return score(EvaluateOptions(name), ledger=ledger)[0], ledger.tallies
 
 
-def score(options: EvaluateOptions, with_gallery: bool = False) -> tuple[Card, list[GalleryRow]]:
-    """The card of a model by the protocol that fits its data, and pictures for its report."""
+def score(options: EvaluateOptions, with_gallery: bool = False, ledger: Ledger | None = None) -> tuple[Card, list[GalleryRow]]:
+    """The card of a model by the protocol that fits its data or that a paper has, and pictures for its report."""
     from retouch.editor import find_device
-    from retouch.metrics import protocols
-    from retouch.metrics.judge import model_to_judge, proved
-    from retouch.metrics.tasks import domain_folder_tasks, folder_tasks
+    from retouch.metrics import papers
     from retouch.model import load_model
-    from retouch.report import eyeglasses_rows, gallery_rows, tasks_to_rows
 
-    n = 500 if options.n is None else options.n
-    if n < 2:
-        raise ValueError(f'--n {n}: expected at least 2 pictures')
     device = find_device(options.device)
     model = load_model(options.model, device)
-    trained = model.info.get('data', {})
-    source = options.data or trained.get('source', 'toyfaces')
+    name = options.protocol or ''
+    if name not in papers.PAPERS:
+        if options.proxy:
+            raise ValueError(f'--proxy needs the protocol of a paper: expected --protocol {" or ".join(papers.PAPERS)}')
+        return _score_model(model, options, with_gallery, ledger)
+    asked, family = _as_paper(model, name, options), papers.family_of(name, model.method)
+    card, gallery = _score_model(model, asked, with_gallery, ledger, streets=name == 'asgit')
+    card = papers.as_paper(card, name, 'pairs' if card.protocol == 'pairs' else family, options.proxy)
+    return card.model_copy(update={'command': _command(dataclasses.replace(options, n=asked.n), name)}), gallery
+
+
+def _as_paper(model: Model, name: str, options: EvaluateOptions) -> EvaluateOptions:
+    """The options that give a paper's numbers of a model; ValueError where something is missing for them, before anything is read."""
+    from retouch.metrics import papers
+    from retouch.metrics.features import JUDGE, PUBLISHED, find_weights
+
+    paper, method = papers.PAPERS[name], model.method
+    family, source = papers.family_of(name, method), _source(model, options)
+    drawn, needed = source == 'toyfaces', paper.features.get(family, ())
+    protocol = papers.protocol_of(name, method, source)
+    if protocol == 'pairs' or family == 'pairs':
+        needed = ()
+    if options.proxy and not needed:
+        raise ValueError(f'--proxy does not apply to --protocol {name} of a {method.id}: its numbers need no published weights')
+    if paper.parser and not options.parser and not (options.proxy and drawn):
+        instead = '; on drawn faces --proxy takes the true region in its place' if drawn else ''
+        raise ValueError(f'--protocol {name} needs --parser MODEL, which finds the parts of a face that its PSNR leaves out{instead}')
+    if name == 'asgit' and family == 'pairs' and drawn and (edit := model.info.get('data', {}).get('edit')) is not None:
+        raise ValueError(f'--protocol {name} reads parses: pairs of a face and its edit, {edit}, have none; expected --protocol pairs')
+    if name == 'asgit' and family == 'pairs' and drawn and method.data.domains[-1] == 'B' and not options.judge:
+        raise ValueError(f'--protocol {name} of pictures made from parses needs --judge MODEL, the parser that reads them; train one with '
+                         f'`retouch train parser.toyfaces48 --data.size {method.data.size}`')
+    added = (JUDGE,) if options.proxy else needed
+    for extractor in (*added, *options.features):
+        if extractor in PUBLISHED:                               # others are refused where they are opened
+            find_weights(extractor, options.weights, options.download)
+    n = options.n if options.n is not None or drawn else paper.n
+    return dataclasses.replace(options, protocol=protocol, features=tuple(dict.fromkeys((*added, *options.features))), n=n, proxy=False)
+
+
+def _source(model: Model, options: EvaluateOptions) -> str:
+    return options.data or model.info.get('data', {}).get('source', 'toyfaces')
+
+
+def _command(options: EvaluateOptions, protocol: str) -> str:
+    """How to repeat an evaluation."""
+    given = {'--data': options.data, '--protocol': protocol, '--judge': options.judge, '--parser': options.parser,
+             '--n': str(500 if options.n is None else options.n), '--seed': str(options.seed), '--size': str(options.size or ''),
+             '--weights': str(options.weights or '')}
+    command = shlex.join(['retouch', 'evaluate', options.model])
+    command += ''.join(f' {flag} {shlex.quote(value)}' for flag, value in given.items() if value)
+    return command + (f' --features {shlex.join(options.features)}' if options.features else '') + (' --proxy' if options.proxy else '')
+
+
+def _score_model(model: Model, options: EvaluateOptions, with_gallery: bool, ledger: Ledger | None,
+                 streets: bool = False) -> tuple[Card, list[GalleryRow]]:
+    """The card of a model by the protocol that fits its data. streets: of pairs of a folder, which are Cityscapes'."""
+    from retouch.metrics import protocols
+    from retouch.metrics.judge import model_to_judge, proved
+    from retouch.metrics.papers import PAPERS
+    from retouch.model import load_model
+
+    n, device = 500 if options.n is None else options.n, model.device
+    if n < 2:
+        raise ValueError(f'--n {n}: expected at least 2 pictures')
+    trained, source = model.info.get('data', {}), _source(model, options)
     protocol = _protocol(model.method.id, model.method.kind, source)
     takes_exemplar, reads = getattr(model.method, 'takes_exemplar', False), protocol in ('classifier', 'parser')
     if source == 'toyfaces' and ((options.protocol == 'exemplars' and takes_exemplar) or (options.protocol == 'eyeglasses' and not reads)):
         protocol = options.protocol                              # of other kinds of systems too, if asked for
+    if options.protocol == 'pairs' and source != 'toyfaces' and model.method.kind == 'domains':
+        protocol = 'pairs'                                       # likewise, of pictures that have partners
     if options.protocol is not None:
-        names = [*protocols.PROTOCOLS, 'classifier', 'parser']
+        names = [*protocols.PROTOCOLS, 'classifier', 'parser', *PAPERS]
         if options.protocol not in names:
             raise unknown('protocol', options.protocol, names)
         if options.protocol != protocol:
@@ -326,22 +489,14 @@ def score(options: EvaluateOptions, with_gallery: bool = False) -> tuple[Card, l
             if value:
                 truth = 'labels' if protocol == 'classifier' else 'masks'
                 raise ValueError(f'{flag} does not apply to a {protocol}: its readings are scored against the {truth}')
-    if options.parser and protocol != 'folder':
-        raise ValueError(f'--parser does not apply to {protocol}: it reads parts of faces on pictures with attributes of your own')
-    if protocol in ('pairs', *protocols.EXEMPLARS) and (flag := next((flag for flag, value in _features(options).items() if value), None)):
-        raise ValueError(f'{flag} does not apply to {protocol}: expected a system of attributes or of two domains')
+    if options.parser and protocol not in ('toyfaces', 'folder'):
+        raise ValueError(f'--parser does not apply to {protocol}: it reads parts of faces whose attributes are edited')
     if not options.features and (options.weights or options.download):
         raise ValueError(f'{"--weights" if options.weights else "--download"} needs --features: no other measure has published weights')
-    given = {'--data': options.data, '--protocol': protocol, '--judge': options.judge, '--parser': options.parser, '--n': str(n),
-             '--seed': str(options.seed), '--size': str(options.size or ''),
-             '--weights': str(options.weights or '')}
-    command = shlex.join(['retouch', 'evaluate', options.model])
-    command += ''.join(f' {flag} {shlex.quote(value)}' for flag, value in given.items() if value)
-    command += f' --features {shlex.join(options.features)}' if options.features else ''
-    shared: dict[str, Any] = {'seed': options.seed, 'device': device, 'command': command}
+    shared: dict[str, Any] = {'seed': options.seed, 'device': device, 'command': _command(options, protocol), 'ledger': ledger}
     added: dict[str, Any] = {'features': options.features, 'weights': options.weights, 'download': options.download}
     if protocol == 'pairs':
-        return _score_pairs(model, source, n, options, shared, with_gallery)
+        return _score_pairs(model, source, n, options, {**shared, **added}, with_gallery, streets)
     judge = None
     if options.judge:                                            # one of photographs rarely reaches 0.99: its accuracy stands in the card
         drawn = protocol in (*protocols.DRAWN, 'exemplars')
@@ -349,30 +504,53 @@ def score(options: EvaluateOptions, with_gallery: bool = False) -> tuple[Card, l
         judge = proved(judge, options.judge, drawn=True) if drawn else proved(judge, options.judge, minimum=0, drawn=False)
     parser = load_model(options.parser, device) if options.parser else None
     if protocol in protocols.EXEMPLARS:
-        return _score_exemplars(model, source if protocol == 'exemplars_folder' else None, n, judge, options, shared, with_gallery)
+        own = source if protocol == 'exemplars_folder' else None
+        return _score_exemplars(model, own, n, judge, options, {**shared, **added}, with_gallery)
     with _progress() as progress:
         if protocol in protocols.DRAWN:
-            card = protocols.evaluate(model, protocol=protocol, n=n, judge=judge, progress=progress,
+            card = protocols.evaluate(model, protocol=protocol, n=n, judge=judge, progress=progress, parser=parser,
                                       untrained=_untrained(model), **added, **shared)
-            if protocol == 'eyeglasses':
-                return card, eyeglasses_rows(model, n, options.seed) if with_gallery else []
-            return card, gallery_rows(model, seed=options.seed) if with_gallery else []
+            return card, _gallery(model, protocol, n, options.seed) if with_gallery else []
         if protocol == 'parser':
             from retouch.metrics.parsing import parser_card
 
-            return parser_card(model, _held_out_parses(model, source, trained, n, options.seed, progress), source=source, **shared), []
+            parses = _held_out_parses(model, source, trained, n, options.seed, progress)
+            return parser_card(model, parses, source=source, progress=progress, **shared), []
         if protocol == 'domains_folder':
             images, labels = _held_out_domains(model, source, n, progress)
         else:
             images, labels = _held_out(model, source, trained, n, options.seed, progress, options.size)
         if protocol == 'classifier':
-            return protocols.classifier_card(model, images, labels, source=source, **shared), []
+            return protocols.classifier_card(model, images, labels, source=source, progress=progress, **shared), []
         card = protocols.evaluate(model, protocol=protocol, judge=judge, images=images, labels=labels, source=source,
                                   progress=progress, parser=parser, **added, **shared)
-        if not with_gallery or judge is None:
-            return card, []
-        make = domain_folder_tasks if protocol == 'domains_folder' else folder_tasks
-        return card, tasks_to_rows(model.method, *make(model.method, images[:4], labels[:4], judge), what='picture')
+        return card, _gallery(model, protocol, n, options.seed, (images, labels)) if with_gallery else []
+
+
+def _gallery(model: Model, protocol: str, n: int, seed: int, pictures: tuple[np.ndarray, np.ndarray] | None = None) -> list[GalleryRow]:
+    """The first pictures of a protocol in every edit; `pictures` are what it scores where it draws none, with their labels or partners."""
+    from retouch.figures import pairs_to_rows
+    from retouch.metrics.exemplars import folder_pairs, transfers_of
+    from retouch.metrics.pairs import pair_task
+    from retouch.metrics.protocols import DRAWN
+    from retouch.metrics.tasks import domain_folder_tasks, folder_tasks
+    from retouch.report import eyeglasses_rows, gallery_rows, tasks_to_rows
+
+    if protocol == 'eyeglasses':
+        return eyeglasses_rows(model, n, seed)
+    if protocol in DRAWN:
+        return gallery_rows(model, seed=seed)
+    if protocol == 'exemplars':
+        return pairs_to_rows(model.method, transfers_of(model, n, seed))
+    if pictures is None:
+        return []
+    if protocol == 'exemplars_folder':
+        return pairs_to_rows(model.method, folder_pairs(model.data.attributes, *pictures, seed=seed))
+    images, known = (some[:4] for some in pictures)
+    if protocol == 'pairs':
+        return tasks_to_rows(model.method, images, [pair_task(model.method, known)], what='pair')
+    make = domain_folder_tasks if protocol == 'domains_folder' else folder_tasks
+    return tasks_to_rows(model.method, *make(model.method, images, known, None), what='picture')
 
 
 def _features(options: EvaluateOptions) -> dict[str, Any]:
@@ -380,26 +558,17 @@ def _features(options: EvaluateOptions) -> dict[str, Any]:
 
 
 def _score_pairs(model: Model, source: str, n: int, options: EvaluateOptions, shared: dict[str, Any],
-                 with_gallery: bool) -> tuple[Card, list[GalleryRow]]:
-    """The card of a paired model, and pictures for its report."""
-    from retouch.data.sets import PairData, open_pairs
-    from retouch.metrics.pairs import evaluate_pairs, held_out_pairs, pair_task
+                 with_gallery: bool, streets: bool) -> tuple[Card, list[GalleryRow]]:
+    """The card of a model against true partners, and pictures for its report."""
+    from retouch.metrics.pairs import CITYSCAPES, evaluate_pairs
     from retouch.model import load_model
-    from retouch.report import tasks_to_rows
 
     reader = load_model(options.judge, shared['device']) if options.judge else None
-    size, wanted = model.data.size, model.data.domains[-1]
     with _progress() as progress:
-        edit = model.info.get('data', {}).get('edit') if source == 'toyfaces' else None
-        if source == 'toyfaces' and edit is None:
-            a, b = held_out_pairs(n, size, options.seed, wanted)
-        else:
-            direction: Any = 'b_to_a' if wanted == 'A' else 'a_to_b'
-            config = PairData(source=source, edit=edit, direction=direction, size=size, load_size=None, seed=options.seed)
-            opened = open_pairs(config, 'test', lambda done, total: progress(done, total, 'reading pictures'))
-            a, b = opened.a[:n], opened.b[:n]
-        card = evaluate_pairs(model, a, b, source=source, reader=reader, progress=progress, untrained=_untrained(model), **shared)
-    return card, tasks_to_rows(model.method, a[:4], [pair_task(model.method, b[:4])], what='pair') if with_gallery else []
+        a, b = _held_out_pairs(model, source, n, options.seed, progress)
+        card = evaluate_pairs(model, a, b, source=source, reader=reader, progress=progress, untrained=_untrained(model),
+                              palette=CITYSCAPES if streets and source != 'toyfaces' else None, **shared)
+    return card, _gallery(model, 'pairs', n, options.seed, (a, b)) if with_gallery else []
 
 
 def _score_exemplars(model: Model, folder: str | None, n: int, judge: Judge | None, options: EvaluateOptions, shared: dict[str, Any],
@@ -460,7 +629,7 @@ def _held_out(model: Model, source: str, trained: dict[str, Any], n: int, seed: 
         from retouch.data.toyfaces import ATTRIBUTES
         from retouch.metrics.truth import held_out_faces
 
-        images, labels = held_out_faces(n, size, seed)
+        images, labels = held_out_faces(n, size, seed, lambda done, total: progress(done, total, 'drawing faces'))
         return images, labels[:, [ATTRIBUTES.index(name) for name in names]]
     from retouch.data.sets import AttributeData, ExemplarData, open_attributes
 
@@ -476,14 +645,12 @@ def _held_out(model: Model, source: str, trained: dict[str, Any], n: int, seed: 
 def _held_out_parses(model: Model, source: str, trained: dict[str, Any], n: int, seed: int,
                      progress: Callable[[int, int, str], None]) -> ParsingSet:
     """At most n pictures that training never saw, with their true parses."""
-    from dataclasses import replace
-
     from retouch.data.sets import ParsingData, open_parsing
 
     known = {'holdout': n, 'seed': seed} if source == 'toyfaces' else {k: trained[k] for k in ('ids', 'classes', 'holdout') if k in trained}
     config = ParsingData(source=source, size=model.data.size, **known)
     opened = open_parsing(config, 'test', lambda done, total: progress(done, total, 'reading pictures'))
-    return replace(opened, images=opened.images[:n], segmentations=opened.segmentations[:n])
+    return dataclasses.replace(opened, images=opened.images[:n], segmentations=opened.segmentations[:n])
 
 
 def _held_out_domains(model: Model, source: str, n: int, progress: Callable[[int, int, str], None]) -> tuple[np.ndarray, np.ndarray]:
@@ -498,6 +665,22 @@ def _held_out_domains(model: Model, source: str, n: int, progress: Callable[[int
     both = sorted([(i, 0) for i in range(min(half, len(opened.a)))] + [(i, 1) for i in range(min(half, len(opened.b)))])
     images = np.stack([(opened.a, opened.b)[of][i] for i, of in both])
     return images, np.eye(2, dtype=np.float32)[[of for _, of in both]]
+
+
+def _held_out_pairs(model: Model, source: str, n: int, seed: int,
+                    progress: Callable[[int, int, str], None]) -> tuple[np.ndarray, np.ndarray]:
+    """Test pairs uint8 [N,S,S,3] each: what is given, and the model's domain that is wanted."""
+    from retouch.data.sets import PairData, open_pairs
+    from retouch.metrics.pairs import held_out_pairs
+
+    size, wanted = model.data.size, model.data.domains[-1]
+    edit = model.info.get('data', {}).get('edit') if source == 'toyfaces' else None
+    if source == 'toyfaces' and edit is None:
+        return held_out_pairs(n, size, seed, wanted)
+    direction: Any = 'b_to_a' if wanted == 'A' else 'a_to_b'
+    config = PairData(source=source, edit=edit, direction=direction, size=size, load_size=None, seed=seed)
+    opened = open_pairs(config, 'test', lambda done, total: progress(done, total, 'reading pictures'))
+    return opened.a[:n], opened.b[:n]
 
 
 def _figures(gallery: Sequence[GalleryRow], folder: Path) -> list[Path]:
@@ -545,7 +728,7 @@ def _console() -> Console:
 
 def _write_study(options: EvaluateOptions, other: str) -> int:
     """`retouch evaluate MODEL --study OTHER`."""
-    for flag in ('judge', 'parser', 'protocol', 'size', 'features', 'weights', 'download', 'figures', 'json'):
+    for flag in ('judge', 'parser', 'protocol', 'proxy', 'size', 'features', 'weights', 'download', 'figures', 'json'):
         if getattr(options, flag):
             raise ValueError(f'--{flag} does not apply to --study: raters judge, and nothing is scored')
     if options.out is None:

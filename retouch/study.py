@@ -21,8 +21,9 @@ from retouch.config import Config
 from retouch.data.transforms import to_uint8
 from retouch.errors import one_line
 from retouch.metrics.scoring import Task, pictures_to_tensor
+from retouch.metrics.tasks import asked_of
 from retouch.model import Model, write_atomically
-from retouch.report import pixels_to_url
+from retouch.page import pixels_to_url
 
 KEY, PAGE = 'study.json', 'study.html'
 Side = Literal['a', 'b']
@@ -115,9 +116,9 @@ def write_study(out: Path, systems: dict[Side, tuple[str, Model]], inputs: np.nd
             with torch.no_grad():
                 edit = to_uint8(model.method.translate(request).image)
             pictures[side] = pixels_to_url(edit[0].cpu().numpy())
-        wanted = f'={int(request.target[0, model.data.attributes.index(task.name)])}' if model.data.attributes else ''
-        text, _, value = f'{task.name}{wanted}'.replace('_', ' ').partition('=')
-        trials.append(Trial(picture=row, edit=task.name, asked=f'{task.name}{wanted}'))
+        asked = asked_of(task, request, 0, model.data.attributes)
+        text, _, value = asked.replace('_', ' ').partition('=')
+        trials.append(Trial(picture=row, edit=task.name, asked=asked))
         shown.append({'asked': f'{text}: {({"1": "yes", "0": "no"}).get(value, value)}', **pictures})
     digest = hashlib.sha256(json.dumps(shown).encode()).hexdigest()[:12]
     if (out / KEY).exists() and Study.read(out).id != digest:

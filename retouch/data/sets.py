@@ -1,10 +1,9 @@
 """From a data configuration to pictures in memory: the drawn faces, or a folder through the cache; training or held-out part."""
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -21,6 +20,7 @@ from retouch.data.labels import HAIR_COLOURS, LabelRule
 from retouch.data.loader import AttributeLoader, DomainLoader, ExemplarLoader, PairLoader, ParsingLoader
 from retouch.data.night import NIGHT, night
 from retouch.data.parsing import IDS, TWELVE, Ids, cached_masks, check_ids
+from retouch.data.rows import Writer, read_rows
 from retouch.data.sources import (
     check_same_frame,
     domains_to_classes,
@@ -32,6 +32,7 @@ from retouch.data.sources import (
 from retouch.errors import unknown
 
 HELD_OUT = 1_000_000     # index of the first drawn face that no training set contains
+DRAWN_AT_ONCE = 2048     # faces in memory while a set is drawn
 Split = Literal['train', 'test']
 Progress = Callable[[int, int], None]     # (done, total)
 
@@ -201,28 +202,30 @@ class ParsingSet:
 
 def drawn(indices: Sequence[int], size: int, seed: int, progress: Progress | None = None,
           edit: dict[str, int] | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Toyfaces images uint8 [N,S,S,3], segmentations [N,S,S] and labels [N,15], drawn once and kept in the cache; see `draw_set`."""
+    """Toyfaces images uint8 [N,S,S,3], segmentations [N,S,S] and labels [N,15], drawn once, kept in the cache and memory-mapped.
+
+    Of which faces, and with which `edit`: see `draw_set`.
+    """
     what = f'{toyfaces.drawing_hash()}/{indices}/{size}/{seed}' + (f'/{edit}' if edit else '')
     key = hashlib.sha256(what.encode()).hexdigest()[:16]
-    path = cache_root() / f'toyfaces-{key}.npz'
-    if path.exists():
-        try:
-            with np.load(path) as stored:
-                return stored['images'], stored['segmentations'], stored['labels']
-        except Exception:                                        # a damaged cache file is only a cache file
-            path.unlink(missing_ok=True)
-    n = len(indices)
-    images, segmentations, labels = toyfaces.draw_set(indices, size, seed, edit=edit,
-                                                       progress=(lambda done: progress(done, n)) if progress else None)
-    temporary = path.with_name(f'.{path.stem}.{os.getpid()}.npz')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(temporary, images=images, segmentations=segmentations, labels=labels)
-        os.replace(temporary, path)
-    except OSError:                                              # no room for a cache: draw again next time
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-    return images, segmentations, labels
+    n, shapes = len(indices), {'images': (size, size, 3), 'segmentations': (size, size), 'labels': (len(toyfaces.ATTRIBUTES),)}
+    paths = {name: cache_root() / f'toyfaces-{key}-{name}.npy' for name in shapes}
+    stored = [part for path in paths.values() if (part := read_rows(path)) is not None]
+    if len(stored) == len(paths):
+        images, segmentations, labels = stored
+        return images, segmentations, np.array(labels)
+    with ExitStack() as stack:
+        writers = [stack.enter_context(Writer(paths[name], (n, *shape))) for name, shape in shapes.items()]
+        for start in range(0, n, DRAWN_AT_ONCE):
+            def told(done: int, start: int = start) -> None:
+                if progress is not None:
+                    progress(start + done, n)
+
+            parts = toyfaces.draw_set(indices[start:start + DRAWN_AT_ONCE], size, seed, edit=edit, progress=told)
+            for writer, part in zip(writers, parts, strict=True):
+                writer.add(part)
+        images, segmentations, labels = (writer.array() for writer in writers)
+    return images, segmentations, np.array(labels)
 
 
 def open_attributes(config: AttributeData | ExemplarData, split: Split = 'train', progress: Progress | None = None) -> AttributeSet:

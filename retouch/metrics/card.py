@@ -52,10 +52,15 @@ MEASURES: dict[str, About] = {
     'kid': About('', 'lower', 'kernel distance (unbiased) between held-out pictures (of two domains: the target) and the edits of all '
                               'attributes'),
     'kid_fused': About('', 'lower', 'mean of the kernel distances of the edits to the target and to the source domain'),
+    'kid_pooled': About('', 'lower', 'kernel distance of the edits to target and source pooled half and half: the other reading of fused'),
+    'kid_subset_std': About('', 'neither', 'standard deviation of the kernel distance over its subsets'),
+    'kid_fused_subset_std': About('', 'neither', 'standard deviation over subsets of the mean of both kernel distances'),
+    'kid_pooled_subset_std': About('', 'neither', 'standard deviation over subsets of the kernel distance to both sets pooled'),
     'inception_score': About('', 'higher', 'Inception score of the edits'),
     'inception_score_split_std': About('', 'neither', 'standard deviation of the Inception score over ten splits'),
     'inception_kl_split_std': About('nats', 'neither', 'standard deviation of its logarithm over ten splits'),
     'lpips_outside': About('', 'lower', 'perceptual distance (LPIPS) of output and input, with the input inside the true region'),
+    'lpips_truth': About('', 'lower', 'perceptual distance (LPIPS) of output and true result'),
     'lpips_whole': About('', 'neither', 'perceptual distance (LPIPS) of output and input: how much was changed, not how well'),
     'inception_kl': About('nats', 'higher', 'logarithm of the Inception score: mean divergence of an edit from the mean reading'),
     'inception_kl_std': About('nats', 'neither', 'standard deviation of that divergence over the edits'),
@@ -146,6 +151,20 @@ class JudgeFacts(Config):
     n: int | None = None
 
 
+class PaperColumn(Config):
+    """A number as a paper prints it: where it stands among a card's measures."""
+
+    name: str
+    measure: str | None = None
+    """Null: not measured."""
+    rows: tuple[str, ...] = ()
+    """The rows of the measure that it is the mean of; none: its value."""
+    std: str | None = None
+    """The measure that follows ±."""
+    factor: float = 1.0
+    note: str = ''
+
+
 class Card(Config):
     """One evaluation."""
 
@@ -165,11 +184,21 @@ class Card(Config):
     judge: JudgeFacts | None = None
     extractors: dict[str, str] = {}
     """Feature extractor -> sha256 of its weights."""
+    paper: str | None = None
+    """Whose numbers were asked for."""
+    paper_columns: tuple[PaperColumn, ...] = ()
+    """Those numbers, in the paper's order."""
+    differs: tuple[str, ...] = ()
+    """What keeps them from being comparable with the paper's."""
 
     def write(self, path: str | Path) -> None:
         """Writes card.json atomically."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(Path(path), (json.dumps(self.model_dump(mode='json'), indent=2, allow_nan=False) + '\n').encode())
+        write_atomically(Path(path), self.encode())
+
+    def encode(self) -> bytes:
+        """The bytes of card.json."""
+        return (json.dumps(self.model_dump(mode='json'), indent=2, allow_nan=False) + '\n').encode()
 
     @classmethod
     def read(cls, path: str | Path) -> Card:
@@ -194,16 +223,26 @@ class Comparison(Config):
 
     measures: tuple[str, ...]
     rows: dict[str, dict[str, Measure]]
+    differences: dict[str, dict[str, Measure]] = {}
+    """Model -> measure -> its value less the first model's, with the interval of that difference on the same pictures (paired bootstrap);
+    of measures whose sums are known for both."""
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """Header and rows as text: name, then `value [low, high]` for every measure."""
         return (['model', *self.measures],
                 [[name, *(measure_to_text(row.get(m)) for m in self.measures)] for name, row in self.rows.items()])
 
+    def difference_cells(self) -> tuple[list[str], list[list[str]]]:
+        """Header and rows as text: name, then `difference [low, high]` for every measure that has one, with * where that leaves out 0."""
+        names = [m for m in self.measures if any(m in found for found in self.differences.values())]
+        return (['less the first model', *names],
+                [[name, *(difference_to_text(found.get(m)) for m in names)] for name, found in self.differences.items()])
+
     def markdown(self) -> str:
-        """The table as GitHub markdown."""
-        header, rows = self.cells()
-        return '\n'.join(f'| {" | ".join(line)} |' for line in (header, ['---'] + ['---:'] * len(self.measures), *rows)) + '\n'
+        """The table as GitHub markdown; a second one of the differences, if there are any."""
+        tables = [self.cells(), *([self.difference_cells()] if self.differences else [])]
+        return '\n'.join(''.join(f'| {" | ".join(line)} |\n' for line in (header, ['---'] + ['---:'] * (len(header) - 1), *rows))
+                         for header, rows in tables)
 
 
 def number(value: float | None) -> str:
@@ -221,11 +260,23 @@ def measure_to_text(measure: Measure | None) -> str:
     return number(measure.value) + interval
 
 
-def compare(cards: Mapping[str, Card]) -> Comparison:
+def difference_to_text(measure: Measure | None) -> str:
+    """`+value [low, high]`, with * where the interval leaves out 0; or a dash."""
+    if measure is None or measure.value is None:
+        return '–'
+    sure = (measure.low is not None and measure.low > 0) or (measure.high is not None and measure.high < 0)
+    return f'{"+" if measure.value > 0 else ""}{measure_to_text(measure)}{" *" if sure else ""}'
+
+
+def compare(cards: Mapping[str, Card], tallies: Mapping[str, Mapping[str, Tally]] | None = None) -> Comparison:
     """One table from cards of one protocol.
 
     Args:
         cards: name -> card, in the order of the rows.
+        tallies: name -> measure -> the sums behind it, of those cards where they are known (see `tallies.read_tallies`).
+
+    Returns:
+        the values, and for every measure whose sums are known for both the difference to the first model.
 
     Raises:
         ValueError: no card, or cards that differ in protocol, data, split, n, seed, judge, attributes or a shared extractor, with both.
@@ -259,4 +310,12 @@ def compare(cards: Mapping[str, Card]) -> Comparison:
         if name in first.references:
             rows[f'{name} (reference)' if name in cards else name] = first.references[name]
     names = dict.fromkeys(measure for row in rows.values() for measure in row)
-    return Comparison(measures=tuple(names), rows=rows)
+    sums = dict(tallies or {})
+    base, differences = sums.get(first_name, {}), dict[str, dict[str, Measure]]()
+    for name in list(cards)[1:]:
+        shared = [measure for measure in base if measure in sums.get(name, {})]
+        if shared:
+            found = {measure: bootstrap.tallies_to_difference(base[measure], sums[name][measure], first.seed) for measure in shared}
+            differences[name] = {measure: Measure(value=value, low=low, high=high, unit=about(measure).unit)
+                                 for measure, (value, low, high) in found.items()}
+    return Comparison(measures=tuple(names), rows=rows, differences=differences)

@@ -10,6 +10,7 @@ from torch import Tensor
 from retouch.metrics.bootstrap import finite_or_none
 from retouch.metrics.card import Measure, about
 
+Subsets = Callable[[Tensor, Tensor], np.ndarray]                                # (real, fake) -> KID of each subset
 Compare = Callable[[Tensor, Tensor, tuple[str, ...]], dict[str, float]]         # (real, fake, measures) -> measure -> value
 
 
@@ -23,9 +24,9 @@ def edits_to_distances(real: Tensor, fakes: Sequence[Tensor], names: Sequence[st
         names: the K kinds.
         compare: measures two sets.
         measures: which.
-        each: which of them also by kind. Not the Frechet distance: of fewer pictures than feature dimensions it is mostly bias.
-        tasks: add the Frechet distance of each kind by itself all the same, as the CAM paper does: `fid_per_task`, its mean over the
-            kinds, and `fid_per_task_std`, its (population) standard deviation over them.
+        each: which of `measures` also by kind. Not the Frechet distance: of fewer pictures than feature dimensions it is mostly bias.
+        tasks: where it is among `measures`, add the Frechet distance of each kind by itself all the same, as the CAM paper does:
+            `fid_per_task`, its mean over the kinds, and `fid_per_task_std`, its (population) standard deviation over them.
     """
     found = {name: _measure(name, value) for name, value in compare(real, torch.cat(list(fakes)), measures).items()}
 
@@ -33,9 +34,9 @@ def edits_to_distances(real: Tensor, fakes: Sequence[Tensor], names: Sequence[st
         return {name: finite_or_none(compare(real, some, (measure,))[measure]) if len(some) > 1 else None
                 for name, some in zip(names, fakes, strict=True)}
 
-    for measure in each:
+    for measure in set(each).intersection(measures):
         found[measure] = found[measure].model_copy(update={'per_attribute': by_kind(measure)})
-    if tasks:
+    if tasks and 'fid' in measures:
         of_tasks = by_kind('fid')
         values = np.array([value for value in of_tasks.values() if value is not None])
         mean, std = (values.mean(), values.std()) if len(values) else (np.nan, np.nan)
@@ -45,11 +46,12 @@ def edits_to_distances(real: Tensor, fakes: Sequence[Tensor], names: Sequence[st
 
 
 def directions_to_distances(real: Tensor, fakes: Sequence[Tensor], names: Sequence[str], sources: Sequence[np.ndarray],
-                            targets: Sequence[np.ndarray], compare: Compare, measures: tuple[str, ...]) -> dict[str, Measure]:
+                            targets: Sequence[np.ndarray], compare: Compare, measures: tuple[str, ...],
+                            subsets: Subsets | None = None) -> dict[str, Measure]:
     """Distances of the edits of one or both directions to held-out pictures of the domain they should arrive in.
 
-    `kid_fused` is (KID(edits, target) + KID(edits, source)) / 2. A copy and a perfect edit both score half the distance of the domains, so
-    that it says nothing without `kid` beside it.
+    `kid_fused` is (KID(edits, target) + KID(edits, source)) / 2, `kid_pooled` KID(edits, as many of the target as of the source): the two
+    readings of a published name. A copy and a perfect edit score about the same in both, so that they say nothing without `kid` beside.
 
     Args:
         real: [n,...] features or pictures of both domains.
@@ -58,17 +60,28 @@ def directions_to_distances(real: Tensor, fakes: Sequence[Tensor], names: Sequen
         sources: K times [M], which of the n were edited.
         targets: K times [M'], which of the n show what the edits should become.
         compare: measures two sets.
-        measures: which to the target, 'kid' among them.
+        measures: which to the target; with 'kid' among them both fused ones are added.
+        subsets: the kernel distance of each subset, for the spread of both fused ones, `kid_fused_subset_std` and `kid_pooled_subset_std`.
 
     Returns:
-        each measure and `kid_fused`: the value of each direction and their mean; null where a domain has fewer than two pictures.
+        each measure and the fused ones: the value of each direction and their mean; null where a domain has fewer than two pictures.
     """
-    found: dict[str, list[float | None]] = {name: [] for name in (*measures, 'kid_fused')}
+    fused = ('kid_fused', 'kid_pooled') if 'kid' in measures else ()
+    spread = tuple(f'{name}_subset_std' for name in fused if subsets)
+    found: dict[str, list[float | None]] = {name: [] for name in (*measures, *fused, *spread)}
     for fake, source, target in zip(fakes, sources, targets, strict=True):
         values: dict[str, float] = {}
         if min(len(source), len(target)) > 1:
-            values = compare(real[torch.from_numpy(target)], fake, measures)
-            values['kid_fused'] = (values['kid'] + compare(real[torch.from_numpy(source)], fake, ('kid',))['kid']) / 2
+            here, there = real[torch.from_numpy(source)], real[torch.from_numpy(target)]
+            half = min(len(here), len(there))
+            both = torch.cat([there[:half], here[:half]])
+            values = compare(there, fake, measures)
+            if fused:
+                values['kid_fused'] = (values['kid'] + compare(here, fake, ('kid',))['kid']) / 2
+                values['kid_pooled'] = compare(both, fake, ('kid',))['kid']
+            if fused and subsets:
+                values['kid_fused_subset_std'] = float(((subsets(there, fake) + subsets(here, fake)) / 2).std())
+                values['kid_pooled_subset_std'] = compare(both, fake, ('kid_subset_std',))['kid_subset_std']
         for name, of_directions in found.items():
             of_directions.append(finite_or_none(values.get(name, float('nan'))))
     return {name: _measure(name, float(np.mean([float('nan') if v is None else v for v in values]))).model_copy(

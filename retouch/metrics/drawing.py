@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def draw_chunk(job: Job) -> list[Drawn]:
 
 
 def draw_targets(indices: list[int], tables: list[np.ndarray], size: int, seed: int, workers: int | None = None,
-                 progress: Callable[[int], None] | None = None) -> list[Drawn]:
+                 progress: Callable[[int], None] | None = None) -> Iterator[Drawn]:
     """Draws every face with every row of its own table of labels.
 
     Args:
@@ -40,24 +41,17 @@ def draw_targets(indices: list[int], tables: list[np.ndarray], size: int, seed: 
         workers: processes; None: one a core. Few pictures are drawn in this process.
         progress: called with the number of pictures drawn so far.
 
-    Returns:
+    Yields:
         pictures uint8 [m_i,S,S,3] and parses uint8 [m_i,S,S] for face i. The bytes do not depend on the number of workers.
     """
     jobs: list[Job] = [(indices[i:i + _CHUNK], tables[i:i + _CHUNK], size, seed) for i in range(0, len(indices), _CHUNK)]
     workers = min(workers or os.cpu_count() or 1, max(len(jobs), 1))
-    drawn: list[Drawn] = []
-
-    def collect(results: Iterable[list[Drawn]]) -> None:
-        done = 0
+    done = 0
+    with ExitStack() as stack:
+        several = workers > 1 and sum(map(len, tables)) >= _FEW
+        results = stack.enter_context(toyfaces.drawing_pool(workers)).map(draw_chunk, jobs) if several else map(draw_chunk, jobs)
         for chunk in results:
-            drawn.extend(chunk)
-            done += sum(map(len, chunk))
+            yield from chunk
+            done += sum(len(pictures) for pictures, _ in chunk)
             if progress is not None:
                 progress(done)
-
-    if workers == 1 or sum(map(len, tables)) < _FEW:
-        collect(map(draw_chunk, jobs))
-    else:
-        with toyfaces.drawing_pool(workers) as pool:
-            collect(pool.map(draw_chunk, jobs))
-    return drawn

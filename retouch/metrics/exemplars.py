@@ -7,8 +7,10 @@ beyond labels is measured as one colour, that of the hair on the head. Photograp
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from torch import Tensor
 
 from retouch.data import toyfaces
 from retouch.data.labels import HAIR_COLOURS, apply_edits
+from retouch.data.rows import Pictures, Rows
 from retouch.data.sets import HELD_OUT, two_hair_colours
 from retouch.engine.update import DomainRequest, ExemplarRequest, Translation
 from retouch.errors import unknown
@@ -25,15 +28,18 @@ from retouch.guidance.mask import check_mask
 from retouch.metrics import accuracy, psnr
 from retouch.metrics.bootstrap import Tally, pooled
 from retouch.metrics.card import Card, CardData, Measure, about, tally_to_measure
+from retouch.metrics.distances import edits_to_distances
 from retouch.metrics.drawing import draw_targets
-from retouch.metrics.fidelity import logits_to_inception_score
+from retouch.metrics.features import JUDGE, LPIPS, images_to_lpips, open_features, pictures_to_features
+from retouch.metrics.fidelity import SETS, features_to_fidelity, logits_to_inception_score
 from retouch.metrics.judge import Judge, load_judge, model_to_judge
+from retouch.metrics.ledger import Ledger
 from retouch.metrics.masks import mask_to_area
 from retouch.metrics.protocols import read_all
 from retouch.metrics.provenance import checkpoint, pairs_to_hash, remembered, versions
 from retouch.metrics.scoring import REDUCE, Found, against_input, against_region, against_truth, pictures_to_tensor
 from retouch.metrics.tasks import RULE, Progress, counting
-from retouch.metrics.truth import NEEDS_HAIR, pictures_to_regions, read_drawn, write_drawn
+from retouch.metrics.truth import NEEDS_HAIR, drawn_writer, pictures_to_regions, read_drawn
 from retouch.model import Model
 from retouch.train import hardware
 
@@ -49,8 +55,8 @@ class Pairs:
 
     names: tuple[str, ...]           # the K attributes
     faces: np.ndarray                # int64 [n,2]: index of the picture, and of its exemplar, in the set
-    inputs: np.ndarray               # uint8 [n,S,S,3]
-    exemplars: np.ndarray            # uint8 [n,S,S,3]
+    inputs: Pictures                 # uint8 [n,S,S,3]
+    exemplars: Pictures              # uint8 [n,S,S,3]
     shown: np.ndarray                # bool [n,K], labels of the inputs
     wanted: np.ndarray               # bool [n,K], labels of the exemplars
 
@@ -59,11 +65,11 @@ class Pairs:
 class Transfers(Pairs):
     """Pairs of drawn faces, with their true results."""
 
-    truths: np.ndarray               # uint8 [n,S,S,3]
-    regions: np.ndarray              # bool [n,S,S]
-    exemplar_regions: np.ndarray     # bool [n,S,S]
-    hair: np.ndarray                 # bool [n,S,S], on the head of the true result; nowhere if no hair colour is transferred
-    exemplar_hair: np.ndarray        # bool [n,S,S]
+    truths: Pictures                 # uint8 [n,S,S,3]
+    regions: Pictures                # bool [n,S,S]
+    exemplar_regions: Pictures       # bool [n,S,S]
+    hair: Pictures                   # bool [n,S,S], on the head of the true result; nowhere if no hair colour is transferred
+    exemplar_hair: Pictures          # bool [n,S,S]
 
 
 def transferred(model: Any) -> tuple[str, ...]:
@@ -150,15 +156,18 @@ def held_out_transfers(names: tuple[str, ...], n: int, size: int, seed: int = 0,
         total = sum(map(len, tables))
         parts = draw_targets(faces.T.flatten().tolist(), tables, size, seed,
                              progress=(lambda done: progress(done, total, 'drawing true results')) if progress else None)
-        drawn = np.zeros((2 * n, 2, size, size, 4), np.uint8)
-        drawn[..., :3] = np.stack([pictures[:2] for pictures, _ in parts])
-        drawn[:, 0, ..., 3] = np.stack([(parses[[0, 2]] == HAIR).all(0) for _, parses in parts])
-        write_drawn(digest.hexdigest()[:16], drawn)
-    (truths, inputs), (exemplars, changed) = (np.ascontiguousarray(some[..., :3].swapaxes(0, 1)) for some in (drawn[:n], drawn[n:]))
-    styled = any(name in HAIR_COLOURS for name in names)
-    hair, exemplar_hair = ((some[:, 0, ..., 3] > 0) & styled for some in (drawn[:n], drawn[n:]))
-    return Transfers(names, faces, inputs, exemplars, chosen, chosen[other], truths, pictures_to_regions(inputs, truths),
-                     pictures_to_regions(exemplars, changed), hair, exemplar_hair)
+        with drawn_writer(digest.hexdigest()[:16], (2 * n, 2, size, size, 4)) as writer:
+            for pictures, parses in parts:                       # the fourth channel: hair of the one, where both differ in the other
+                fourth = np.stack([(parses[[0, 2]] == HAIR).all(0), pictures_to_regions(pictures[:1], pictures[1:2])[0]])
+                writer.add(np.concatenate([pictures[:2], fourth[..., None].astype(np.uint8)], 3)[None])
+            drawn = writer.array()
+    truths, inputs, exemplars = (Rows(some[..., :3]) for some in (drawn[:n, 0], drawn[:n, 1], drawn[n:, 0]))
+    marks = (drawn[:n, 0], drawn[:n, 1], drawn[n:, 0], drawn[n:, 1])
+    hair, regions, exemplar_hair, exemplar_regions = (some[..., 3].view(bool) for some in marks)
+    if not any(name in HAIR_COLOURS for name in names):
+        hair = exemplar_hair = np.broadcast_to(np.False_, hair.shape)
+    return Transfers(names, faces, inputs, exemplars, chosen, chosen[other], truths, Rows(regions), Rows(exemplar_regions), Rows(hair),
+                     Rows(exemplar_hair))
 
 
 def folder_pairs(names: tuple[str, ...], images: np.ndarray, labels: np.ndarray, seed: int = 0) -> Pairs:
@@ -175,7 +184,7 @@ def folder_pairs(names: tuple[str, ...], images: np.ndarray, labels: np.ndarray,
     """
     chosen = np.asarray(labels) > 0.5
     other = _choose_exemplars(chosen, names, seed)
-    return Pairs(names, np.stack([np.arange(len(other)), other], 1), images, images[other], chosen, chosen[other])
+    return Pairs(names, np.stack([np.arange(len(other)), other], 1), Rows(images), Rows(images, other), chosen, chosen[other])
 
 
 def _choose_exemplars(labels: np.ndarray, names: Sequence[str], seed: int) -> np.ndarray:
@@ -198,7 +207,8 @@ def _shaven(labels: np.ndarray) -> np.ndarray:
 
 def evaluate_exemplars(model: Any, pairs: Pairs, *, seed: int = 0, judge: Judge | Model | None = None, device: torch.device | str = 'cpu',
                        batch_size: int = 64, progress: Progress | None = None, command: str = '', untrained: Any = None,
-                       source: str = 'toyfaces') -> Card:
+                       source: str = 'toyfaces', features: Sequence[str] = (), weights: str | Path | None = None,
+                       download: bool = False, ledger: Ledger | None = None) -> Card:
     """Scores a system that takes an exemplar, on pairs of drawn faces or of one's own pictures.
 
     Args:
@@ -212,16 +222,21 @@ def evaluate_exemplars(model: Any, pairs: Pairs, *, seed: int = 0, judge: Judge 
         command: how to repeat this, written to the card.
         untrained: the same method before training, for a third reference row.
         source: what to write as the data's source (one's own pictures).
+        features: which extractors' distances between answers and the pictures as they were to add, of `features.NAMES`.
+        weights: folder of the extractors' files, or the file of one; None: RETOUCH_WEIGHTS, else torch's hub cache.
+        download: fetch files that are missing and have a published digest.
+        ledger: gets the sums behind the intervals.
 
     Returns:
         the card, with the reference rows `copy` (the input, masks of 0) and, of drawn faces, `truth` (the true result, true regions for
         masks).
 
     Raises:
-        ValueError: a judge that is missing or does not read an attribute.
+        ValueError: a judge that is missing or does not read an attribute, or extractors without weights.
         FloatingPointError: an answer that is not finite.
     """
     method = getattr(model, 'method', model)
+    looking, lpips, digests = open_features(features, weights, download, device)
     method.nets.to(device)
     if not isinstance(judge, Judge):
         if judge is None and not isinstance(pairs, Transfers):
@@ -239,21 +254,34 @@ def evaluate_exemplars(model: Any, pairs: Pairs, *, seed: int = 0, judge: Judge 
                     count=dict(zip(names, (pairs.shown != pairs.wanted).sum(0).tolist(), strict=True)), **drawn)
 
     def row(answer: Answer, step: Callable[[int], None] | None = None) -> dict[str, Measure]:
-        tallies, logits = score_transfers(pairs, answer, judge, expected, device=device, batch_size=batch_size, advance=step)
+        tallies, logits, seen = score_transfers(pairs, answer, judge, expected, device=device, batch_size=batch_size, advance=step,
+                                                looks={e.name: e.look for e in looking}, lpips=lpips)
+        if ledger is not None and not ledger.tallies:            # the first row is the model's
+            ledger.tallies = tallies
         measures = {name: tally_to_measure(name, tally, names if name == 'edit_accuracy' else (ROW,), seed)
                     for name, tally in tallies.items()}
+        for by, (real, compare, which) in compared.items():
+            found = edits_to_distances(real, [seen[by]], (ROW,), compare, which)
+            measures |= {f'{name}[{proxy if by == JUDGE else by}]': measure for name, measure in found.items()}
         return measures | logits_to_inception(logits, seed, proxy)
 
+    # the faces as they were, and what is measured between them and all answers, by extractor
+    compared = {e.name: (pictures_to_features(e, pairs.inputs, batch_size), partial(e.compare, seed=seed), e.measures) for e in looking}
+    if JUDGE in features:
+        compared[JUDGE] = read_all(judge, pairs.inputs, batch_size)[1], partial(features_to_fidelity, seed=seed), SETS
+
     measures = row(answer_of(method, pairs), counting(progress, n, 'scoring pairs'))
-    key = {'data': data.model_dump(mode='json'), 'n': n, 'seed': seed, 'judge': judge.sha256, 'protocol': protocol}
+    extractors = {proxy: judge.sha256, **digests}
+    key = {'data': data.model_dump(mode='json'), 'n': n, 'seed': seed, 'judge': judge.sha256, 'protocol': protocol,
+           'features': sorted(set(features)), 'extractors': extractors}
     answers: dict[str, Answer] = {'copy': _copy} | ({'truth': _truth(pairs)} if isinstance(pairs, Transfers) else {})
-    references = remembered(key, lambda: {name: row(answer) for name, answer in answers.items()})
+    references = remembered(key, lambda: {name: row(answer, counting(progress, n, f'scoring {name}')) for name, answer in answers.items()})
     if untrained is not None:
         untrained.nets.to(device)
-        references['untrained'] = row(answer_of(untrained, pairs))
+        references['untrained'] = row(answer_of(untrained, pairs), counting(progress, n, 'scoring untrained'))
     return Card(protocol=protocol, data=data, n=n, seed=seed, checkpoint=checkpoint(model), hardware=hardware(device),
                 versions=versions(), command=command, measures=measures, references=references, judge=judge.facts,
-                extractors={proxy: judge.sha256})
+                extractors=extractors)
 
 
 def answer_of(method: Any, pairs: Pairs) -> Answer:
@@ -283,7 +311,9 @@ def _truth(pairs: Transfers) -> Answer:
 
 
 def score_transfers(pairs: Pairs, answer: Answer, judge: Judge, expected: Tensor, *, device: torch.device | str = 'cpu',
-                    batch_size: int = 64, advance: Callable[[int], None] | None = None) -> tuple[dict[str, Tally], Tensor]:
+                    batch_size: int = 64, advance: Callable[[int], None] | None = None,
+                    looks: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
+                    lpips: Any = None) -> tuple[dict[str, Tally], Tensor, dict[str, Tensor]]:
     """One pass over pairs: answer, compare, let the judge read; keep sums and readings only.
 
     Args:
@@ -294,10 +324,12 @@ def score_transfers(pairs: Pairs, answer: Answer, judge: Judge, expected: Tensor
         device: where answers are computed and compared.
         batch_size: pairs at once.
         advance: called with the number of pairs scored since the last call.
+        looks: extractor -> features [b,F] on the CPU of answers as uint8 [b,3,S,S].
+        lpips: adds its distance of answer and true result, or input where none is known.
 
     Returns:
-        'edit_accuracy' [K,n], of every attribute over the pairs that differ in it; all else [1,n]; and logits [n,K] of the K attributes in
-        the answers.
+        'edit_accuracy' [K,n], of every attribute over the pairs that differ in it; all else [1,n]; logits [n,K] of the K attributes in
+        the answers; and what each extractor and, as JUDGE, the judge saw in them, [n,F] each.
     """
     n, columns = len(pairs.inputs), [judge.column(name) for name in pairs.names]
     differs = torch.from_numpy(pairs.shown != pairs.wanted)      # [n,K]
@@ -305,7 +337,8 @@ def score_transfers(pairs: Pairs, answer: Answer, judge: Judge, expected: Tensor
     asked[:, columns] = differs
     total: dict[str, np.ndarray] = {'edit_accuracy': np.zeros((len(columns), n))}
     count: dict[str, np.ndarray] = {'edit_accuracy': differs.double().numpy().T}
-    logits = []
+    logits, looks = [], looks or {}
+    seen_by: dict[str, list[Tensor]] = {name: [] for name in (JUDGE, *looks)}
     for start in range(0, n, batch_size):
         part = slice(start, min(start + batch_size, n))
         x, e = (pictures_to_tensor(images[part], device) for images in (pairs.inputs, pairs.exemplars))
@@ -316,6 +349,8 @@ def score_transfers(pairs: Pairs, answer: Answer, judge: Judge, expected: Tensor
                 raise FloatingPointError('an answer is not finite: the model is damaged or its training diverged')
             image = psnr.to_bytes(out.image).float() / 127.5 - 1           # what a saved picture holds is what every measure sees
             read, seen = judge.look(image)
+            apart = None if lpips is None else images_to_lpips(
+                lpips, image, pictures_to_tensor(pairs.truths[part], device) if isinstance(pairs, Transfers) else x)
         masks = {'': None if out.mask is None else check_mask(out.mask, x), '_exemplar': None if other is None else check_mask(other, e)}
         if isinstance(pairs, Transfers):
             found = _against_transfer(pairs, part, image, x, e, masks)
@@ -323,6 +358,8 @@ def score_transfers(pairs: Pairs, answer: Answer, judge: Judge, expected: Tensor
             found = against_input(image, x, masks[''])
             if (shown := masks['_exemplar']) is not None:
                 found['mask_area_exemplar'] = mask_to_area(shown), None
+        if apart is not None:
+            found[f'lpips_{"truth" if isinstance(pairs, Transfers) else "whole"}[{LPIPS}]'] = apart, None
         changes, kept = accuracy.readings_to_changes(read, expected[part]), ~asked[part]
         found['leakage'] = (changes * kept).sum(1), kept.sum(1)
         for name, (value, weight) in found.items():
@@ -333,10 +370,14 @@ def score_transfers(pairs: Pairs, answer: Answer, judge: Judge, expected: Tensor
         right = read[:, columns] == torch.from_numpy(pairs.wanted[part])
         total['edit_accuracy'][:, part] = (right & differs[part]).double().numpy().T
         logits.append(judge.logits(seen)[:, columns])
+        seen_by[JUDGE].append(seen)
+        for name, look in looks.items():
+            seen_by[name].append(look(psnr.to_bytes(image)))
         if advance is not None:
             advance(len(x))
     reduce = {**REDUCE, 'leakage': pooled}
-    return {name: Tally(total[name], count[name], reduce.get(name, pooled)) for name in total}, torch.cat(logits)
+    return {name: Tally(total[name], count[name], reduce.get(name, pooled)) for name in total}, torch.cat(logits), {
+        name: torch.cat(parts) for name, parts in seen_by.items()}
 
 
 def _against_transfer(pairs: Transfers, part: slice, image: Tensor, x: Tensor, e: Tensor, masks: dict[str, Tensor | None]) -> Found:
@@ -347,7 +388,7 @@ def _against_transfer(pairs: Transfers, part: slice, image: Tensor, x: Tensor, e
     for end, mask in masks.items():
         if mask is not None:
             found |= {f'{name}{end}': value for name, value in against_region(mask, regions[end]).items()}
-    if pairs.hair.any():
+    if any(name in HAIR_COLOURS for name in pairs.names):
         found['style_distance'] = _style_distance(image, e, pairs.hair[part], pairs.exemplar_hair[part])
     return found
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 import torch_fidelity
@@ -20,10 +21,11 @@ from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.feature_extractor_dinov2 import FeatureExtractorDinoV2
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 from torchmetrics.functional.image.lpips import _LPIPS  # the public class would fetch AlexNet by itself
-from torchvision.models import resnet50
+from torchvision.models import inception_v3, resnet50
 from torchvision.models.vision_transformer import VisionTransformer
 from torchvision.transforms.v2.functional import normalize, resize
 
+from retouch.data.rows import Pictures
 from retouch.errors import unknown
 from retouch.metrics import fidelity
 from retouch.metrics.scoring import Found, More, Task
@@ -42,7 +44,7 @@ class Published(NamedTuple):
     sha256: str
     """First digits or all of them, as published; empty where nobody does."""
     layers: tuple[str, ...] = ()
-    """Features, and logits if there are classes."""
+    """Features, and logits if there are classes; or logits alone."""
 
 
 PUBLISHED = {
@@ -51,7 +53,12 @@ PUBLISHED = {
         'weights-inception-2015-12-05-6726825d.pth',
         'https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth', '6726825d',
         ('2048', 'logits_unbiased')),
-    # its publisher states no digest; this is _BACKBONE_SHA256 of github.com/seruva19/ayase, src/ayase/modules/id_sim.py
+    # SeCGAN's Inception score is of torchvision's network; the digits are part of the name, a constant of torchvision
+    'inception-v3-torchvision': Published(
+        'inception_v3_google-0cc3c7bd.pth', 'https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth', '0cc3c7bd',
+        ('logits',)),
+    # its publisher states no digest (dinov2/hub/backbones.py loads it unchecked); two repositories that have nothing to do with each other
+    # state this one: seruva19/ayase, src/ayase/modules/id_sim.py, and tahamsi/deltasub, tests/integration/test_m2_dinov2.py
     'dinov2-vitb14': Published(
         'dinov2_vitb14_pretrain.pth', 'https://dl.fbaipublicfiles.com/dinov2/dinov2_vitb14/dinov2_vitb14_pretrain.pth',
         '0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73', ('dinov2',)),
@@ -117,10 +124,15 @@ class Extractor:
         """Measures of two sets that `look` has seen, [N,F] and [M,F]; by the arithmetic of torch-fidelity."""
         width = real.shape[1] - self.logits
         of_sets = tuple(name for name in measures if name in fidelity.SETS)
-        found = fidelity.features_to_fidelity(real[:, :width], fake[:, :width], of_sets, seed=seed)
+        found = fidelity.features_to_fidelity(real[:, :width], fake[:, :width], of_sets, seed=seed) if of_sets else {}
         if len(of_sets) < len(measures):
             found |= fidelity.logits_to_inception_score(fake[:, width:], seed=seed)
         return {name: found[name] for name in measures}
+
+    def kid_subsets(self, real: Tensor, fake: Tensor, seed: int = 0) -> np.ndarray:
+        """The kernel distance of each subset of two sets that `look` has seen."""
+        width = real.shape[1] - self.logits
+        return fidelity.features_to_kid_subsets(real[:, :width], fake[:, :width], seed=seed)
 
 
 def load_extractor(name: str, path: Path, device: torch.device | str = 'cpu') -> Extractor:
@@ -141,8 +153,64 @@ def load_extractor(name: str, path: Path, device: torch.device | str = 'cpu') ->
     def look(image: Tensor) -> Tensor:
         return torch.cat(net(image.to(device)), 1).float().cpu()
 
-    logits = net.fc.out_features if len(layers) > 1 else 0
-    return Extractor(name, file_to_sha256(path), look, fidelity.SETS + (fidelity.INCEPTION_SCORES if logits else ()), logits)
+    logits = net.fc.out_features if layers[-1].startswith('logits') else 0
+    measures = (fidelity.SETS if len(layers) > 1 or not logits else ()) + (fidelity.INCEPTION_SCORES if logits else ())
+    return Extractor(name, file_to_sha256(path), look, measures, logits)
+
+
+class Opened(NamedTuple):
+    """What a card's features need."""
+
+    extractors: list[Extractor]
+    lpips: nn.Module | None
+    digests: dict[str, str]
+    """Name -> sha256 of its weights."""
+
+
+def open_features(names: Sequence[str], weights: str | Path | None = None, download: bool = False,
+                  device: torch.device | str = 'cpu') -> Opened:
+    """Finds all files, then loads them. ValueError as of `find_weights`, or for an unknown name; JUDGE needs no file and opens nothing."""
+    for name in names:
+        if name not in NAMES:
+            raise unknown('feature extractor', name, NAMES)
+    files = {name: find_weights(name, weights, download) for name in dict.fromkeys(names) if name != JUDGE}
+    return Opened([load_extractor(name, file, device) for name, file in files.items() if name != LPIPS],
+                  load_lpips(files[LPIPS], device) if LPIPS in files else None,
+                  {name: file_to_sha256(file) for name, file in files.items()})
+
+
+def pictures_to_features(extractor: Extractor, images: Pictures, batch_size: int = 64) -> Tensor:
+    """What an extractor sees in uint8 [N,S,S,3]: [N,F] on the CPU."""
+    # np.array copies a piece: pictures of a folder lie in a cache that cannot be written to
+    parts = [np.array(images[start:start + batch_size]) for start in range(0, len(images), batch_size)]
+    return torch.cat([extractor.look(torch.from_numpy(part).permute(0, 3, 1, 2).contiguous()) for part in parts])
+
+
+class _Inception(FeatureExtractorBase):
+    """Logits of torchvision's Inception as scripts for the Inception score take them: pictures in [-1,1], bilinear at 299 px."""
+
+    def __init__(self, name: str, features_list: list[str], feature_extractor_weights_path: str = '', **kwargs: Any) -> None:
+        super().__init__(name, features_list)
+        self.model = inception_v3(weights=None, transform_input=False, aux_logits=True, init_weights=False)
+        self.model.load_state_dict(torch.load(feature_extractor_weights_path, map_location='cpu', weights_only=True))
+        self.fc = self.model.fc
+        self.requires_grad_(False).eval()
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        image = F.interpolate(image.float() / 127.5 - 1, size=(299, 299), mode='bilinear', align_corners=False)
+        return (self.model(image),)
+
+    @staticmethod
+    def get_provided_features_list() -> tuple[str, ...]:
+        return ('logits',)
+
+    @staticmethod
+    def get_default_feature_layer_for_metric(metric: str) -> str:
+        return 'logits'
+
+    @staticmethod
+    def can_be_compiled() -> bool:
+        return True
 
 
 class _Swav(FeatureExtractorBase):
@@ -214,7 +282,7 @@ def dino_to_torchvision(state: dict[str, Tensor], patches: int = 16) -> dict[str
     return found
 
 
-for _name, _kind in {'swav-resnet50': _Swav, 'dinov2-vitb14': _Dino}.items():
+for _name, _kind in {'inception-v3-torchvision': _Inception, 'swav-resnet50': _Swav, 'dinov2-vitb14': _Dino}.items():
     if _name not in FEATURE_EXTRACTORS_REGISTRY:
         torch_fidelity.register_feature_extractor(_name, _kind)
 
@@ -228,13 +296,18 @@ def load_lpips(path: Path, device: torch.device | str = 'cpu') -> nn.Module:
     return net.requires_grad_(False).eval().to(device)
 
 
+def images_to_lpips(net: nn.Module, image: Tensor, other: Tensor) -> Tensor:
+    """LPIPS [N] of two sets of pictures [N,3,H,W] in [-1,1]. ValueError below 31 px."""
+    if min(image.shape[2:]) < LPIPS_MIN_PX:
+        raise ValueError(f'{LPIPS} of pictures of {min(image.shape[2:])} px: expected at least {LPIPS_MIN_PX}')
+    return net(image, other).flatten()
+
+
 def lpips_to_measures(net: nn.Module) -> More:
     """LPIPS of answer and input, for `scoring.score`: outside the true region (the input stands inside), or where none is known, whole."""
     def more(task: Task, image: Tensor, x: Tensor, part: slice) -> Found:
-        if min(x.shape[2:]) < LPIPS_MIN_PX:
-            raise ValueError(f'{LPIPS} of pictures of {min(x.shape[2:])} px: expected at least {LPIPS_MIN_PX}')
         if task.region is None:
-            return {f'lpips_whole[{LPIPS}]': (net(image, x).flatten(), None)}
+            return {f'lpips_whole[{LPIPS}]': (images_to_lpips(net, image, x), None)}
         region = torch.from_numpy(task.region[part]).unsqueeze(1).to(x.device)
-        return {f'lpips_outside[{LPIPS}]': (net(torch.where(region, x, image), x).flatten(), None)}
+        return {f'lpips_outside[{LPIPS}]': (images_to_lpips(net, torch.where(region, x, image), x), None)}
     return more

@@ -12,14 +12,16 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.metric_isc import isc_features_to_metric
+from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 
 KID_SUBSETS, KID_SUBSET_SIZE = 100, 100      # unbiased at any subset size; small subsets let small test sets be scored
 NEIGHBOURS, SPLITS = 3, 10                   # of precision and recall, as in their paper; of the Inception score
 READY = 'retouch-ready-features'
-SETS = ('fid', 'kid', 'precision', 'recall')
+SETS = ('fid', 'kid', 'kid_subset_std', 'precision', 'recall')
 INCEPTION_SCORES = ('inception_score', 'inception_score_split_std', 'inception_kl', 'inception_kl_split_std')
-_KEYS = {'fid': 'frechet_inception_distance', 'kid': 'kernel_inception_distance_mean', 'precision': 'precision', 'recall': 'recall'}
+_KEYS = {'fid': 'frechet_inception_distance', 'kid': 'kernel_inception_distance_mean', 'kid_subset_std': 'kernel_inception_distance_std',
+         'precision': 'precision', 'recall': 'recall'}
 
 
 class ReadyFeatures(FeatureExtractorBase):
@@ -67,11 +69,12 @@ def features_to_fidelity(real: Tensor, fake: Tensor, measures: tuple[str, ...] =
     Args:
         real: [N,F].
         fake: [M,F].
-        measures: any of fid, kid, precision, recall.
+        measures: any of fid, kid, kid_subset_std, precision, recall.
         seed: of the KID subsets.
 
     Returns:
-        measure -> value. KID is the mean over 100 subsets of at most 100, precision and recall are of 3 neighbours.
+        measure -> value. KID is the mean over 100 subsets of at most 100, kid_subset_std their standard deviation, precision and recall are
+        of 3 neighbours.
 
     Raises:
         ValueError: fewer than two rows in a set, or not more than neighbours.
@@ -82,10 +85,26 @@ def features_to_fidelity(real: Tensor, fake: Tensor, measures: tuple[str, ...] =
     # torch-fidelity ignores a misspelt option, so all of them are spelt here and nowhere else
     found = torch_fidelity.calculate_metrics(
         input1=_Rows(fake.float().cpu()), input2=_Rows(real.float().cpu()), feature_extractor=READY,
-        fid='fid' in measures, kid='kid' in measures, prc=neighbours, prc_neighborhood=NEIGHBOURS,
+        fid='fid' in measures, kid=not {'kid', 'kid_subset_std'}.isdisjoint(measures), prc=neighbours, prc_neighborhood=NEIGHBOURS,
         kid_subsets=KID_SUBSETS, kid_subset_size=min(KID_SUBSET_SIZE, len(real), len(fake)), rng_seed=seed,
         batch_size=1024, cuda=False, save_cpu_ram=True, cache=False, verbose=False)
     return {name: float(found[_KEYS[name]]) for name in measures}
+
+
+def features_to_kid_subsets(real: Tensor, fake: Tensor, *, seed: int = 0) -> np.ndarray:
+    """torch-fidelity's KID of each of 100 draws of at most 100 pictures of either set: [100].
+
+    A draw of the first set given as `fake` depends on nothing but its size and the seed: two calls with the same edits compare the same
+    ones with two real sets.
+
+    Args:
+        real: [N,F].
+        fake: [M,F].
+        seed: of the draws.
+    """
+    size = min(KID_SUBSET_SIZE, len(real), len(fake))
+    return np.array([kid_features_to_metric(fake, real, kid_subsets=1, kid_subset_size=size, rng_seed=seed + i, verbose=False)[_KEYS['kid']]
+                     for i in range(KID_SUBSETS)])
 
 
 def logits_to_inception_score(logits: Tensor, *, seed: int = 0) -> dict[str, float]:

@@ -1,6 +1,8 @@
 """Scores of parses: pixel accuracy, class accuracy and IoU; and the card of a parser."""
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -9,8 +11,10 @@ from retouch.data.batches import IGNORED
 from retouch.data.sets import HELD_OUT, ParsingSet
 from retouch.metrics.bootstrap import Tally, mean_over_attributes, pooled
 from retouch.metrics.card import Card, CardData, tally_to_measure
+from retouch.metrics.ledger import Ledger
 from retouch.metrics.provenance import checkpoint, pairs_to_hash, versions
 from retouch.metrics.scoring import pictures_to_tensor
+from retouch.metrics.tasks import Progress, counting
 from retouch.model import Model
 from retouch.train import hardware
 
@@ -33,14 +37,17 @@ def model_to_parser(model: Model, size: int, names: tuple[str, ...] | None = Non
 
 
 @torch.no_grad()
-def images_to_parses(model: Model, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
-    """uint8 [N,S,S,3] -> classes uint8 [N,S,S]. The first of equal logits wins."""
+def images_to_parses(model: Model, images: np.ndarray, batch_size: int = 64,
+                     advance: Callable[[int], None] | None = None) -> np.ndarray:
+    """uint8 [N,S,S,3] -> classes uint8 [N,S,S]. The first of equal logits wins. `advance` is told how many pictures were parsed."""
     net, parts = model.method.nets['parser'].eval(), []
     for start in range(0, len(images), batch_size):
         logits = net(pictures_to_tensor(images[start:start + batch_size], model.device))
         if not bool(logits.isfinite().all()):
             raise FloatingPointError(f'the parse of {model.path} is not finite: the model is damaged or its training diverged')
         parts.append(logits.argmax(1).to(torch.uint8).cpu().numpy())
+        if advance is not None:
+            advance(len(parts[-1]))
     return np.concatenate(parts)
 
 
@@ -65,7 +72,7 @@ def parses_to_tallies(found: np.ndarray, truth: np.ndarray, classes: int) -> dic
 
 
 def parser_card(model: Model, opened: ParsingSet, *, source: str = 'toyfaces', seed: int = 0, batch_size: int = 64, command: str = '',
-                device: torch.device | str = 'cpu') -> Card:
+                device: torch.device | str = 'cpu', ledger: Ledger | None = None, progress: Progress | None = None) -> Card:
     """Scores a parser on held-out pictures.
 
     Args:
@@ -76,13 +83,18 @@ def parser_card(model: Model, opened: ParsingSet, *, source: str = 'toyfaces', s
         batch_size: pictures at once.
         command: how to repeat this.
         device: where it works.
+        ledger: gets the sums behind the intervals.
+        progress: called with (done, total, what is being done).
 
     Raises:
         ValueError: no parser, or pictures of another size or list of classes.
     """
     names, images, segmentations = opened.spec.attributes, opened.images, opened.segmentations
     model_to_parser(model, opened.spec.size, names).method.nets.to(device)
-    tallies = parses_to_tallies(images_to_parses(model, images, batch_size), segmentations, len(names))
+    parsed = images_to_parses(model, images, batch_size, counting(progress, len(images), 'parsing pictures'))
+    tallies = parses_to_tallies(parsed, segmentations, len(names))
+    if ledger is not None:
+        ledger.tallies = tallies
     drawn = source == 'toyfaces'
     data = CardData(source=source, hash=toyfaces.drawing_hash() if drawn else pairs_to_hash(images, segmentations), size=images.shape[1],
                     attributes=names, first_index=HELD_OUT if drawn else None)

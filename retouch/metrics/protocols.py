@@ -11,7 +11,7 @@ exemplars_folder  the same on pictures of one's own, judged by a classifier trai
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from torch import Tensor
 
 from retouch.data import toyfaces
 from retouch.data.night import NIGHT, night_hash
+from retouch.data.rows import Pictures, Rows
 from retouch.data.sets import HELD_OUT
 from retouch.engine.update import Translation
 from retouch.errors import unknown
@@ -30,12 +31,14 @@ from retouch.guidance.gradcam import explain_edit
 from retouch.metrics import fidelity
 from retouch.metrics.bootstrap import Tally, mean_over_attributes
 from retouch.metrics.card import Card, CardData, LeakageMatrix, Measure, tally_to_measure
-from retouch.metrics.distances import Compare, directions_to_distances, edits_to_distances
-from retouch.metrics.features import JUDGE, LPIPS, NAMES, file_to_sha256, find_weights, load_extractor, load_lpips, lpips_to_measures
+from retouch.metrics.distances import Compare, Subsets, directions_to_distances, edits_to_distances
+from retouch.metrics.features import JUDGE, lpips_to_measures, open_features
 from retouch.metrics.judge import Judge, load_judge, model_to_judge
-from retouch.metrics.provenance import checkpoint, pictures_to_hash, remembered, versions
+from retouch.metrics.ledger import Ledger, method_to_hash
+from retouch.metrics.provenance import checkpoint, json_to_rows, pictures_to_hash, remembered, rows_to_json, versions
 from retouch.metrics.regions import parser_to_measures
-from retouch.metrics.scoring import Answer, Found, More, Scores, Task, pictures_to_tensor, score
+from retouch.metrics.scoring import Answer, Found, More, Piece, Task, pictures_to_tensor, score
+from retouch.metrics.tallies import Arrays, arrays_to_tallies, tallies_to_arrays
 from retouch.metrics.tasks import (
     RULE,
     Progress,
@@ -58,7 +61,7 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
              device: torch.device | str = 'cpu', batch_size: int = 64, progress: Progress | None = None, command: str = '',
              features: Sequence[str] = (), untrained: Any = None, images: np.ndarray | None = None, labels: np.ndarray | None = None,
              source: str | None = None, attribute: str | None = None, weights: str | Path | None = None, download: bool = False,
-             parser: Model | None = None) -> Card:
+             parser: Model | None = None, ledger: Ledger | None = None) -> Card:
     """Scores a model.
 
     Args:
@@ -72,7 +75,8 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
         progress: called with (done, total, what is being done).
         command: how to repeat this, written to the card.
         features: which extractors' measures to add, of `features.NAMES`: 'judge' (its precision, recall and Frechet distance of each
-            attribute, beside those that are there anyway), 'inception-v3-compat', 'dinov2-vitb14', 'swav-resnet50', 'lpips-alexnet'.
+            attribute, beside those that are there anyway), 'inception-v3-compat', 'inception-v3-torchvision', 'dinov2-vitb14',
+            'swav-resnet50', 'lpips-alexnet'.
         untrained: a method of the same kind before training, for a third reference row.
         images: uint8 [N,S,S,3] held-out pictures (folders).
         labels: [N,K] in {0,1}, the model's attributes, or [N,2]: is of the first domain, is of the second (folders).
@@ -80,7 +84,8 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
         attribute: what domain B has (domains); None: the model's, else Eyeglasses.
         weights: folder of the extractors' files, or the file of one; None: RETOUCH_WEIGHTS, else torch's hub cache.
         download: fetch files that are missing and have a published digest.
-        parser: a face parser of the pictures' size, for PSNR outside the parts that an edit names (folder).
+        parser: a face parser of the pictures' size, for PSNR outside the parts that an edit names (toyfaces, folder).
+        ledger: keeps what was computed, so that an evaluation that is stopped can go on, and gets the sums behind the intervals.
 
     Returns:
         the card, with reference rows.
@@ -91,13 +96,9 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
     """
     if protocol not in DRAWN + FOLDERS:
         raise unknown('protocol', protocol, DRAWN + FOLDERS)
-    for name in features:
-        if name not in NAMES:
-            raise unknown('feature extractor', name, NAMES)
-    if parser is not None and protocol != 'folder':
-        raise ValueError(f'a parser with protocol {protocol}: expected protocol folder, whose pictures have no true region')
-    files = {name: find_weights(name, weights, download) for name in dict.fromkeys(features) if name != JUDGE}
-    looking = [load_extractor(name, file, device) for name, file in files.items() if name != LPIPS]
+    if parser is not None and protocol not in ('toyfaces', 'folder'):
+        raise ValueError(f'a parser with protocol {protocol}: expected toyfaces or folder, whose edits name parts of a face')
+    looking, lpips, digests = open_features(features, weights, download, device)
     method = getattr(model, 'method', model)
     method.nets.to(device)
     if not isinstance(judge, Judge):
@@ -106,85 +107,108 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
                              'with `retouch train classifier.…` and pass it as judge')
         judge = load_judge(device=device) if judge is None else model_to_judge(judge, device)
 
-    expected: list[Tensor] | None = None                          # what leakage is measured against
     if protocol in FOLDERS:
         make = folder_tasks if protocol == 'folder' else domain_folder_tasks
-        inputs, tasks = make(method, images, labels, judge)
+        pictures, tasks = make(method, images, labels, judge)
         assert images is not None and labels is not None
-        check_tasks(tasks, len(inputs))
-        n, names = len(inputs), tuple(task.name for task in tasks)
+        check_tasks(tasks, len(pictures))
+        n, names = len(pictures), tuple(task.name for task in tasks)
         stored = getattr(model, 'info', {}).get('data', {}).get('source', 'pictures')
-        data = CardData(source=source or stored, hash=pictures_to_hash(images, labels), size=inputs.shape[1], attributes=names,
+        data = CardData(source=source or stored, hash=pictures_to_hash(images, labels), size=pictures.shape[1], attributes=names,
                         rule=RULE if protocol == 'folder' else None, count={task.name: len(task.rows) for task in tasks})
-        if protocol == 'folder':
-            expected = _expected_without_truth(tasks, inputs, labels, method.data.attributes, judge, batch_size)
+        reads = protocol == 'folder'
     else:
         if n < 2:
             raise ValueError(f'n={n}: expected at least 2 held-out faces')
         if protocol == 'toyfaces':
-            inputs, tasks = toyfaces_tasks(method, judge.names, n, seed, progress=progress)
+            pictures, tasks = toyfaces_tasks(method, judge.names, n, seed, progress=progress)
         elif protocol == 'eyeglasses':
-            inputs, tasks = eyeglasses_tasks(model, judge.names, n, seed, progress)
+            pictures, tasks = eyeglasses_tasks(model, judge.names, n, seed, progress)
         else:
             attribute = attribute or getattr(model, 'info', {}).get('data', {}).get('attribute')
-            inputs, tasks = domain_tasks(method, judge.names, n, seed, attribute=attribute, progress=progress)
+            pictures, tasks = domain_tasks(method, judge.names, n, seed, attribute=attribute, progress=progress)
         check_tasks(tasks, n)
         names, dark = tuple(task.name for task in tasks), protocol == 'domains' and attribute == NIGHT
-        data = CardData(source='toyfaces', hash=night_hash() if dark else toyfaces.drawing_hash(), size=inputs.shape[1], attributes=names,
+        data = CardData(source='toyfaces', hash=night_hash() if dark else toyfaces.drawing_hash(), size=pictures.shape[1], attributes=names,
                         rule=None if dark else RULE, first_index=HELD_OUT,
                         region_area={task.name: round(float(task.region.mean()), 5) for task in tasks if task.region is not None},
                         count={task.name: len(task.rows) for task in tasks})
-        if not dark:                                             # it reads nearly four labels in ten wrong at night
-            expected = [read_all(judge, task.truth, batch_size)[0] for task in tasks if task.truth is not None]
+        reads = not dark                                         # it reads nearly four labels in ten wrong at night
+
+    proxy = 'classifier' if protocol in FOLDERS else 'toyfaces_classifier'
+    extractors = {proxy: judge.sha256, **digests}
+    if parser is not None:
+        extractors['parser'] = parser.weights_sha256
+    key = {'data': data.model_dump(mode='json'), 'n': n, 'seed': seed, 'judge': judge.sha256, 'protocol': protocol,
+           'features': sorted(set(features)), 'extractors': extractors}
+    ledger = ledger or Ledger()
+    ledger.open({**key, 'batch': batch_size, 'hardware': hardware(device), 'model': method_to_hash(method),
+                 'untrained': None if untrained is None else method_to_hash(untrained)})
+
+    inputs, looks = Rows(pictures), {e.name: e.look for e in looking}
+    real = look_at_all(judge, inputs, looks, batch_size, ledger.within('held-out'), counting(progress, n, 'looking at held-out pictures'))
+    expected: list[Tensor] | None = None                          # what leakage is measured against
+    if reads and protocol == 'folder':
+        assert labels is not None
+        expected = _expected_without_truth(tasks, real['read'], labels, method.data.attributes, judge)
+    elif reads and protocol in DRAWN:
+        step = counting(progress, sum(len(task.rows) for task in tasks), 'reading true results')
+        expected = [look_at_all(judge, task.truth, {}, batch_size, ledger.within(f'wanted-{k}'), step)['read']
+                    for k, task in enumerate(tasks) if task.truth is not None]
 
     further: list[More] = []
     if parser is not None:
-        further.append(parser_to_measures(parser, inputs, tasks, device, batch_size))
-    if LPIPS in files:
-        further.append(lpips_to_measures(load_lpips(files[LPIPS], device)))
+        further.append(parser_to_measures(parser, inputs.shape[1], tasks, device))
+    if lpips is not None:
+        further.append(lpips_to_measures(lpips))
 
     def more(task: Task, image: Tensor, x: Tensor, part: slice) -> Found:
         return {name: value for measure in further for name, value in measure(task, image, x, part).items()}
 
-    real = read_all(judge, inputs, batch_size)[1]
-    parts = [slice(start, start + batch_size) for start in range(0, len(inputs), batch_size)]
-    # np.array copies a piece: pictures of a folder lie in a cache that cannot be written to
-    real_seen = {e.name: torch.cat([e.look(torch.from_numpy(np.array(inputs[part])).permute(0, 3, 1, 2).contiguous()) for part in parts])
-                 for e in looking}
-    proxy = 'classifier' if protocol in FOLDERS else 'toyfaces_classifier'
-    extractors = {proxy: judge.sha256, **{name: file_to_sha256(file) for name, file in files.items()}}
-    if parser is not None:
-        extractors['parser'] = parser.weights_sha256
-
     sources = [task.rows for task in tasks]
     targets = sources[::-1] if len(sources) > 1 else [np.setdiff1d(np.arange(n), sources[0])]        # one direction: all the others
 
-    def distances(real: Tensor, fakes: list[Tensor], compare: Compare, which: tuple[str, ...], by: str, alone: bool) -> dict[str, Measure]:
+    def distances(real: Tensor, fakes: list[Tensor], compare: Compare, subsets: Subsets, which: tuple[str, ...], by: str,
+                  alone: bool) -> dict[str, Measure]:
         if protocol in ('domains', 'domains_folder', 'eyeglasses'):
-            found = directions_to_distances(real, fakes, names, sources, targets, compare, which)
+            found = directions_to_distances(real, fakes, names, sources, targets, compare, which, subsets if alone else None)
         else:
             found = edits_to_distances(real, fakes, names, compare, which, ('kid',), alone)
         return {f'{name}[{by}]': measure for name, measure in found.items()}
 
-    def row(answer: Answer, step: Callable[[int], None] | None = None) -> tuple[dict[str, Measure], Scores]:
-        scores = score(tasks, inputs, answer, judge, expected, device=device, batch_size=batch_size,
-                       looks={e.name: e.look for e in looking}, advance=step, more=more)
+    def measure_row(name: str, answer: Answer) -> Arrays:
+        what = 'edits' if name == 'model' else name
+        step = counting(progress, sum(len(task.rows) for task in tasks), f'scoring {what}')
+        scores = score(tasks, inputs, answer, judge, expected, device=device, batch_size=batch_size, looks=looks, advance=step, more=more,
+                       piece=ledger.within(name))
         measures = {name: tally_to_measure(name, tally, names, seed) for name, tally in scores.tallies.items()}
-        by_judge, asked = partial(fidelity.features_to_fidelity, seed=seed), JUDGE in features
-        measures |= distances(real, scores.features, by_judge, fidelity.SETS if asked else ('fid', 'kid'), proxy, asked)
+        compared = counting(progress, len(looking) + 1, f'measuring distances of {what}') or (lambda count: None)
+        compared(0)
+        by_judge, subsets = partial(fidelity.features_to_fidelity, seed=seed), partial(fidelity.features_to_kid_subsets, seed=seed)
+        asked = JUDGE in features
+        which = fidelity.SETS if asked else ('fid', 'kid')
+        measures |= distances(real['features'], scores.features, by_judge, subsets, which, proxy, asked)
+        compared(1)
         for e in looking:
-            measures |= distances(real_seen[e.name], scores.seen[e.name], partial(e.compare, seed=seed), e.measures, e.name, True)
-        return measures, scores
+            by, subsets = partial(e.compare, seed=seed), partial(e.kid_subsets, seed=seed)
+            measures |= distances(real[e.name], scores.seen[e.name], by, subsets, e.measures, e.name, True)
+            compared(1)
+        return {'measures': np.array(rows_to_json({name: measures})), 'leakage': np.array(scores.leakage),
+                **tallies_to_arrays(scores.tallies)}
 
-    measures, scores = row(_answer(method), counting(progress, sum(len(task.rows) for task in tasks), 'scoring edits'))
+    def row(name: str, answer: Answer) -> tuple[dict[str, Measure], Arrays]:
+        found = ledger.piece(name, lambda: measure_row(name, answer))
+        ledger.drop(name)
+        return json_to_rows(str(found['measures']))[name], found
+
+    measures, found = row('model', _answer(method))
+    ledger.tallies = arrays_to_tallies(found)
     answers: dict[str, Answer] = {'copy': _copy} | ({'truth': _truth} if protocol in DRAWN else {})
-    key = {'data': data.model_dump(mode='json'), 'n': n, 'seed': seed, 'judge': judge.sha256, 'protocol': protocol,
-           'features': sorted(set(features)), 'extractors': extractors}
-    references = remembered(key, lambda: {name: row(answer)[0] for name, answer in answers.items()})
+    references = remembered(key, lambda: {name: row(name, answer)[0] for name, answer in answers.items()})
     if untrained is not None:
         untrained.nets.to(device)
-        references['untrained'] = row(_answer(untrained))[0]
-    matrix = LeakageMatrix(edited=names, judged=judge.names, values=tuple(map(tuple, scores.leakage))) if expected else None
+        references['untrained'] = row('untrained', _answer(untrained))[0]
+    matrix = LeakageMatrix(edited=names, judged=judge.names, values=tuple(map(tuple, found['leakage'].tolist()))) if expected else None
     return Card(protocol=protocol, data=data, n=n, seed=seed, checkpoint=checkpoint(model), hardware=hardware(device), versions=versions(),
                 command=command, measures=measures, references=references, judge=judge.facts, extractors=extractors, leakage_matrix=matrix)
 
@@ -200,7 +224,8 @@ def _answer(method: Any) -> Answer:
 
 
 def classifier_card(model: Model, images: np.ndarray, labels: np.ndarray, *, source: str = 'toyfaces', seed: int = 0, batch_size: int = 64,
-                    command: str = '', device: torch.device | str = 'cpu') -> Card:
+                    command: str = '', device: torch.device | str = 'cpu', ledger: Ledger | None = None,
+                    progress: Progress | None = None) -> Card:
     """Accuracy of a classifier on held-out pictures: the card that lets it judge.
 
     Args:
@@ -212,6 +237,8 @@ def classifier_card(model: Model, images: np.ndarray, labels: np.ndarray, *, sou
         batch_size: pictures at once.
         command: how to repeat this.
         device: where it works.
+        ledger: gets the sums behind the interval.
+        progress: called with (done, total, what is being done).
     """
     judge = _without_card(model, device)
     names = judge.names
@@ -219,9 +246,11 @@ def classifier_card(model: Model, images: np.ndarray, labels: np.ndarray, *, sou
         raise ValueError(f'{source} has no held-out pictures: expected at least 2; use a larger set')
     if labels.shape != (len(images), len(names)):
         raise ValueError(f'labels {labels.shape} do not fit {len(images)} pictures and {len(names)} attributes: expected one row a picture')
-    read, _ = read_all(judge, images, batch_size)
+    read = look_at_all(judge, Rows(images), {}, batch_size, advance=counting(progress, len(images), 'classifying pictures'))['read']
     right = (read.numpy() == (np.asarray(labels) > 0.5)).astype(np.float64).T                      # [J,N]
     tally = Tally(right, np.ones_like(right), mean_over_attributes)
+    if ledger is not None:
+        ledger.tallies = {'accuracy': tally}
     drawn = source == 'toyfaces'
     data = CardData(source=source, hash=toyfaces.drawing_hash() if drawn else pictures_to_hash(images, labels), size=images.shape[1],
                     attributes=names, first_index=HELD_OUT if drawn else None)
@@ -229,10 +258,39 @@ def classifier_card(model: Model, images: np.ndarray, labels: np.ndarray, *, sou
                 versions=versions(), command=command, measures={'accuracy': tally_to_measure('accuracy', tally, names, seed)})
 
 
-def read_all(judge: Judge, images: np.ndarray, batch_size: int = 64) -> tuple[Tensor, Tensor]:
+def read_all(judge: Judge, images: Pictures, batch_size: int = 64) -> tuple[Tensor, Tensor]:
     """The judge's readings bool [N,J] and features [N,F] of uint8 [N,S,S,3]."""
-    parts = [judge.look(pictures_to_tensor(images[i:i + batch_size])) for i in range(0, len(images), batch_size)]
-    return torch.cat([read for read, _ in parts]), torch.cat([features for _, features in parts])
+    found = look_at_all(judge, images, {}, batch_size)
+    return found['read'], found['features']
+
+
+def look_at_all(judge: Judge, images: Pictures, looks: Mapping[str, Callable[[Tensor], Tensor]], batch_size: int = 64,
+                piece: Piece | None = None, advance: Callable[[int], None] | None = None) -> dict[str, Tensor]:
+    """What the judge and extractors see in pictures.
+
+    Args:
+        judge: reads them.
+        images: uint8 [N,S,S,3].
+        looks: extractor -> features [b,F'] of uint8 [b,3,S,S].
+        batch_size: pictures at once.
+        piece: as of `scoring.score`.
+        advance: called with the number of pictures since the last call.
+
+    Returns:
+        the judge's readings 'read' bool [N,J] and 'features' [N,F]; features [N,F'] under each extractor's name.
+    """
+    parts: list[Arrays] = []
+    for start in range(0, len(images), batch_size):
+        def compute(start: int = start) -> Arrays:
+            pictures = np.array(images[start:start + batch_size])       # pictures of a folder lie in a cache that cannot be written to
+            read, features = judge.look(pictures_to_tensor(pictures))
+            channels = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
+            return {'read': read.numpy(), 'features': features.numpy(), **{name: look(channels).numpy() for name, look in looks.items()}}
+
+        parts.append(compute() if piece is None else piece(str(start), compute))
+        if advance is not None:
+            advance(len(parts[-1]['read']))
+    return {name: torch.from_numpy(np.concatenate([part[name] for part in parts])) for name in parts[0]}
 
 
 def _copy(task: Task, x: Tensor, part: slice) -> Translation:
@@ -245,10 +303,8 @@ def _truth(task: Task, x: Tensor, part: slice) -> Translation:
     return Translation(pictures_to_tensor(task.truth[part], x.device), region.to(x.device))
 
 
-def _expected_without_truth(tasks: list[Task], inputs: np.ndarray, labels: np.ndarray, known: Sequence[str], judge: Judge,
-                            batch_size: int) -> list[Tensor]:
-    """What the judge reads in the input, except where the edit asks for another label than the picture has."""
-    read, _ = read_all(judge, inputs, batch_size)
+def _expected_without_truth(tasks: list[Task], read: Tensor, labels: np.ndarray, known: Sequence[str], judge: Judge) -> list[Tensor]:
+    """What the judge reads in the input (bool [n,J]), except where the edit asks for another label than the picture has."""
     before = read.clone()
     for k, name in enumerate(known):
         before[:, judge.column(name)] = torch.from_numpy(np.asarray(labels)[:, k] > 0.5)

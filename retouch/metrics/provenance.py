@@ -12,27 +12,33 @@ from typing import Any
 import numpy as np
 
 import retouch
+from retouch.data.rows import Pictures, Rows
 from retouch.data.sets import cache_root
 from retouch.metrics.card import Checkpoint, Measure
 from retouch.model import write_atomically
 
-Rows = dict[str, dict[str, Measure]]
+Table = dict[str, dict[str, Measure]]      # row -> measure -> value
 
 
-def pictures_to_hash(images: np.ndarray, labels: np.ndarray) -> str:
+def pictures_to_hash(images: Pictures, labels: np.ndarray) -> str:
     """12 hex digits over the bytes of a set of pictures with labels."""
     digest = hashlib.sha256(str((images.shape, labels.shape)).encode())
-    digest.update(np.ascontiguousarray(images).data)
+    _update(digest, images)
     digest.update(np.ascontiguousarray(labels > 0.5).astype(np.uint8).data)
     return digest.hexdigest()[:12]
 
 
-def pairs_to_hash(given: np.ndarray, wanted: np.ndarray) -> str:
+def pairs_to_hash(given: Pictures, wanted: Pictures) -> str:
     """12 hex digits over the bytes of a set of pairs, uint8 [N,S,S,3] each."""
     digest = hashlib.sha256(str((given.shape, wanted.shape)).encode())
     for images in (given, wanted):
-        digest.update(np.ascontiguousarray(images).data)
+        _update(digest, images)
     return digest.hexdigest()[:12]
+
+
+def _update(digest: Any, images: Pictures) -> None:
+    for part in Rows(images).batches():
+        digest.update(part.data)
 
 
 def versions() -> dict[str, str]:
@@ -41,23 +47,32 @@ def versions() -> dict[str, str]:
     return {'retouch': retouch.__version__, 'python': platform.python_version(), **{name: version(name) for name in packages}}
 
 
-def remembered(key: dict[str, Any], compute: Callable[[], Rows]) -> Rows:
+def remembered(key: dict[str, Any], compute: Callable[[], Table]) -> Table:
     """Reference rows do not depend on the model: computed once for a benchmark, a judge and a version of this code."""
     code = b''.join(path.read_bytes() for path in sorted(Path(__file__).parent.glob('*.py')))
     digest = hashlib.sha256(json.dumps([key, versions()], sort_keys=True).encode() + code).hexdigest()[:16]
     path = cache_root() / f'references-{digest}.json'
     try:
-        stored = json.loads(path.read_bytes())
-        return {row: {name: Measure.model_validate(measure) for name, measure in measures.items()} for row, measures in stored.items()}
+        return json_to_rows(path.read_text())
     except (OSError, ValueError):                                # not there, or a damaged cache file
         rows = compute()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({row: {name: measure.model_dump() for name, measure in measures.items()} for row, measures in rows.items()})
-        write_atomically(path, text.encode())
+        write_atomically(path, rows_to_json(rows).encode())
     except OSError:
         pass                                                     # no room for a cache: compute again next time
     return rows
+
+
+def rows_to_json(rows: Table) -> str:
+    """Rows of measures as text, without loss."""
+    return json.dumps({row: {name: measure.model_dump() for name, measure in measures.items()} for row, measures in rows.items()})
+
+
+def json_to_rows(text: str) -> Table:
+    """What `rows_to_json` wrote. Raises ValueError for anything else."""
+    stored = json.loads(text)
+    return {row: {name: Measure.model_validate(measure) for name, measure in measures.items()} for row, measures in stored.items()}
 
 
 def checkpoint(model: Any) -> Checkpoint:

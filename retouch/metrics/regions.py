@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,23 +15,21 @@ from retouch.data.labels import HAIR_COLOURS
 from retouch.data.parsing import TWELVE
 from retouch.metrics import psnr
 from retouch.metrics.parsing import model_to_parser
-from retouch.metrics.scoring import Found, More, Task, pictures_to_tensor
+from retouch.metrics.scoring import Found, More, Task
 from retouch.model import Model
 
 PARTS: dict[str, tuple[str, ...]] = {**dict.fromkeys(HAIR_COLOURS, ('hair',)), 'Pale_Skin': ('skin', 'nose', 'neck')}
 LEAST = 0.01     # a picture of which less than this share is left does not count
 
 
-def parser_to_measures(parser: Model, inputs: np.ndarray, tasks: Sequence[Task], device: torch.device | str = 'cpu',
-                       batch_size: int = 64) -> More:
+def parser_to_measures(parser: Model, size: int, tasks: Sequence[Task], device: torch.device | str = 'cpu') -> More:
     """What `score` asks of every answer beside its own measures: its PSNR against the input outside the parts that the edit names.
 
     Args:
         parser: a parser Model of the pictures' size.
-        inputs: uint8 [n,S,S,3].
+        size: side of the pictures in pixels.
         tasks: the edits.
         device: where it works, and where answers are.
-        batch_size: pictures at once.
 
     Returns:
         for an answer 'psnr_outside[parser]' and its per-image readings; nothing for tasks that PARTS does not name.
@@ -40,7 +37,7 @@ def parser_to_measures(parser: Model, inputs: np.ndarray, tasks: Sequence[Task],
     Raises:
         ValueError: no parser, one of another size, or no task whose parts are known.
     """
-    method = model_to_parser(parser, inputs.shape[1]).method
+    method = model_to_parser(parser, size).method
     method.nets.to(device).eval()
     if not any(task.name in PARTS for task in tasks):
         raise ValueError(f'--parser does not apply to edits of {", ".join(task.name for task in tasks)}: expected at least one of '
@@ -54,14 +51,11 @@ def parser_to_measures(parser: Model, inputs: np.ndarray, tasks: Sequence[Task],
             raise FloatingPointError(f'the parse of {parser.path} is not finite: the model is damaged or its training diverged')
         return log_p.argmax(1, keepdim=True).to(torch.uint8)
 
-    shown = torch.cat([classes_of(pictures_to_tensor(inputs[i:i + batch_size], device)).cpu()
-                       for i in range(0, len(inputs), batch_size)])                    # [n,1,S,S]
-
     def measures(task: Task, answer: Tensor, x: Tensor, part: slice) -> Found:
         if task.name not in PARTS:
             return {}
         members = torch.tensor([TWELVE.index(name) for name in PARTS[task.name]], dtype=torch.uint8, device=x.device)
-        region = torch.isin(shown[task.rows[part]].to(x.device), members)
+        region = torch.isin(classes_of(x), members)              # again for every edit: kept, they would grow with the pictures
         error, count = _outside(answer, x, region)
         either, either_count = _outside(answer, x, region | torch.isin(classes_of(answer), members))
         per_image = psnr.squared_error_to_psnr_per_image

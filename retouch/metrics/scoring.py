@@ -1,14 +1,16 @@
-"""One pass over edits: translate, compare, let the judge read, keep sums only."""
+"""One pass over edits: translate, compare, let the judge read, keep sums and features only."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from retouch.data.rows import Pictures
 from retouch.engine.update import Translation
 from retouch.guidance.mask import check_mask
 from retouch.metrics import accuracy, masks, psnr, ssim
@@ -33,8 +35,8 @@ class Task:
     rows: np.ndarray                                 # int64 [M] which pictures
     wanted: Tensor | None                            # bool [M,J] labels after the edit, in the judge's columns
     request: Callable[[Tensor, slice], Any]          # (x [b,3,S,S], which of the M) -> what the method translates
-    truth: np.ndarray | None = None                  # uint8 [M,S,S,3]
-    region: np.ndarray | None = None                 # bool [M,S,S]
+    truth: Pictures | None = None                    # uint8 [M,S,S,3]
+    region: Pictures | None = None                   # bool [M,S,S]
 
 
 @dataclass
@@ -50,16 +52,17 @@ class Scores:
 Answer = Callable[[Task, Tensor, slice], Translation]
 Found = dict[str, tuple[Tensor, Tensor | None]]      # measure -> (numerators [b], weights [b] or None for 1)
 More = Callable[[Task, Tensor, Tensor, slice], Found]            # (task, answer [b,3,S,S], input [b,3,S,S], which of the task's M)
+Piece = Callable[[str, Callable[[], dict[str, np.ndarray]]], dict[str, np.ndarray]]    # (name, compute) -> its arrays, perhaps from before
 
 
-def pictures_to_tensor(images: np.ndarray, device: torch.device | str = 'cpu') -> Tensor:
+def pictures_to_tensor(images: Pictures, device: torch.device | str = 'cpu') -> Tensor:
     """uint8 [N,S,S,3] -> float32 [N,3,S,S] in [-1,1]."""
     return torch.from_numpy(np.array(images, order='C')).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def score(tasks: list[Task], inputs: np.ndarray, answer: Answer, judge: Judge, expected: list[Tensor] | None, *,
+def score(tasks: list[Task], inputs: Pictures, answer: Answer, judge: Judge, expected: list[Tensor] | None, *,
           device: torch.device | str = 'cpu', batch_size: int = 64, looks: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
-          advance: Callable[[int], None] | None = None, more: More | None = None) -> Scores:
+          advance: Callable[[int], None] | None = None, more: More | None = None, piece: Piece | None = None) -> Scores:
     """Scores the answers to all tasks.
 
     Args:
@@ -73,6 +76,7 @@ def score(tasks: list[Task], inputs: np.ndarray, answer: Answer, judge: Judge, e
         looks: extractor -> features [b,F'] on the CPU of answers as uint8 [b,3,S,S]; the answers themselves are not kept.
         advance: called with the number of pictures scored since the last call.
         more: further measures of an answer as a saved picture holds it (see `regions.parser_to_measures`).
+        piece: (name, compute) -> what `compute` gives, or gave before (see `ledger.Ledger.piece`); None: it is always computed.
 
     Raises:
         FloatingPointError: an answer that is not finite.
@@ -84,59 +88,68 @@ def score(tasks: list[Task], inputs: np.ndarray, answer: Answer, judge: Judge, e
     looks = looks or {}
     scores = Scores({}, [], seen={name: [] for name in looks})
     for k, task in enumerate(tasks):
-        features, changed = [], []
-        seen_by: dict[str, list[Tensor]] = {name: [] for name in looks}
+        parts: list[dict[str, np.ndarray]] = []
         for start in range(0, len(task.rows), batch_size):
             part = slice(start, min(start + batch_size, len(task.rows)))
+            compute = partial(_score_batch, task, part, inputs, answer, judge, expected[k] if expected else None, device, looks, more)
+            found = compute() if piece is None else piece(f'{k}-{start}', compute)
             rows = task.rows[part]
-            x = pictures_to_tensor(inputs[rows], device)
-            with torch.no_grad():
-                out = answer(task, x, part)
-                for values in (out.image, out.mask):
-                    if values is not None and not bool(values.isfinite().all()):
-                        raise FloatingPointError(f'the answer to {task.name} is not finite: the model is damaged or its training diverged')
-                image = psnr.to_bytes(out.image).float() / 127.5 - 1      # what a saved picture holds is what every measure sees
-                mask = None if out.mask is None else check_mask(out.mask, x)
-                read, seen = judge.look(image)
-                found: Found = {}
-                if task.column is not None:
-                    assert task.wanted is not None
-                    found['edit_accuracy'] = accuracy.readings_to_edit_accuracy(read, task.wanted[part], task.column), None
-                    if expected:
-                        changes = accuracy.readings_to_changes(read, expected[k][part])
-                        found['leakage'] = accuracy.changes_to_leakage(changes, task.column), None
-                        changed.append(changes)
-                if task.truth is None or task.region is None:
-                    found |= against_input(image, x, mask)
-                else:
-                    truth = pictures_to_tensor(task.truth[part], device)
-                    region = torch.from_numpy(task.region[part]).unsqueeze(1).to(device)
-                    found |= against_truth(image, x, truth, region)
-                    if task.column is None:
-                        found['arrived'] = psnr.images_to_arrived(image, truth, x), None
-                    for source, shown in (('', mask), ('[gradcam]', out.extras.get('gradcam'))):
-                        if shown is not None:
-                            found |= {f'{name}{source}': value for name, value in against_region(check_mask(shown, x), region).items()}
-                found |= more(task, image, x, part) if more else {}
-            for name, (value, weight) in found.items():
+            for key in [key for key in found if key.startswith('total:')]:
+                name = key.partition(':')[2]
                 if name not in total:                            # an explanation, which only some systems have; further measures
                     total[name], count[name] = np.zeros((len(tasks), n)), np.zeros((len(tasks), n))
-                total[name][k, rows] = value.cpu().double().numpy()
-                count[name][k, rows] = 1.0 if weight is None else weight.cpu().double().numpy()
-            features.append(seen)
-            for name, look in looks.items():
-                seen_by[name].append(look(psnr.to_bytes(image)))
+                total[name][k, rows], count[name][k, rows] = found[key], found[f'count:{name}']
+            parts.append({key: value for key, value in found.items() if not key.startswith(('total:', 'count:'))})
             if advance is not None:
                 advance(len(rows))
-        if not features:
+        if not parts:
             raise ValueError(f'no picture to edit for {task.name}: expected at least one that lacks it; raise --n')
-        scores.features.append(torch.cat(features))
-        if changed:
-            scores.leakage.append(accuracy.changes_to_leakage_row(torch.cat(changed)).tolist())
-        for name, parts in seen_by.items():
-            scores.seen[name].append(torch.cat(parts))
+        joined = {key: torch.from_numpy(np.concatenate([part[key] for part in parts])) for key in parts[0]}
+        scores.features.append(joined['features'])
+        if 'changes' in joined:
+            scores.leakage.append(accuracy.changes_to_leakage_row(joined['changes']).tolist())
+        for name in looks:
+            scores.seen[name].append(joined[f'seen:{name}'])
     scores.tallies = {name: Tally(total[name], count[name], REDUCE.get(name, pooled)) for name in total}
     return scores
+
+
+@torch.no_grad()
+def _score_batch(task: Task, part: slice, inputs: Pictures, answer: Answer, judge: Judge, expected: Tensor | None,
+                 device: torch.device | str, looks: Mapping[str, Callable[[Tensor], Tensor]], more: More | None) -> dict[str, np.ndarray]:
+    """One batch of a task: 'total:M' and 'count:M' [b] of every measure M, 'features' [b,F], 'changes' [b,J], 'seen:E' of extractors E."""
+    x = pictures_to_tensor(inputs[task.rows[part]], device)
+    out = answer(task, x, part)
+    for values in (out.image, out.mask):
+        if values is not None and not bool(values.isfinite().all()):
+            raise FloatingPointError(f'the answer to {task.name} is not finite: the model is damaged or its training diverged')
+    image = psnr.to_bytes(out.image).float() / 127.5 - 1         # what a saved picture holds is what every measure sees
+    mask = None if out.mask is None else check_mask(out.mask, x)
+    read, seen = judge.look(image)
+    result, found = {'features': seen.numpy()}, Found()
+    if task.column is not None:
+        assert task.wanted is not None
+        found['edit_accuracy'] = accuracy.readings_to_edit_accuracy(read, task.wanted[part], task.column), None
+        if expected is not None:
+            changes = accuracy.readings_to_changes(read, expected[part])
+            found['leakage'] = accuracy.changes_to_leakage(changes, task.column), None
+            result['changes'] = changes.numpy()
+    if task.truth is None or task.region is None:
+        found |= against_input(image, x, mask)
+    else:
+        truth = pictures_to_tensor(task.truth[part], device)
+        region = torch.from_numpy(task.region[part]).unsqueeze(1).to(device)
+        found |= against_truth(image, x, truth, region)
+        if task.column is None:
+            found['arrived'] = psnr.images_to_arrived(image, truth, x), None
+        for source, shown in (('', mask), ('[gradcam]', out.extras.get('gradcam'))):
+            if shown is not None:
+                found |= {f'{name}{source}': value for name, value in against_region(check_mask(shown, x), region).items()}
+    found |= more(task, image, x, part) if more else {}
+    for name, (value, weight) in found.items():
+        result[f'total:{name}'] = value.cpu().double().numpy()
+        result[f'count:{name}'] = np.ones(len(x)) if weight is None else weight.cpu().double().numpy()
+    return result | {f'seen:{name}': look(psnr.to_bytes(image)).numpy() for name, look in looks.items()}
 
 
 def against_region(mask: Tensor, region: Tensor) -> Found:

@@ -11,6 +11,7 @@ from torch import Tensor
 from retouch.data import toyfaces
 from retouch.data.labels import HAIR_COLOURS, LabelRule, flip_targets
 from retouch.data.night import NIGHT
+from retouch.data.rows import Rows
 from retouch.data.sets import two_hair_colours
 from retouch.engine.update import AttributeRequest, DomainRequest, ExemplarRequest
 from retouch.errors import unknown
@@ -37,14 +38,15 @@ def toyfaces_tasks(method: Any, judged: Sequence[str], n: int, seed: int, size: 
     for name in chosen:
         if name not in known:
             raise unknown('attribute of this model', name, known)
-    inputs, labels = held_out_faces(n, size or method.data.size, seed)
+    inputs, labels = held_out_faces(n, size or method.data.size, seed, _drawing(progress, 'drawing faces'))
     truths = true_edits(chosen, inputs, labels, seed, RULE, _drawing(progress))
     columns = [toyfaces.ATTRIBUTES.index(name) for name in known]
     tasks = []
     for name in chosen:
         truth = truths[name]
         request = _labelled(*(torch.from_numpy(table[:, columns]).float() for table in (labels[truth.rows], truth.targets)))
-        tasks.append(Task(name, _column(judged, name), truth.rows, _for_judge(truth.targets, judged), request, truth.images, truth.regions))
+        tasks.append(Task(name, _column(judged, name), truth.rows, _for_judge(truth.targets, judged), request,
+                          Rows(truth.images), Rows(truth.regions)))
     return inputs, tasks
 
 
@@ -62,11 +64,11 @@ def domain_tasks(method: Any, judged: Sequence[str], n: int, seed: int, size: in
     """
     _two_domains(method)
     attribute = attribute or GLASSES
-    inputs, labels = held_out_faces(n, size or method.data.size, seed)
+    inputs, labels = held_out_faces(n, size or method.data.size, seed, _drawing(progress, 'drawing faces'))
     if attribute == NIGHT:
-        inputs, truths = nights(inputs)
+        inputs, truths = nights(inputs, seed)
         return inputs, [Task(f'{NIGHT}={value}', None, truth.rows, None,
-                             _to(method, value, inputs, truths[1 - value].rows, truth.rows, seed), truth.images, truth.regions)
+                             _to(method, value, inputs, truths[1 - value].rows, truth.rows, seed), Rows(truth.images), Rows(truth.regions))
                         for value, truth in truths.items()]
     if attribute in HAIR_COLOURS:
         raise ValueError(f'domain attribute {attribute}: hair colours have no single opposite; choose two, such as Black_Hair/Blond_Hair')
@@ -77,20 +79,16 @@ def domain_tasks(method: Any, judged: Sequence[str], n: int, seed: int, size: in
         truth, column = truths[name], toyfaces.ATTRIBUTES.index(name)
         shown = 1 if colours else value                          # a hair colour is put on, in either direction
         comes_from = labels[truth.rows, toyfaces.ATTRIBUTES.index(other)] == (1 if colours else 1 - value)
-        some = _some(truth, comes_from)
-        request = _to(method, value, inputs, np.flatnonzero(labels[:, column] == shown), some.rows, seed)
-        tasks.append(_drawn_task(some, name, shown, judged, request))
+        some = np.flatnonzero(comes_from)
+        request = _to(method, value, inputs, np.flatnonzero(labels[:, column] == shown), truth.rows[some], seed)
+        tasks.append(_drawn_task(truth, some, name, shown, judged, request))
     return inputs, tasks
 
 
-def _some(truth: Truth, which: np.ndarray) -> Truth:
-    """Those edits of M that `which`, bool [M], says."""
-    return Truth(truth.rows[which], truth.targets[which], truth.images[which], truth.regions[which])
-
-
-def _drawn_task(truth: Truth, attribute: str, value: int, judged: Sequence[str], request: Request) -> Task:
-    return Task(f'{attribute}={value}', _column(judged, attribute), truth.rows, _for_judge(truth.targets, judged), request, truth.images,
-                truth.regions)
+def _drawn_task(truth: Truth, some: np.ndarray, attribute: str, value: int, judged: Sequence[str], request: Request) -> Task:
+    """The edits `some`, int64 [m], of those that are true."""
+    return Task(f'{attribute}={value}', _column(judged, attribute), truth.rows[some], _for_judge(truth.targets[some], judged), request,
+                Rows(truth.images, some), Rows(truth.regions, some))
 
 
 def eyeglasses_tasks(model: Any, judged: Sequence[str], n: int, seed: int,
@@ -111,26 +109,27 @@ def eyeglasses_tasks(model: Any, judged: Sequence[str], n: int, seed: int,
     if not learned.get(method.kind):
         raise ValueError(f'this {method.id} cannot be asked for {GLASSES}: expected a system of {method.kind} that was trained to put them '
                          'on for --protocol eyeglasses; `retouch list` shows recipes named toyfaces and eyeglasses')
-    inputs, labels = held_out_faces(n, method.data.size, seed)
+    inputs, labels = held_out_faces(n, method.data.size, seed, _drawing(progress, 'drawing faces'))
     has = labels[:, toyfaces.ATTRIBUTES.index(GLASSES)]
     truth = true_edits((GLASSES,), inputs, labels, seed, RULE, _drawing(progress))[GLASSES]
-    truth, wears = _some(truth, has[truth.rows] == 0), np.flatnonzero(has == 1)
+    some, wears = np.flatnonzero(has[truth.rows] == 0), np.flatnonzero(has == 1)
+    rows, targets = truth.rows[some], truth.targets[some]
     columns = [toyfaces.ATTRIBUTES.index(name) for name in known]
     if method.kind == 'attributes':
-        request = _labelled(*(torch.from_numpy(table[:, columns]).float() for table in (labels[truth.rows], truth.targets)))
+        request = _labelled(*(torch.from_numpy(table[:, columns]).float() for table in (labels[rows], targets)))
     elif method.kind == 'domains':
-        request = _to(method, 1, inputs, wears, truth.rows, seed)
+        request = _to(method, 1, inputs, wears, rows, seed)
     elif method.kind == 'pairs':
-        request = _to(method, -1, inputs, wears, truth.rows)
+        request = _to(method, -1, inputs, wears, rows)
     else:
-        rng, agrees = np.random.default_rng(seed), [wears[(labels[wears][:, columns] == row[columns]).all(1)] for row in truth.targets]
+        rng, agrees = np.random.default_rng(seed), [wears[(labels[wears][:, columns] == row[columns]).all(1)] for row in targets]
         if not all(map(len, agrees)):
             raise ValueError(f'{n} held-out faces: none with {GLASSES} agrees with some face in {", ".join(known)}; raise --n')
-        given = np.array([rng.choice(some) for some in agrees])
+        given = Rows(inputs, np.array([rng.choice(few) for few in agrees]))
 
         def request(x: Tensor, part: slice) -> ExemplarRequest:
-            return ExemplarRequest(x, pictures_to_tensor(inputs[given[part]], x.device))
-    return inputs, [_drawn_task(truth, GLASSES, 1, judged, request)]
+            return ExemplarRequest(x, pictures_to_tensor(given[part], x.device))
+    return inputs, [_drawn_task(truth, some, GLASSES, 1, judged, request)]
 
 
 def _two_domains(method: Any) -> tuple[str, ...]:
@@ -145,8 +144,8 @@ def _to(method: Any, value: int, images: np.ndarray, there: np.ndarray, rows: np
     domain = method.data.domains[value]
     if not getattr(method, 'takes_exemplar', False) or not len(there):
         return lambda x, part: DomainRequest(x, domain)
-    given = np.random.default_rng(seed).choice(there, len(rows))
-    return lambda x, part: DomainRequest(x, domain, pictures_to_tensor(images[given[part]], x.device))
+    given = Rows(images, np.random.default_rng(seed).choice(there, len(rows)))
+    return lambda x, part: DomainRequest(x, domain, pictures_to_tensor(given[part], x.device))
 
 
 def folder_tasks(method: Any, images: np.ndarray | None, labels: np.ndarray | None, judge: Judge | None) -> tuple[np.ndarray, list[Task]]:
@@ -199,6 +198,13 @@ def domain_folder_tasks(method: Any, images: np.ndarray | None, labels: np.ndarr
     return images, tasks
 
 
+def asked_of(task: Task, request: Any, m: int, attributes: Sequence[str]) -> str:
+    """What the m-th picture of a request is asked to become: Eyeglasses=1, to=B."""
+    if '=' in task.name or not isinstance(request, AttributeRequest):
+        return task.name
+    return f'{task.name}={int(request.target[m, attributes.index(task.name)])}'
+
+
 def check_tasks(tasks: Sequence[Task], n: int) -> None:
     """ValueError where a task has no picture."""
     empty = [task.name for task in tasks if not len(task.rows)]
@@ -230,5 +236,5 @@ def _for_judge(targets: np.ndarray, judged: Sequence[str]) -> Tensor:
     return torch.from_numpy(targets[:, [_column(toyfaces.ATTRIBUTES, name) for name in judged]] > 0)
 
 
-def _drawing(progress: Progress | None) -> Callable[[int, int], None] | None:
-    return None if progress is None else lambda done, total: progress(done, total, 'drawing true results')
+def _drawing(progress: Progress | None, what: str = 'drawing true results') -> Callable[[int, int], None] | None:
+    return None if progress is None else lambda done, total: progress(done, total, what)

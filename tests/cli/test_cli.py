@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -149,6 +150,7 @@ MISTAKES: list[tuple[str, str]] = [
     ('evaluate JUDGE --judge JUDGE', '--judge does not apply to a classifier'),
     ('evaluate JUDGE --features judge', '--features does not apply to a classifier'),
     ('evaluate MODEL --features swav', "did you mean 'swav-resnet50'"),
+    ('evaluate DOMAINS --parser JUDGE', '--parser does not apply to domains: it reads parts of faces whose attributes are edited'),
     ('evaluate MODEL --weights nowhere', '--weights needs --features'),
     ('evaluate MODEL --download', '--download needs --features'),
     ('evaluate MODEL --features inception-v3-compat --weights nowhere', 'nowhere/weights-inception-2015-12-05-6726825d.pth is missing: '
@@ -164,6 +166,7 @@ MISTAKES: list[tuple[str, str]] = [
     ('evaluate MODEL --study JUDGE --out out', 'is a classifier: expected two models of the same attributes or domains'),
     ('evaluate MODEL --study MODEL --out out --n 1', '--n 1: expected at least 2'),
     ('evaluate MODEL --study MODEL --out out --judge JUDGE', '--judge does not apply to --study'),
+    ('evaluate MODEL --study MODEL --out out --proxy', '--proxy does not apply to --study'),
     ('evaluate MODEL --edits Eyeglasses', '--edits Eyeglasses needs --study'),
     ('study', 'missing DIR'),
     ('study FOLDER', 'holds no study'),
@@ -398,12 +401,23 @@ def test_a_judge_of_a_folder_needs_its_card_but_not_the_minimum(capsys: pytest.C
         rows.append(f'{i:02d}.png,' + ','.join(str(label[toyfaces.ATTRIBUTES.index(name)]) for name in names))
     (tmp_path / 'faces' / 'labels.csv').write_text('\n'.join(rows) + '\n')
     judge, model = model_dir(tmp_path / 'judge', AttributeClassifier), model_dir(tmp_path / 'model')
-    arguments = ['evaluate', str(model), '--data', str(tmp_path / 'faces'), '--judge', str(judge), '--json']
+    arguments = ['evaluate', str(model), '--data', str(tmp_path / 'faces'), '--judge', str(judge), '--json', '--out', str(model)]
     assert 'has no card.json with its accuracy' in refused(capsys, *arguments)
     judge_card(judge, accuracy=0.8, source='faces', hash='ab')
     assert main(arguments) == 0
     card = json.loads(capsys.readouterr().out)
     assert card['protocol'] == 'folder' and card['judge']['mean_accuracy'] == 0.8 and list(card['extractors']) == ['classifier']
+    titles = re.findall('<figcaption>(.*?)</figcaption>', (model / 'report.html').read_text())
+    assert 'picture 1: Eyeglasses=' in ' '.join(titles)
+
+    compared = ['compare', str(model), '--out', str(tmp_path / 'compared')]
+    assert main(compared) == 0 and 'note' not in capsys.readouterr().err
+    assert re.findall('<figcaption>(.*?)</figcaption>', (tmp_path / 'compared' / 'report.html').read_text()) == titles
+    for image in sorted((tmp_path / 'faces').glob('*.png')):
+        Image.new('RGB', (16, 16)).save(image)
+    assert main(compared) == 0 and 'in the card; evaluate again' in (line := capsys.readouterr().err) and len(line.splitlines()) == 1
+    page = (tmp_path / 'compared' / 'report.html').read_text()
+    assert '<img' not in page and 'in the card; evaluate again' in page and 'edit_<wbr>accuracy' in page
 
 
 def test_the_command_in_the_card_repeats_the_evaluation(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,7 @@ def test_edit_of_two_domains_takes_an_exemplar(place: Path, tmp_path: Path, caps
     ('evaluate LOMIT --protocol domains', 'does not fit a lomit on toyfaces: expected exemplars'),
     ('evaluate AGGAN --protocol exemplars', 'does not fit a aggan_multi on toyfaces: expected toyfaces'),
     ('evaluate PHOTOS', 'my/faces'),
-    ('evaluate LOMIT --download', '--download does not apply to exemplars'),
+    ('evaluate LOMIT --download', '--download needs --features'),
     ('evaluate LOMIT --n 1', 'at least 2'),
 ])
 def test_a_mistake_is_one_line(words: str, says: str, place: Path, capsys: pytest.CaptureFixture[str],

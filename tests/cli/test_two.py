@@ -93,10 +93,13 @@ def test_two_domains_of_a_folder_and_their_judge(scenes: Path, tmp_path: Path, c
     card = json.loads((run / 'card.json').read_text())
     assert card['protocol'] == 'domains_folder' and card['n'] == 7 and card['data']['count'] == {'to=B': 4, 'to=A': 3}
     assert set(card['measures']) == {'edit_accuracy', 'psnr_whole', 'untouched', 'untouched_outside_mask', 'mask_area', 'fid[classifier]',
-                                     'kid[classifier]', 'kid_fused[classifier]'}
+                                     'kid[classifier]', 'kid_fused[classifier]', 'kid_pooled[classifier]'}
     assert card['extractors'] == {'classifier': of_reader['checkpoint']['sha256']} and list(card['references']) == ['copy']
     assert sorted(p.name for p in (run / 'figures').iterdir()) == [f'picture-{i + 1}-to={to}.png' for i, to in enumerate('BABA')]
     assert f'evaluate {run} --protocol domains_folder --judge {reader}' in card['command']
+    assert main(['compare', str(run), '--out', str(tmp_path / 'compared')]) == 0 and 'note' not in capsys.readouterr().err
+    assert [f'picture {i + 1}: to={to}' for i, to in enumerate('BABA')] == re.findall(
+        '<figcaption>(.*?)</figcaption>', (tmp_path / 'compared' / 'report.html').read_text())
     assert main(['evaluate', str(run), '--judge', str(reader), '--n', '4', '--json', '--out', str(tmp_path / 'few')]) == 0
     assert json.loads((tmp_path / 'few' / 'card.json').read_text())['data']['count'] == {'to=B': 2, 'to=A': 2}
     assert 'does not fit a cyclegan' in refused(capsys, 'evaluate', run, '--protocol', 'domains')
@@ -125,7 +128,7 @@ def test_pairs_of_toyfaces_and_of_a_folder(direction: str, wanted: str, maps: Pa
         card = json.loads((run / 'card.json').read_text())
         assert card['judge']['sha256'] and set(card['measures']['fcn_iou']['per_attribute']) == set(toyfaces.CLASSES)
         assert 'expected a parser' in refused(capsys, 'evaluate', run, '--judge', run)
-    assert '--features does not apply to pairs' in refused(capsys, 'evaluate', run, '--features', 'judge')
+    assert '--features judge does not apply to pairs' in refused(capsys, 'evaluate', run, '--features', 'judge')
     assert main(['evaluate', str(run), '--data', str(maps), '--json', '--out', str(tmp_path / 'other')]) == 0
     card = json.loads((tmp_path / 'other' / 'card.json').read_text())
     assert card['n'] == 2 and card['data']['source'] == str(maps) and 'fcn_iou' not in card['measures']

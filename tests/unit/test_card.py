@@ -19,7 +19,7 @@ from retouch.data.batches import DataSpec
 from retouch.data.cache import cache_root
 from retouch.engine.update import AttributeRequest, DomainRequest, Translation
 from retouch.guidance.gradcam import explain_edit
-from retouch.metrics import fidelity, protocols
+from retouch.metrics import features, fidelity, protocols
 from retouch.metrics.card import Card, Measure, about, compare, measure_to_text
 from retouch.metrics.features import Extractor
 from retouch.metrics.judge import Judge, load_judge, model_to_judge, proved
@@ -243,7 +243,10 @@ def test_progress_reaches_its_total_and_an_untrained_row_stands_beside(judge: Ju
     told: list[tuple[int, int, str]] = []
     untrained = Fake(noisy(0.8), DataSpec(size=SIZE, attributes=ASKED))
     found = run(judge, noisy(0.1), n=5, progress=lambda done, total, what: told.append((done, total, what)), untrained=untrained)
-    assert told[-1][:2] == (told[-1][1],) * 2 and told[-1][2] == 'scoring edits'
+    last = {what: (done, total) for done, total, what in told}
+    assert all(done == total for done, total in last.values())
+    assert {'looking at held-out pictures': 5, 'reading true results': 8, 'scoring edits': 8, 'scoring untrained': 8}.items() <= \
+        {what: total for what, (_, total) in last.items()}.items() and 'measuring distances of edits' in last
     assert found.references['untrained']['psnr_truth'].value < found.measures['psnr_truth'].value      # type: ignore[operator]
 
 
@@ -310,9 +313,9 @@ def inception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return torch.cat([colours, colours[:, :3]], 1)
 
     every = (*fidelity.SETS, *fidelity.INCEPTION_SCORES)
-    monkeypatch.setattr(protocols, 'find_weights', lambda *options: tmp_path / 'weights')
-    monkeypatch.setattr(protocols, 'load_extractor', lambda name, *options: Extractor(name, 'ab', look, every, logits=3))
-    monkeypatch.setattr(protocols, 'load_lpips', lambda *options: lambda image, x: (image - x).abs().mean((1, 2, 3), keepdim=True))
+    monkeypatch.setattr(features, 'find_weights', lambda *options: tmp_path / 'weights')
+    monkeypatch.setattr(features, 'load_extractor', lambda name, *options: Extractor(name, 'ab', look, every, logits=3))
+    monkeypatch.setattr(features, 'load_lpips', lambda *options: lambda image, x: (image - x).abs().mean((1, 2, 3), keepdim=True))
     return sizes
 
 
@@ -320,7 +323,8 @@ def test_features_measure_each_direction_by_its_target(judge: Judge, inception: 
     method = Fake(lambda request: Translation(request.image * 0.9), DataSpec(size=SIZE, domains=('A', 'B')))
     found = evaluate(method, protocol='domains', n=9, judge=judge, attribute='Night', batch_size=4, features=('inception-v3-compat',))
     names = {name for name in found.measures if name.endswith('[inception-v3-compat]')}
-    assert {name.partition('[')[0] for name in names} == {*fidelity.SETS, *fidelity.INCEPTION_SCORES, 'kid_fused'} and len(names) == 9
+    fused = {'kid_fused', 'kid_pooled', 'kid_fused_subset_std', 'kid_pooled_subset_std'}
+    assert {name.partition('[')[0] for name in names} == {*fidelity.SETS, *fidelity.INCEPTION_SCORES, *fused} and len(names) == 13
     assert found.measures.keys() - names == evaluate(method, protocol='domains', n=9, judge=judge, attribute='Night').measures.keys()
     fid = found.measures['fid[inception-v3-compat]']
     values = fid.per_attribute or {}
@@ -335,8 +339,9 @@ def test_features_are_added_and_change_nothing_else(judge: Judge, card: Card, in
     added = set(found.measures) - set(card.measures)
     every = {*fidelity.SETS, *fidelity.INCEPTION_SCORES, 'fid_per_task', 'fid_per_task_std'}
     assert {name for name in added if 'inception-v3' in name} == {f'{name}[inception-v3-compat]' for name in every}
-    assert added >= {f'{name}[toyfaces_classifier]' for name in ('precision', 'recall', 'fid_per_task', 'fid_per_task_std')}
-    assert len(added) == len(every) + 4 + 1 and all(about(name).text for name in added)
+    by_judge = ('kid_subset_std', 'precision', 'recall', 'fid_per_task', 'fid_per_task_std')
+    assert added >= {f'{name}[toyfaces_classifier]' for name in by_judge}
+    assert len(added) == len(every) + 5 + 1 and all(about(name).text for name in added)
     alone, std = (found.measures[f'{name}[inception-v3-compat]'] for name in ('fid_per_task', 'fid_per_task_std'))
     values = [value for value in (alone.per_attribute or {}).values() if value is not None]
     assert len(values) == len(ASKED) and (alone.value, std.value) == pytest.approx((np.mean(values), np.std(values)))
@@ -426,7 +431,7 @@ def test_domains_of_a_folder_by_hand() -> None:
     assert found.measures['untouched_outside_mask'].value == 1 and found.measures['mask_area'].value == pytest.approx(0.25)
     assert (found.measures['psnr_whole'].per_attribute or {})['to=B'] == pytest.approx(10 * np.log10(255 ** 2 / (190 ** 2 * corners)))
     names = {'edit_accuracy', 'psnr_whole', 'untouched', 'untouched_outside_mask', 'mask_area'}
-    assert set(found.measures) == names | {f'{name}[classifier]' for name in ('fid', 'kid', 'kid_fused')}
+    assert set(found.measures) == names | {f'{name}[classifier]' for name in ('fid', 'kid', 'kid_fused', 'kid_pooled')}
     assert found.leakage_matrix is None and set(found.references) == {'copy'}
     # to B has arrived among the pictures of B, to A has stayed where it was
     kid, fused = (found.measures[f'{name}[classifier]'].per_attribute or {} for name in ('kid', 'kid_fused'))

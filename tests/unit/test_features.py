@@ -13,10 +13,10 @@ from PIL import Image
 from torch import Tensor
 from torch_fidelity import feature_extractor_inceptionv3
 from torchmetrics.image import LearnedPerceptualImagePatchSimilarity
-from torchvision.models import AlexNet, resnet50
+from torchvision.models import AlexNet, Inception_V3_Weights, inception_v3, resnet50
 from torchvision.models.vision_transformer import VisionTransformer
 
-from retouch.metrics import features
+from retouch.metrics import features, fidelity
 from retouch.metrics.features import (
     LPIPS,
     PUBLISHED,
@@ -56,9 +56,10 @@ def test_a_missing_file_is_named_with_its_place_and_source_in_one_line(nowhere: 
 
 
 def test_digests_are_those_in_the_published_names() -> None:
-    for name in ('inception-v3-compat', LPIPS):
+    for name in ('inception-v3-compat', 'inception-v3-torchvision', LPIPS):
         assert PUBLISHED[name].sha256 in PUBLISHED[name].file and PUBLISHED[name].url.endswith(PUBLISHED[name].file)
     assert PUBLISHED['inception-v3-compat'].url == feature_extractor_inceptionv3.URL_INCEPTION_V3
+    assert PUBLISHED['inception-v3-torchvision'].url == Inception_V3_Weights.IMAGENET1K_V1.url
 
 
 def test_another_file_is_refused(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,6 +134,28 @@ def test_equals_torch_fidelity_with_the_same_file(name: str, tmp_path: Path, mon
     assert extractor.sha256 == file_to_sha256(path) and extractor.logits == (0 if name == SWAV else 1008)
 
 
+def test_torchvisions_inception_reads_its_own_file_and_scores_as_torch_fidelity_does(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = inception_v3(weights=None, transform_input=False, aux_logits=True, init_weights=False).eval()
+    torch.save(net.state_dict(), tmp_path / 'inception')
+    name, image = 'inception-v3-torchvision', bytes_of(4, 40, 0)
+    extractor = load_extractor(name, tmp_path / 'inception')
+    seen = extractor.look(image)
+    with torch.no_grad():                                        # as scripts for the Inception score show it a picture
+        expected = net(torch.nn.Upsample(size=(299, 299), mode='bilinear')(image.float() / 127.5 - 1))
+    assert seen.shape == (4, 1000) and extractor.logits == 1000 and extractor.measures == fidelity.INCEPTION_SCORES
+    assert torch.allclose(seen, expected, atol=1e-5)
+    theirs = torch_fidelity.calculate_metrics(
+        input1=Pictures(image), feature_extractor=name, feature_extractor_weights_path=str(tmp_path / 'inception'), isc=True, isc_splits=4,
+        rng_seed=0, cuda=False, save_cpu_ram=True, cache=False, verbose=False)
+    ours = extractor.compare(seen[:0], seen, fidelity.INCEPTION_SCORES)
+    assert ours['inception_score'] == pytest.approx(theirs['inception_score_mean'], rel=1e-6)
+    assert ours['inception_score_split_std'] == pytest.approx(theirs['inception_score_std'], abs=1e-7)
+    (tmp_path / 'other').write_bytes((tmp_path / 'inception').read_bytes()[:1000])
+    with pytest.raises(ValueError, match='holds no weights for inception-v3-torchvision'):
+        load_extractor(name, tmp_path / 'other')
+
+
 def test_swav_sees_pictures_as_pillow_resizes_them(tmp_path: Path) -> None:
     torch.manual_seed(0)
     path = swav_file(tmp_path)
@@ -195,7 +218,7 @@ def test_dinov2_reads_a_file_in_its_own_layout(tmp_path: Path, monkeypatch: pyte
     torch.save(dino_state(16, 37, 1), tmp_path / 'dino')
     extractor = load_extractor('dinov2-vitb14', tmp_path / 'dino')
     seen = extractor.look(bytes_of(3, 20, 0))
-    assert seen.shape == (3, 16) and seen.std() > 0 and extractor.measures == ('fid', 'kid', 'precision', 'recall')
+    assert seen.shape == (3, 16) and seen.std() > 0 and extractor.measures == fidelity.SETS
 
 
 def test_lpips_equals_torchmetrics_and_sees_the_outside_alone(nowhere: Path) -> None:
@@ -221,6 +244,9 @@ def test_lpips_equals_torchmetrics_and_sees_the_outside_alone(nowhere: Path) -> 
     assert more(with_region, inside, x, both)['lpips_outside[lpips-alexnet]'][0].tolist() == [0, 0]
     outside = more(with_region, y, x, both)['lpips_outside[lpips-alexnet]'][0]
     assert torch.equal(outside, net(torch.where(torch.from_numpy(region)[:, None], x, y), x).flatten()) and float(outside.min()) > 0
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    levels = [float(net((x + s * noise).clamp(-1, 1), x).mean()) for s in (0.0, 0.05, 0.2, 0.8)]
+    assert levels == sorted(levels) and levels[0] == 0 < levels[1], 'of random weights: the path answers, its values mean nothing'
     with pytest.raises(ValueError, match='of pictures of 30 px'):
         more(everywhere, y[..., :30, :30], x[..., :30, :30], both)
 
@@ -234,3 +260,27 @@ def test_distances_of_the_judges_features_grow_with_damage(repository: Path) -> 
         for name in ('fid', 'kid'):
             found = [row[name] for row in rows]
             assert found[1:] == sorted(found[1:]) and found[-1] > max(found[:3]), (kind, name, found)
+
+
+def test_scores_answer_to_damage_and_only_to_it(repository: Path) -> None:
+    damage = script(repository, 'damage')
+    values, pictures = damage.damages_to_scores(24)
+    assert len(values) == 8 and all(len(rows) == len(pictures[kind]) == 5 for kind, rows in values.items())
+    falling, seen = {'psnr_outside', 'psnr_truth', 'ssim_outside', 'mask_iou', 'pointing_game', 'fcn_pixel_accuracy', 'fcn_class_accuracy',
+                     'fcn_iou', 'edit_accuracy'}, set()
+    for kind, rows in values.items():
+        for name in rows[0]:
+            found = [row[name] for row in rows]
+            seen.add(name)
+            if name == 'mask_area':
+                assert found == sorted(found) and (found[0] == found[-1]) == ('aside' in kind)
+            elif name == 'leakage':
+                assert found[0] == 0 < found[-1] and found[-1] == max(found), (kind, found)
+            else:                                                # the window of SSIM sees what a right edit itself changes
+                later = found[1:] if name == 'ssim_outside' else found
+                assert name in falling and later == sorted(later, reverse=True) and found[-1] < found[0], (kind, name, found)
+    assert seen == set(damage.SCORES)
+    for kind in (*damage.MASKS, *damage.PARSES):
+        assert all(value == 1 for name, value in values[kind][0].items() if name != 'mask_area')
+    sheet = damage.draw(values, pictures, damage.SCORES, {**damage.STRENGTHS, **damage.MASKS, **damage.PARSES})
+    assert sheet.width > 5 * damage.SIZE * damage.ZOOM and np.asarray(sheet).std() > 10

@@ -11,12 +11,14 @@ import torch_fidelity
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+from torchmetrics.functional import classification, image
 
 from retouch.data import toyfaces
 from retouch.metrics import accuracy, fidelity, masks, psnr, ssim
 from retouch.metrics.bootstrap import Tally, mean_over_attributes, pooled, pooled_psnr, tally_to_interval, tally_to_value, tally_to_values
 from retouch.metrics.difference import _STOPS, COLOURS, FULL, difference_map
 from retouch.metrics.distances import directions_to_distances, edits_to_distances
+from retouch.metrics.parsing import parses_to_tallies
 from retouch.metrics.scoring import against_input
 from retouch.metrics.truth import held_out_faces, pictures_to_regions, true_edits
 
@@ -84,6 +86,29 @@ def test_sums_are_on_the_cpu_before_they_become_float64(monkeypatch: pytest.Monk
     x = torch.zeros(1, 3, 4, 4)
     against_input(x, x, torch.zeros(1, 1, 4, 4))
     assert len(seen) == 4 and all(seen)
+
+
+def test_scores_equal_torchmetrics_on_the_same_pictures() -> None:
+    generator = torch.Generator().manual_seed(5)
+    x, y = (torch.randint(0, 256, (3, 3, 40, 40), generator=generator, dtype=torch.uint8) for _ in range(2))
+    nowhere = region_of(3, 40, slice(0, 0), slice(0, 0))
+    error = psnr.squared_error_inside_outside(x, y, nowhere)
+    theirs = image.peak_signal_noise_ratio(x.float(), y.float(), data_range=255.0)
+    assert psnr.squared_error_to_psnr(error.outside, error.outside_count) == pytest.approx(float(theirs), rel=1e-6)
+    a, b = (some.float() / 127.5 - 1 for some in (x, y))
+    similar = image.structural_similarity_index_measure(a, b, data_range=2.0, reduction='none')
+    assert torch.allclose(ssim.images_to_ssim_outside(a, b, nowhere)[0], similar, atol=1e-6)
+    mask, region = (torch.rand(3, 1, 40, 40, generator=generator) for _ in range(2))
+    ours, _ = masks.mask_to_iou(mask, region > 0.7)
+    for n in range(3):
+        assert float(ours[n]) == pytest.approx(float(classification.binary_jaccard_index(mask[n], region[n] > 0.7)), rel=1e-6)
+    found, truth = (torch.randint(0, 4, (3, 40, 40), generator=generator) for _ in range(2))
+    scores = {name: tally_to_value(tally) for name, tally in
+              parses_to_tallies(found.numpy().astype(np.uint8), truth.numpy().astype(np.uint8), 4).items()}
+    assert scores == pytest.approx({
+        'fcn_pixel_accuracy': float(classification.multiclass_accuracy(found, truth, 4, average='micro')),
+        'fcn_class_accuracy': float(classification.multiclass_accuracy(found, truth, 4, average='macro')),
+        'fcn_iou': float(classification.multiclass_jaccard_index(found, truth, 4))}, rel=1e-6)
 
 
 # ---- SSIM
@@ -271,6 +296,7 @@ def test_equals_torch_fidelity_on_the_same_pictures(two_sets: tuple[Tensor, Tens
         kid_subset_size=60, rng_seed=0, cuda=False, cache=False, verbose=False, save_cpu_ram=True)
     ours = fidelity.features_to_fidelity(small_features(real), small_features(fake), fidelity.SETS)
     assert ours['fid'] == theirs['frechet_inception_distance'] and ours['kid'] == theirs['kernel_inception_distance_mean']
+    assert ours['kid_subset_std'] == theirs['kernel_inception_distance_std']
     assert (ours['precision'], ours['recall']) == (theirs['precision'], theirs['recall'])
     score = fidelity.logits_to_inception_score(small_features(fake))
     assert (score['inception_score'], score['inception_score_split_std']) == (theirs['inception_score_mean'], theirs['inception_score_std'])
@@ -324,8 +350,11 @@ def test_distances_of_two_directions_by_hand() -> None:
     found = directions_to_distances(real, fakes, names, rows, rows[::-1], compare, ('fid', 'kid'))
     assert found['kid'].per_attribute == {'to=B': 4.0, 'to=A': 0.0} == found['fid'].per_attribute and found['kid'].value == 2
     assert found['kid_fused'].per_attribute == {'to=B': (4 + 1) / 2, 'to=A': (0 + 9) / 2} and found['kid_fused'].value == 3.5
+    assert found['kid_pooled'].per_attribute == {'to=B': 0.25, 'to=A': 2.25} and found['kid_pooled'].value == 1.25     # of a set at 1.5
     alone = directions_to_distances(real[:3], fakes, names, [rows[0], rows[1][:1]], [rows[1][:1], rows[0]], compare, ('fid', 'kid'))
-    assert all(measure.value is None for measure in alone.values()) and len(alone) == 3
+    assert all(measure.value is None for measure in alone.values()) and len(alone) == 4
+    unfused = directions_to_distances(real, fakes, names, rows, rows[::-1], compare, ('fid',))
+    assert set(unfused) == {'fid'}, 'nothing fused without the kernel distance'
     together = edits_to_distances(real, fakes, names, compare, ('fid', 'kid'), ('kid',))
     assert together['kid'].value == 1 and together['kid'].per_attribute == {'to=B': 0.25, 'to=A': 2.25}
     assert together['fid'].per_attribute is None
@@ -345,6 +374,35 @@ def test_the_pooled_set_is_the_other_reading_of_fused(two_sets: tuple[Tensor, Te
     fake = (source + target.flip(0)) / 2
     fused = (mmd(fake, source) + mmd(fake, target)) / 2
     assert mmd(fake, torch.cat([source, target])) == pytest.approx(fused - mmd(source, target) / 4)
+
+
+def test_the_kernel_distance_of_a_subset_by_hand_and_both_fused_ones(two_sets: tuple[Tensor, Tensor]) -> None:
+    real, fake = (small_features(images).double() for images in two_sets)
+    each = fidelity.features_to_kid_subsets(real, fake, seed=3)
+    rng, n = np.random.RandomState(3 + 1), min(fidelity.KID_SUBSET_SIZE, len(real), len(fake))
+    x, y = (some[rng.choice(len(some), n, replace=False)] for some in (fake, real))
+
+    def kernel(a: Tensor, b: Tensor) -> Tensor:
+        return (a @ b.T / a.shape[1] + 1) ** 3
+
+    within = sum(float(k.sum() - k.diagonal().sum()) for k in (kernel(x, x), kernel(y, y))) / (n * (n - 1))
+    assert len(each) == fidelity.KID_SUBSETS and each[1] == pytest.approx(within - 2 * float(kernel(x, y).mean()), rel=1e-6)
+    found = fidelity.features_to_fidelity(real, fake, ('kid', 'kid_subset_std'))
+    assert set(found) == {'kid', 'kid_subset_std'} and found['kid_subset_std'] == pytest.approx(each.std(), rel=0.3)
+
+    def compare(real: Tensor, fake: Tensor, measures: tuple[str, ...]) -> dict[str, float]:
+        return fidelity.features_to_fidelity(real, fake, measures)
+
+    both = torch.cat([real, fake])
+    rows = [np.arange(len(real)), len(real) + np.arange(len(fake))]
+    edits = [(real[:30] + fake[:30]) / 2, (real[30:] + fake[30:60]) / 2]
+    measured = directions_to_distances(both, edits, ('to=B', 'to=A'), rows, rows[::-1], compare, ('kid', 'kid_subset_std'),
+                                       fidelity.features_to_kid_subsets)
+    fused, pooled, apart = measured['kid_fused'].value, measured['kid_pooled'].value, compare(real, fake, ('kid',))['kid']
+    assert fused is not None and pooled is not None and pooled == pytest.approx(fused - apart / 4, abs=0.05 * apart)
+    spread = measured['kid_fused_subset_std'].per_attribute or {}
+    there, here = (fidelity.features_to_kid_subsets(some, edits[0]) for some in (fake, real))
+    assert spread['to=B'] == pytest.approx(((there + here) / 2).std()) and (measured['kid_pooled_subset_std'].value or 0) > 0
 
 
 def test_more_than_half_of_the_way_to_the_truth() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from retouch import cli
+from retouch.data import toyfaces
 from retouch.data.batches import DataSpec
 from retouch.data.parsing import TWELVE
 from retouch.engine.update import AttributeRequest, Translation
@@ -118,11 +118,17 @@ def test_what_does_not_fit_is_refused() -> None:
                                    (PaintReader(), ('Young', 'Male'), 'does not apply to edits of Young, Male: expected at least one')):
         with pytest.raises(ValueError, match=message):
             score(FakeModel(parser), names)
-    with pytest.raises(ValueError, match='a parser with protocol toyfaces: expected protocol folder'):
-        evaluate(Fake(answer, DataSpec(size=SIZE, attributes=ASKED)), parser=FakeModel(PaintReader()))      # type: ignore[arg-type]
+    with pytest.raises(ValueError, match='a parser with protocol domains: expected toyfaces or folder'):
+        evaluate(Fake(answer, DataSpec(size=SIZE)), protocol='domains', parser=FakeModel(PaintReader()))      # type: ignore[arg-type]
 
 
-def test_on_the_command_line_it_is_for_folders_of_attributes(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(['evaluate', 'toyfaces', '--parser', 'anything']) == 2
-    err = capsys.readouterr().err
-    assert '--parser does not apply to toyfaces' in err and len(err.strip().splitlines()) == 1
+def test_on_drawn_faces_it_stands_beside_the_true_region() -> None:
+    names = ('Blond_Hair', 'Eyeglasses')
+    reader = Judge(classifier(Reader(15), toyfaces.ATTRIBUTES), toyfaces.ATTRIBUTES)                       # type: ignore[arg-type]
+    greyer = Fake(lambda request: Translation(request.image - request.image.sign() * 20 / 255), DataSpec(size=SIZE, attributes=names))
+    plain, parsed = (evaluate(greyer, n=6, judge=reader, parser=parser) for parser in (None, FakeModel(PaintReader())))      # type: ignore[arg-type]
+    added = parsed.measures.keys() - plain.measures.keys()
+    assert len(added) == 4 and all('[parser' in name for name in added)
+    assert {name: parsed.measures[name] for name in plain.measures} == plain.measures
+    found = parsed.measures['psnr_outside[parser]'].per_attribute or {}
+    assert found['Eyeglasses'] is None and found['Blond_Hair'] == pytest.approx(20 * np.log10(255 / 10), abs=0.01), 'ten levels everywhere'

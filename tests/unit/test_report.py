@@ -17,7 +17,8 @@ from torch import nn
 from retouch.data.batches import DataSpec
 from retouch.engine.update import Translation
 from retouch.metrics.card import Card, CardData, Checkpoint, JudgeFacts, LeakageMatrix, Measure
-from retouch.report import RESPONSIBLE_USE, GalleryRow, gallery_rows, read_log, write_report
+from retouch.page import RESPONSIBLE_USE, read_log
+from retouch.report import GalleryRow, gallery_rows, write_report
 
 NASTY = '<script>alert("x")</script>'
 
@@ -112,8 +113,8 @@ def test_the_card_is_told_in_full(page: str) -> None:
 
 def test_values_stand_under_their_columns(page: str) -> None:
     table = page[page.index('Metric card'):]
-    head = re.findall(r'<th>(.*?)</th>', table[:table.index('</thead>')])
-    rows = {re.sub('<.*?>', '', row).split()[0]: [re.sub('<.*?>', ' ', cell).split() for cell in re.findall('<td>(.*?)</td>', row)]
+    head = re.findall(r'<th(?: [^>]*)?>(.*?)</th>', table[:table.index('</thead>')])
+    rows = {re.sub('<.*?>', '', row).split()[0]: [re.sub('<.*?>', ' ', cell).split() for cell in re.findall('<td[^>]*>(.*?)</td>', row)]
             for row in re.findall('<tr>(<th scope="row">.*?)</tr>', table[:table.index('</table>')])}
     assert head == ['', 'this model', 'copy', 'truth', 'untrained'] and len(rows) == 3
     assert rows['edit_accuracy'] == [['0.91', '[0.88,', '0.94]'], ['0.031'], ['0.978'], ['0.054']]
@@ -133,7 +134,7 @@ def test_an_infinite_score_of_the_model_does_not_vanish(card: Card, tmp_path: Pa
     write_report(tmp_path / 'report.html', card.model_copy(update={'measures': measures, 'references': {}}))
     text = (tmp_path / 'report.html').read_text(encoding='utf-8')
     assert text.count('– (infinite)') == 2 and '<b>– (infinite)</b><span>outside the region</span>' in text
-    assert text.count('<td>–</td>') == 2
+    assert len(re.findall('<td[^>]*>–</td>', text)) == 2
 
 
 def test_a_judge_without_accuracy_is_said(card: Card, page: str, tmp_path: Path) -> None:

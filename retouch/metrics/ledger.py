@@ -1,0 +1,106 @@
+"""What an evaluation has done so far, kept beside its card until that is written: one that was stopped goes on where it was."""
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import retouch
+from retouch.metrics.bootstrap import Tally
+from retouch.metrics.card import Card
+from retouch.metrics.provenance import versions
+from retouch.metrics.scoring import Piece
+from retouch.metrics.tallies import Arrays, write_tallies
+
+FOLDER = 'unfinished'
+
+
+class Ledger:
+    """Pieces of an evaluation, and the sums behind its card.
+
+    A piece is a named set of arrays. Where there is a folder for the card, each is a file in it as soon as it is computed, and the next
+    evaluation with the same key reads it instead of computing it again. Without a folder nothing is kept.
+    """
+
+    def __init__(self, out: Path | None = None) -> None:
+        """out: the folder of the card."""
+        self.out = out
+        self.folder: Path | None = None
+        self.found = 0                                           # pieces that an earlier evaluation had left
+        self.tallies: dict[str, Tally] = {}
+
+    def open(self, key: Mapping[str, Any]) -> None:
+        """Names the evaluation by all that decides its numbers; the versions of this code and its libraries are added."""
+        if self.out is not None:
+            digest = hashlib.sha256(json.dumps([dict(key), versions(), _code()], sort_keys=True, default=str).encode())
+            self.folder = self.out / FOLDER / digest.hexdigest()[:16]
+
+    def piece(self, name: str, compute: Callable[[], Arrays]) -> Arrays:
+        """What `compute` gives, or gave in an earlier evaluation with this key: bit for bit the same."""
+        if self.folder is None:
+            return compute()
+        path = self.folder / f'{name}.npz'
+        try:
+            with np.load(io.BytesIO(path.read_bytes())) as stored:       # of a damaged file, np.load would leave the path open
+                found = dict(stored)
+            self.found += 1
+            return found
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile):    # not there, or damaged
+            made = compute()
+        temporary = path.with_name(f'.{name}.{os.getpid()}.npz')
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            np.savez(temporary, **made)                          # type: ignore[arg-type]
+            os.replace(temporary, path)
+        except OSError:                                          # no room: this piece is computed again
+            temporary.unlink(missing_ok=True)
+        return made
+
+    def within(self, name: str) -> Piece:
+        """`piece` for the parts of a larger one: their names go on after `name` with a dash."""
+        return lambda part, compute: self.piece(f'{name}-{part}', compute)
+
+    def drop(self, name: str) -> None:
+        """Forgets the parts of a piece that is whole."""
+        for path in self.folder.glob(f'{name}-*.npz') if self.folder is not None else ():
+            path.unlink(missing_ok=True)
+
+    @property
+    def kept(self) -> Path | None:
+        """The folder, if there is anything in it to go on with."""
+        return self.folder if self.folder is not None and self.folder.is_dir() else None
+
+    def close(self, card: Card) -> None:
+        """Writes the card with its tallies, and removes all pieces: also those of other keys, whose card this one replaces."""
+        assert self.out is not None
+        write_tallies(self.out, card, self.tallies)
+        card.write(self.out / 'card.json')
+        shutil.rmtree(self.out / FOLDER, ignore_errors=True)
+
+
+def method_to_hash(method: Any) -> str:
+    """64 hex digits over a method's configuration and all names, shapes and values of its networks."""
+    facts = [type(method).__name__, getattr(method, 'config', None), method.data]
+    digest = hashlib.sha256(repr(facts).encode())
+    for name, tensor in method.nets.state_dict().items():
+        digest.update(repr((name, tensor.dtype, tuple(tensor.shape))).encode())
+        digest.update(tensor.cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+@functools.cache
+def _code() -> str:
+    """Changes with any line of this package."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(retouch.__file__).parent.rglob('*.py')):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

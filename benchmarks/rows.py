@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 
 from retouch.cli import EvaluateOptions
-from retouch.commands import score
 from retouch.data import toyfaces
 from retouch.engine.update import AttributeRequest
+from retouch.evaluation import score
 from retouch.metrics.psnr import squared_error_inside_outside, squared_error_to_psnr
 from retouch.metrics.scoring import pictures_to_tensor
 from retouch.metrics.truth import held_out_faces

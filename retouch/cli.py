@@ -21,7 +21,7 @@ import tyro
 from tyro.conf import Positional, arg
 
 import retouch
-from retouch import commands
+from retouch import commands, evaluation_commands
 from retouch.errors import one_line, unknown
 
 
@@ -419,9 +419,9 @@ def _section(config: Any) -> type:
 COMMANDS: dict[str, tuple[type, Callable[[Any], int]]] = {
     'train': (TrainOptions, lambda options: commands.train(options, {})),
     'edit': (EditOptions, commands.edit),
-    'evaluate': (EvaluateOptions, commands.evaluate),
-    'compare': (CompareOptions, commands.compare),
-    'study': (StudyOptions, commands.study),
+    'evaluate': (EvaluateOptions, evaluation_commands.evaluate),
+    'compare': (CompareOptions, evaluation_commands.compare),
+    'study': (StudyOptions, evaluation_commands.study),
     'data check': (CheckOptions, commands.check),
     'list': (ListOptions, commands.show),
 }

@@ -421,14 +421,14 @@ def test_a_judge_of_a_folder_needs_its_card_but_not_the_minimum(capsys: pytest.C
 
 
 def test_the_command_in_the_card_repeats_the_evaluation(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from retouch import commands
+    from retouch import evaluation
     from retouch.cli import EvaluateOptions
     from retouch.metrics import protocols
 
     commanded: list[str] = []
     monkeypatch.setattr(protocols, 'evaluate', lambda model, **options: commanded.append(options['command']))
     for options in ({}, {'features': ('judge', 'swav-resnet50')}, {'features': ('judge',), 'weights': Path('my files'), 'download': True}):
-        commands.score(EvaluateOptions(str(model), **options))                        # type: ignore[arg-type]
+        evaluation.score(EvaluateOptions(str(model), **options))                        # type: ignore[arg-type]
     assert '--features' not in commanded[0] and commanded[1].endswith('--features judge swav-resnet50')
     assert commanded[2].endswith("--weights 'my files' --features judge")
 
@@ -445,7 +445,7 @@ def test_a_set_without_held_out_pictures_is_refused(classifier: Path, monkeypatc
 
 
 def test_names_of_pictures_and_figures(capsys: pytest.CaptureFixture[str], model: Path, tmp_path: Path) -> None:
-    from retouch.commands import _figures
+    from retouch.evaluation_commands import _figures
     from retouch.report import GalleryRow
 
     panel = {'input': np.zeros((4, 4, 3), np.uint8)}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from retouch import commands
+from retouch import evaluation_commands
 from retouch.cli import main
 from retouch.data import toyfaces
 from retouch.data.batches import DataSpec
@@ -59,7 +59,7 @@ def drawn(folder: Path) -> str:
 def test_the_same_edits_of_all_models(methods: tuple[str, str], protocol: str, digest: Callable[[Path], str], data: dict, edits: str,
                                       lines: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str],
                                       monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, 'score', lambda *given, **more: pytest.fail('evaluated again'))
+    monkeypatch.setattr(evaluation_commands, 'score', lambda *given, **more: pytest.fail('evaluated again'))
     names = [system(tmp_path / name, method, protocol, digest, seed, **data)
              for seed, (name, method) in enumerate(zip(('one', 'two'), methods, strict=True))]
     out = tmp_path / 'new' / 'compared'
@@ -98,7 +98,7 @@ def test_a_classifier_has_no_edits(tmp_path: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize('command', ['compare', 'evaluate'])
 def test_a_file_as_out_is_refused_before_any_work(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
                                                   monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, 'score', lambda *given, **more: pytest.fail('worked for nothing'))
+    monkeypatch.setattr(evaluation_commands, 'score', lambda *given, **more: pytest.fail('worked for nothing'))
     (tmp_path / 'file').write_text('mine')
     assert main([command, 'toyfaces', '--out', str(tmp_path / 'file')]) == 2
     captured = capsys.readouterr()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from retouch import commands
+from retouch import evaluation
 from retouch.cli import main
 from retouch.methods.aggan_multi import AGGANMulti
 from retouch.methods.classifier import AttributeClassifier
@@ -31,7 +31,7 @@ def test_a_stopped_evaluation_says_how_it_goes_on(capsys: pytest.CaptureFixture[
 
     with monkeypatch.context() as patch:
         patch.setattr(AGGANMulti, 'translate', stop)
-        patch.setattr(commands, '_untrained', lambda model: None)
+        patch.setattr(evaluation, '_untrained', lambda model: None)
         assert main(one) == 130
     said = capsys.readouterr()
     folder = next((runs[0] / 'unfinished').iterdir())
@@ -40,7 +40,7 @@ def test_a_stopped_evaluation_says_how_it_goes_on(capsys: pytest.CaptureFixture[
     assert not (runs[0] / 'card.json').exists() and len([*folder.glob('model-*.npz')]) == 2
 
     with monkeypatch.context() as patch:
-        patch.setattr(commands, '_untrained', lambda model: None)
+        patch.setattr(evaluation, '_untrained', lambda model: None)
         assert main(one) == 0
     said = capsys.readouterr()
     assert 'pieces of an evaluation that was stopped were not computed again' in said.err

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from retouch import cli, commands
+from retouch import cli, evaluation
 from retouch.data.batches import DataSpec
 from retouch.data.parsing import IDS, TWELVE, groups_of
 from retouch.engine import schedules
@@ -483,7 +483,7 @@ def test_a_model_before_training_has_its_parser(tmp_path: Path) -> None:
     method = make('attgan', form='concat')
     weights = {f'{n}.{k}': v for n in method.inference_nets for k, v in method.nets[n].state_dict().items()}
     save_model(tmp_path, method, weights, {'seed': 7})
-    before = commands._untrained(load_model(tmp_path))
+    before = evaluation._untrained(load_model(tmp_path))
     assert all(torch.equal(v, method.nets['P'].state_dict()[k]) for k, v in before.nets['P'].state_dict().items())
     assert not torch.equal(next(before.nets['G'].parameters()), next(method.nets['G'].parameters()))
 

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from torch import Tensor
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
+torch.set_num_threads(1)      # the tiny networks are slower on two, and sums differ
 torch.use_deterministic_algorithms(True)
 
 
@@ -22,9 +23,10 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _same_start() -> None:
-    """One seed and one thread for every test, whatever an earlier one trained with: the tiny networks are slower on two, and sums differ."""
+def _seed_and_thread() -> Iterator[None]:
+    """One seed for every test, and one thread again after it: a training sets their number for the whole process."""
     torch.manual_seed(0)
+    yield
     torch.set_num_threads(1)
 
 

@@ -249,7 +249,7 @@ def evaluate_exemplars(model: Any, pairs: Pairs, *, seed: int = 0, judge: Judge 
                                                                         'exemplar': round(float(pairs.exemplar_regions.mean()), 5)}}
     n, names, truths = len(pairs.inputs), pairs.names, getattr(pairs, 'truths', None)
     protocol, proxy = ('exemplars', PROXY) if drawn else ('exemplars_folder', 'classifier')
-    expected = read_all(judge, pairs.inputs if truths is None else truths, batch_size)[0]
+    expected, real = read_all(judge, pairs.inputs if truths is None else truths, batch_size)
     data = CardData(source=source, hash=pairs_to_hash(pairs.inputs, pairs.exemplars), size=method.data.size, attributes=names,
                     count=dict(zip(names, (pairs.shown != pairs.wanted).sum(0).tolist(), strict=True)), **drawn)
 
@@ -268,7 +268,8 @@ def evaluate_exemplars(model: Any, pairs: Pairs, *, seed: int = 0, judge: Judge 
     # the faces as they were, and what is measured between them and all answers, by extractor
     compared = {e.name: (pictures_to_features(e, pairs.inputs, batch_size), partial(e.compare, seed=seed), e.measures) for e in looking}
     if JUDGE in features:
-        compared[JUDGE] = read_all(judge, pairs.inputs, batch_size)[1], partial(features_to_fidelity, seed=seed), SETS
+        real = real if truths is None else read_all(judge, pairs.inputs, batch_size)[1]
+        compared[JUDGE] = real, partial(features_to_fidelity, seed=seed), SETS
 
     measures = row(answer_of(method, pairs), counting(progress, n, 'scoring pairs'))
     extractors = {proxy: judge.sha256, **digests}

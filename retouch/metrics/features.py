@@ -186,8 +186,10 @@ def pictures_to_features(extractor: Extractor, images: Pictures, batch_size: int
     return torch.cat([extractor.look(torch.from_numpy(part).permute(0, 3, 1, 2).contiguous()) for part in parts])
 
 
-class _Inception(FeatureExtractorBase):
+class _Inception(fidelity.OneLayer):
     """Logits of torchvision's Inception as scripts for the Inception score take them: pictures in [-1,1], bilinear at 299 px."""
+
+    layer = 'logits'
 
     def __init__(self, name: str, features_list: list[str], feature_extractor_weights_path: str = '', **kwargs: Any) -> None:
         super().__init__(name, features_list)
@@ -200,21 +202,11 @@ class _Inception(FeatureExtractorBase):
         image = F.interpolate(image.float() / 127.5 - 1, size=(299, 299), mode='bilinear', align_corners=False)
         return (self.model(image),)
 
-    @staticmethod
-    def get_provided_features_list() -> tuple[str, ...]:
-        return ('logits',)
 
-    @staticmethod
-    def get_default_feature_layer_for_metric(metric: str) -> str:
-        return 'logits'
-
-    @staticmethod
-    def can_be_compiled() -> bool:
-        return True
-
-
-class _Swav(FeatureExtractorBase):
+class _Swav(fidelity.OneLayer):
     """Pooled features of SwAV's ResNet-50, for ssFID: pictures at 224 px, bilinear and antialiased as Pillow does it."""
+
+    layer = '2048'
 
     def __init__(self, name: str, features_list: list[str], feature_extractor_weights_path: str = '', **kwargs: Any) -> None:
         super().__init__(name, features_list)
@@ -228,18 +220,6 @@ class _Swav(FeatureExtractorBase):
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         image = resize(image, [224, 224], antialias=True).float() / 255
         return (self.model(normalize(image, list(MEAN), list(STD))),)
-
-    @staticmethod
-    def get_provided_features_list() -> tuple[str, ...]:
-        return ('2048',)
-
-    @staticmethod
-    def get_default_feature_layer_for_metric(metric: str) -> str:
-        return '2048'
-
-    @staticmethod
-    def can_be_compiled() -> bool:
-        return True
 
 
 class _Dino(FeatureExtractorDinoV2):

@@ -4,7 +4,7 @@ FID means Inception features. The extractor stands in the name in the card: `fid
 """
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch_fidelity
@@ -24,19 +24,31 @@ _KEYS = {'fid': 'frechet_inception_distance', 'kid': 'kernel_inception_distance_
          'precision': 'precision', 'recall': 'recall'}
 
 
-class ReadyFeatures(FeatureExtractorBase):
+class OneLayer(FeatureExtractorBase):
+    """What torch-fidelity asks of an extractor that gives one tensor, called `layer`."""
+
+    layer: ClassVar[str]
+
+    @classmethod
+    def get_provided_features_list(cls) -> tuple[str, ...]:
+        return (cls.layer,)
+
+    @classmethod
+    def get_default_feature_layer_for_metric(cls, metric: str) -> str:
+        return cls.layer
+
+    @staticmethod
+    def can_be_compiled() -> bool:
+        return True
+
+
+class ReadyFeatures(OneLayer):
     """Hands on features that were computed before: an extractor looks at a picture once, and no picture is kept."""
+
+    layer = 'features'
 
     def __init__(self, name: str, features_list: list[str], **kwargs: Any) -> None:
         super().__init__(name, features_list)
-
-    @staticmethod
-    def get_provided_features_list() -> tuple[str, ...]:
-        return ('features',)
-
-    @staticmethod
-    def get_default_feature_layer_for_metric(metric: str) -> str:
-        return 'features'
 
     @staticmethod
     def can_be_compiled() -> bool:

@@ -20,6 +20,7 @@ from retouch.methods.aggan_multi import AGGANMulti
 from retouch.methods.classifier import AttributeClassifier
 from retouch.methods.cyclegan import CycleGAN
 from retouch.model import save_model
+from tests.folders import write_labelled_faces
 
 
 def model_dir(folder: Path, method: type = AGGANMulti, seed: int = 0) -> Path:
@@ -390,16 +391,7 @@ def test_evaluate_writes_card_and_report(capsys: pytest.CaptureFixture[str], tmp
 
 
 def test_a_judge_of_a_folder_needs_its_card_but_not_the_minimum(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    from retouch.data import toyfaces
-
-    images, _, labels = toyfaces.draw_set(range(30), 16, workers=1)
-    names = ('Black_Hair', 'Blond_Hair', 'Eyeglasses')
-    (tmp_path / 'faces').mkdir()
-    rows = ['file,' + ','.join(names)]
-    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
-        Image.fromarray(image).save(tmp_path / 'faces' / f'{i:02d}.png')
-        rows.append(f'{i:02d}.png,' + ','.join(str(label[toyfaces.ATTRIBUTES.index(name)]) for name in names))
-    (tmp_path / 'faces' / 'labels.csv').write_text('\n'.join(rows) + '\n')
+    write_labelled_faces(tmp_path / 'faces', 30, ('Black_Hair', 'Blond_Hair', 'Eyeglasses'))
     judge, model = model_dir(tmp_path / 'judge', AttributeClassifier), model_dir(tmp_path / 'model')
     arguments = ['evaluate', str(model), '--data', str(tmp_path / 'faces'), '--judge', str(judge), '--json', '--out', str(model)]
     assert 'has no card.json with its accuracy' in refused(capsys, *arguments)

@@ -18,6 +18,7 @@ from retouch.methods.lomit import LOMIT
 from retouch.methods.munit import MUNIT
 from retouch.metrics.card import Card
 from retouch.model import save_model
+from tests.folders import write_labelled_faces
 
 
 def model_dir(folder: Path, method: type, info: dict | None = None) -> Path:
@@ -165,14 +166,7 @@ def test_training_says_what_to_do_next(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_photographs_are_scored_by_a_judge_of_their_own(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
                                                         monkeypatch: pytest.MonkeyPatch) -> None:
-    names = ('Black_Hair', 'Blond_Hair', 'Eyeglasses')
-    images, _, labels = toyfaces.draw_set(range(60), 16, workers=1)
-    (tmp_path / 'faces').mkdir()
-    rows = ['file,' + ','.join(names)]
-    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
-        Image.fromarray(image).save(tmp_path / 'faces' / f'{i:02d}.png')
-        rows.append(f'{i:02d}.png,' + ','.join(str(label[toyfaces.ATTRIBUTES.index(name)]) for name in names))
-    (tmp_path / 'faces' / 'labels.csv').write_text('\n'.join(rows) + '\n')
+    write_labelled_faces(tmp_path / 'faces', 60, ('Black_Hair', 'Blond_Hair', 'Eyeglasses'))
     judge = model_dir(tmp_path / 'judge' / 'model', AttributeClassifier)
     monkeypatch.chdir(tmp_path)
     words = ['evaluate', str(place / 'PHOTOS'), '--data', 'faces', '--out', 'out', '--figures', '--n', '8']

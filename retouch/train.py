@@ -30,7 +30,7 @@ from retouch.run import Run, leaves
 
 Outcome = Literal['finished', 'stopped', 'interrupted']
 # what a resumed run may change; a set or a parser may lie elsewhere, its pictures or weights are compared
-FREE = {'train': ('log_every', 'sample_every', 'save_every', 'threads'), 'method': ('lr', 'parser'), 'data': ('source',)}
+FREE = {'train': ('log_every', 'sample_every', 'save_every', 'threads', 'channels_last'), 'method': ('lr', 'parser'), 'data': ('source',)}
 
 
 def runs_folder() -> Path:
@@ -92,7 +92,10 @@ def make_trainer(run: Run, fabric: Fabric, show: bool) -> tuple[Trainer, Any, st
     if getattr(run.method, 'uses_parser', False):
         _read_parser(run)                                        # what does not fit is said before a large set is decoded
     opened = open_set(run.data, 'train', _progress('preparing pictures') if show else None)
-    trainer = Trainer(build(run, opened), fabric, run.train.iterations, run.train.ema)
+    trainable = build(run, opened)
+    if run.train.channels_last:
+        trainable.to(memory_format=torch.channels_last)
+    trainer = Trainer(trainable, fabric, run.train.iterations, run.train.ema)
     rule = getattr(run.method, 'label_rule', 'attgan_tf')
     loader = make_loader(opened, run.data, run.train.batch_size, run.seed, fabric.device, fabric.global_rank, fabric.world_size, rule)
     return trainer, loader, set_to_hash(opened)

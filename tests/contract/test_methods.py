@@ -55,6 +55,18 @@ def test_registry_is_whole() -> None:
 
 
 @pytest.mark.parametrize('name', TINY)
+def test_the_order_of_memory_changes_no_loss(name: str) -> None:
+    plain, other = make(name), make(name)
+    other.trainable.to(memory_format=torch.channels_last)
+    assert any(p.ndim == 4 and not p.is_contiguous() for p in other.trainable.nets.parameters())
+    batch = batch_for(plain)
+    ours, theirs = plain.train_iteration(batch), other.train_iteration(batch)
+    assert ours.keys() == theirs.keys()
+    for update, step in ours.items():
+        torch.testing.assert_close(theirs[update].loss, step.loss, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize('name', TINY)
 def test_each_update_moves_its_own_nets_only_and_reaches_every_parameter(name: str) -> None:
     trainer, seen = make(name), set()
     nets = trainer.trainable.nets

@@ -55,6 +55,7 @@ def write_comparison(out: Path, cards: Mapping[str, Card], comparison: Compariso
         'interval of its difference to each other one, on the same pictures, leaves out 0; of a model without tallies, where the two '
         'intervals do not overlap. A dash is undefined or not measured.</p>',
         page.table({**models, **references}, best, tuple(references)),
+        _differences({labels[name]: found for name, found in comparison.differences.items()}, next(iter(models))),
         _gallery(rows, list(models)) or (f'<h2>Edits</h2><p>{escape(note)}</p>' if note else ''),
         page.bars(models), page.matrices({label: cards[name].leakage_matrix for name, label in labels.items()}),
         page.curves({label: (logs or {}).get(name) for name, label in labels.items()}),
@@ -64,6 +65,13 @@ def write_comparison(out: Path, cards: Mapping[str, Card], comparison: Compariso
         page.responsible_use(),
     ]
     page.write_page(Path(out), f'Comparison of {", ".join(models)}', parts)
+
+
+def _differences(columns: Mapping[str, Mapping[str, Measure]], first: str) -> str:
+    if not columns:
+        return ''
+    return (f'<h2>Less {breakable(first)}</h2><p>Each model\'s value less that of {breakable(first)}, and the 95 % interval of the '
+            'difference on the same pictures, drawn in pairs; * where it leaves out 0.</p>' + page.table(columns, signed=True))
 
 
 def _own_facts(i: int, label: str, facts: Mapping[str, str]) -> str:

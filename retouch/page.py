@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from retouch.metrics.card import Card, LeakageMatrix, Measure, about, measure_to_text, number
+from retouch.metrics.card import Card, LeakageMatrix, Measure, about, difference_to_text, measure_to_text, number
 from retouch.model import write_atomically
 
 RESPONSIBLE_USE = ('Edit pictures of people only with their consent, and say that a published picture was edited. Attributes such as Male, '
@@ -64,13 +64,15 @@ def infinite(name: str, measure: Measure | None) -> bool:
     return measure is not None and measure.value is None and measure.unit == 'dB' and not name.endswith('_per_image')
 
 
-def table(columns: Mapping[str, Measures], best: Mapping[str, str] | None = None, references: Sequence[str] = ()) -> str:
+def table(columns: Mapping[str, Measures], best: Mapping[str, str] | None = None, references: Sequence[str] = (),
+          signed: bool = False) -> str:
     """Measures down, columns across.
 
     Args:
         columns: heading -> measures by name.
         best: measure -> the heading whose value is marked.
         references: headings of columns that are set off.
+        signed: the values are differences, and what the measures mean was said before.
     """
     head = ''.join(f'<th scope="col"{_set_off(heading in references)}>{breakable(heading)}</th>' for heading in columns)
     body, meanings = [], []
@@ -79,21 +81,26 @@ def table(columns: Mapping[str, Measures], best: Mapping[str, str] | None = None
         arrow = {'higher': '\u00a0↑', 'lower': '\u00a0↓', 'neither': ''}[found.better]
         meaning = escape(f'{found.text} ({found.unit})' if found.unit else found.text)
         marked = (best or {}).get(name)
-        cells = ''.join(f'<td{_set_off(heading in references)}>{_value(name, measures.get(name), heading == marked)}</td>'
+        cells = ''.join(f'<td{_set_off(heading in references)}>{_value(name, measures.get(name), heading == marked, signed)}</td>'
                         for heading, measures in columns.items())
         body.append(f'<tr><th scope="row"><span>{breakable(name)}{arrow}</span><small>{meaning}</small></th>{cells}</tr>')
         meanings.append(f'<dt>{breakable(name)}</dt><dd>{meaning}</dd>')
+    whole = f'<div class="wide"><table class="card"><thead><tr><th></th>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
+    if signed:
+        return whole
     # a phone has no room for what measures mean beside their values
-    return (f'<div class="wide"><table class="card"><thead><tr><th></th>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
-            f'<details class="meanings"><summary>What the measures mean</summary><dl>{"".join(meanings)}</dl></details>')
+    return (f'{whole}<details class="meanings"><summary>What the measures mean</summary><dl>{"".join(meanings)}</dl></details>')
 
 
 def _set_off(whether: bool) -> str:
     return ' class="reference"' if whether else ''
 
 
-def _value(name: str, measure: Measure | None, best: bool) -> str:
-    value, _, interval = (INFINITE, '', '') if infinite(name, measure) else measure_to_text(measure).partition(' ')
+def _value(name: str, measure: Measure | None, best: bool, signed: bool) -> str:
+    if signed:
+        value, _, interval = difference_to_text(measure).partition(' ')
+    else:
+        value, _, interval = (INFINITE, '', '') if infinite(name, measure) else measure_to_text(measure).partition(' ')
     value = f'<mark title="best">{escape(value)}</mark>' if best else escape(value)
     return f'{value}<small>{escape(interval)}</small>' if interval else value
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import base64
 import io
+import html
 import json
 import re
 from html.parser import HTMLParser
@@ -178,6 +179,19 @@ def test_marks_follow_the_tallies(tmp_path: Path) -> None:
     row = re.findall('<tr>(<th scope="row">.*?)</tr>', write(tmp_path, tallies=sums).replace('<wbr>', ''))[0]
     marked = ['<mark' in cell for cell in re.findall('<td[^>]*>(.*?)</td>', row)]
     assert 'edit_accuracy' in row and marked == [False, False, True, False, False]           # by intervals alone none is: see above
+
+
+def test_differences_to_the_first_model_have_a_table(tmp_path: Path) -> None:
+    cards = dict(zip(NAMES, [card(0), card(1), card(2)], strict=True))
+    sums = {name: {'edit_accuracy': Tally(np.full((1, 9), value), np.ones((1, 9)), pooled)}
+            for name, value in zip(NAMES, (0.5, 0.75, 0.5), strict=True)}
+    write_comparison(tmp_path / 'report.html', cards, compare(cards, sums))
+    text = (tmp_path / 'report.html').read_text(encoding='utf-8').replace('<wbr>', '')
+    first, *others = short_names(NAMES)
+    part = text[text.index(f'<h2>Less {first}'):]
+    assert re.findall('<th scope="col">(.*?)</th>', part)[:2] == [html.escape(name) for name in others]
+    assert re.findall('<td>(.*?)</td>', part)[:2] == ['+0.25<small>[0.25, 0.25] *</small>', '0<small>[0, 0]</small>']
+    assert '<h2>Less' not in write(tmp_path)                       # nothing is known of pairs without tallies
 
 
 def test_bars_are_grouped_and_keep_their_places(page: str) -> None:

@@ -129,7 +129,7 @@ class CompareOptions:
     """One table of several models' cards, beside the reference rows `copy` and `truth`. Cards of different protocols are refused."""
 
     models: Annotated[Positional[tuple[str, ...]], arg(metavar='MODEL…', help_behavior_hint='')] = ()
-    """Run directories, model directories or shipped models; one without a card.json is evaluated."""
+    """Run directories, model directories, shipped models or folders of `evaluate --out`; a model without a card.json is evaluated."""
     out: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
     """Folder for report.html, with the same edits of all models side by side, and comparison.json; with --suite: of the results, one JSON a
     row and seed, default: runs/leaderboard, below RETOUCH_RUNS if that is set."""

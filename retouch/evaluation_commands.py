@@ -153,14 +153,24 @@ def compare(options: CompareOptions) -> int:
     return 0
 
 
+def _is_card(name: str) -> bool:
+    """Whether it is the folder of an `evaluate --out`: a card without its model."""
+    from retouch.model import CONFIG
+
+    folder = Path(name)
+    return (folder / 'card.json').is_file() and not any((place / CONFIG).is_file() for place in (folder, folder / 'model'))
+
+
 def _card_of(name: str) -> tuple[Card, dict[str, Tally]]:
-    """The card beside a model, with its tallies if there are any; a model that has none is evaluated with the defaults."""
+    """A card, or that beside a model, with its tallies if there are any; a model that has none is evaluated with the defaults."""
     from retouch.cli import EvaluateOptions
     from retouch.metrics.card import Card
     from retouch.metrics.ledger import Ledger
     from retouch.metrics.tallies import read_tallies
     from retouch.model import CONFIG, find_model_dir
 
+    if _is_card(name):
+        return Card.read(Path(name) / 'card.json'), read_tallies(Path(name))
     folder = find_model_dir(name)
     for place in (folder, folder.parent) if folder.name == 'model' else (folder,):
         if (place / 'card.json').is_file():
@@ -183,6 +193,10 @@ def _write_comparison(out: Path, cards: dict[str, Card], tallies: dict[str, dict
     galleries: dict[str, list[GalleryRow]] = {}
     with progress_bar() as progress:
         for i, (name, card) in enumerate(cards.items()):
+            if _is_card(name):
+                note = f'{name} is a card without its model: no edits are shown'
+                print(f'note: {note}', file=sys.stderr)
+                break
             model = load_model(name, device)
             try:
                 pictures = pictures or _pictures_of(model, card, progress)
@@ -195,7 +209,8 @@ def _write_comparison(out: Path, cards: dict[str, Card], tallies: dict[str, dict
     files = [out / 'comparison.json', out / 'report.html']
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(files[0], (comparison.model_dump_json(indent=2) + '\n').encode())
-    write_comparison(files[1], cards, comparison, {} if note else galleries, {name: _log_of(name) for name in cards}, note, tallies)
+    logs = {name: _log_of(name) for name in cards if not _is_card(name)}
+    write_comparison(files[1], cards, comparison, {} if note else galleries, logs, note, tallies)
     return files
 
 

@@ -89,6 +89,18 @@ def test_pictures_that_are_drawn_otherwise_now_are_not_shown(tmp_path: Path, cap
     assert said in page and '<img' not in page and '20.00' in page
 
 
+def test_cards_are_compared_without_their_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [system(tmp_path / name, 'aggan_multi', 'toyfaces', drawn, seed) for seed, name in enumerate(('one', 'two'))]
+    (tmp_path / 'alone').mkdir()
+    (tmp_path / 'two' / 'card.json').rename(tmp_path / 'alone' / 'card.json')
+    assert main(['compare', names[0], str(tmp_path / 'alone'), '--out', str(tmp_path / 'out')]) == 0
+    captured = capsys.readouterr()
+    said = f'{tmp_path / "alone"} is a card without its model: no edits are shown'
+    assert captured.err == f'note: {said}\n' and '21.00' in captured.out
+    page = (tmp_path / 'out' / 'report.html').read_text(encoding='utf-8')
+    assert said in page and '<img' not in page and '<mark title="best">21.00</mark>' in page
+
+
 def test_a_classifier_has_no_edits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     name = system(tmp_path / 'one', 'classifier', 'classifier', lambda folder: 'ab')
     assert main(['compare', name, '--out', str(tmp_path / 'out')]) == 0 and capsys.readouterr().err == ''

@@ -9,6 +9,8 @@ import safetensors.torch
 import torch
 
 from retouch.methods import METHODS
+from retouch.metrics.bootstrap import tally_to_value
+from retouch.metrics.tallies import read_tallies
 from retouch.model import CONFIG, SHIPPED, WEIGHTS, load_model, save_model, write_atomically
 from tests.batches import random_request
 
@@ -118,3 +120,7 @@ def test_shipped_editor_reaches_its_promise() -> None:
     assert card['checkpoint']['sha256'] == load_model('toyfaces').weights_sha256
     assert m['edit_accuracy']['value'] >= 0.90 and min(m['edit_accuracy']['per_attribute'].values()) >= 0.75
     assert m['psnr_outside']['value'] >= 33 and m['mask_iou']['value'] >= 0.45
+    tallies = read_tallies(SHIPPED['toyfaces'])                  # beside it, so that other models are compared with it in pairs
+    assert {'edit_accuracy', 'psnr_outside', 'mask_iou'} <= set(tallies)
+    for name, tally in tallies.items():
+        assert tally_to_value(tally) == pytest.approx(m[name]['value'], rel=1e-12)

@@ -70,7 +70,7 @@ def write_comparison(out: Path, cards: Mapping[str, Card], comparison: Compariso
 def _differences(columns: Mapping[str, Mapping[str, Measure]], first: str) -> str:
     if not columns:
         return ''
-    return (f'<h2>Less {breakable(first)}</h2><p>Each model\'s value less that of {breakable(first)}, and the 95 % interval of the '
+    return (f"<h2>Less {breakable(first)}</h2><p>Each model's value less that of {breakable(first)}, and the 95 % interval of the "
             'difference on the same pictures, drawn in pairs; * where it leaves out 0.</p>' + page.table(columns, signed=True))
 
 

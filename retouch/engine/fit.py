@@ -32,7 +32,7 @@ class TrainConfig(Config):
     """Decay of the weight average that is saved as the model; None saves the live weights, as the papers do."""
     precision: Literal['32-true', 'bf16-mixed'] = '32-true'
     channels_last: bool = False
-    """Keep convolution weights, and with them the maps, in channels-last order: the same sums, faster for some networks; --dry-run tells."""
+    """Keep convolution weights, and with them the maps, in channels-last order: faster for some networks, as --dry-run tells."""
     threads: int | None = Field(default=None, gt=0)
     """CPU threads; None leaves torch's choice."""
     log_every: int = Field(default=50, gt=0)

@@ -28,16 +28,17 @@ from retouch.guidance.mask import check_mask
 from retouch.metrics import accuracy, psnr
 from retouch.metrics.bootstrap import Tally, pooled
 from retouch.metrics.card import Card, CardData, Measure, about, tally_to_measure
-from retouch.metrics.distances import edits_to_distances
+from retouch.metrics.distances import Compare, edits_to_distances
 from retouch.metrics.drawing import draw_targets
-from retouch.metrics.features import JUDGE, LPIPS, images_to_lpips, open_features, pictures_to_features
+from retouch.metrics.features import JUDGE, LPIPS, images_to_lpips, open_features
 from retouch.metrics.fidelity import SETS, features_to_fidelity, logits_to_inception_score
 from retouch.metrics.judge import Judge, load_judge, model_to_judge
-from retouch.metrics.ledger import Ledger
+from retouch.metrics.ledger import Ledger, Row, method_to_hash
 from retouch.metrics.masks import mask_to_area
-from retouch.metrics.protocols import read_all
+from retouch.metrics.protocols import look_at_all
 from retouch.metrics.provenance import checkpoint, pairs_to_hash, remembered, versions
-from retouch.metrics.scoring import REDUCE, Found, against_input, against_region, against_truth, pictures_to_tensor
+from retouch.metrics.scoring import REDUCE, Found, Piece, against_input, against_region, against_truth, pictures_to_tensor
+from retouch.metrics.tallies import Arrays
 from retouch.metrics.tasks import RULE, Progress, counting
 from retouch.metrics.truth import NEEDS_HAIR, drawn_writer, pictures_to_regions, read_drawn
 from retouch.model import Model
@@ -225,7 +226,7 @@ def evaluate_exemplars(model: Any, pairs: Pairs, *, seed: int = 0, judge: Judge 
         features: which extractors' distances between answers and the pictures as they were to add, of `features.NAMES`.
         weights: folder of the extractors' files, or the file of one; None: RETOUCH_WEIGHTS, else torch's hub cache.
         download: fetch files that are missing and have a published digest.
-        ledger: gets the sums behind the intervals.
+        ledger: keeps what was computed, so that an evaluation that is stopped can go on, and gets the sums behind the intervals.
 
     Returns:
         the card, with the reference rows `copy` (the input, masks of 0) and, of drawn faces, `truth` (the true result, true regions for
@@ -249,37 +250,44 @@ def evaluate_exemplars(model: Any, pairs: Pairs, *, seed: int = 0, judge: Judge 
                                                                         'exemplar': round(float(pairs.exemplar_regions.mean()), 5)}}
     n, names, truths = len(pairs.inputs), pairs.names, getattr(pairs, 'truths', None)
     protocol, proxy = ('exemplars', PROXY) if drawn else ('exemplars_folder', 'classifier')
-    expected, real = read_all(judge, pairs.inputs if truths is None else truths, batch_size)
     data = CardData(source=source, hash=pairs_to_hash(pairs.inputs, pairs.exemplars), size=method.data.size, attributes=names,
                     count=dict(zip(names, (pairs.shown != pairs.wanted).sum(0).tolist(), strict=True)), **drawn)
 
-    def row(answer: Answer, step: Callable[[int], None] | None = None) -> dict[str, Measure]:
-        tallies, logits, seen = score_transfers(pairs, answer, judge, expected, device=device, batch_size=batch_size, advance=step,
-                                                looks={e.name: e.look for e in looking}, lpips=lpips)
-        if ledger is not None and not ledger.tallies:            # the first row is the model's
-            ledger.tallies = tallies
-        measures = {name: tally_to_measure(name, tally, names if name == 'edit_accuracy' else (ROW,), seed)
-                    for name, tally in tallies.items()}
-        for by, (real, compare, which) in compared.items():
-            found = edits_to_distances(real, [seen[by]], (ROW,), compare, which)
-            measures |= {f'{name}[{proxy if by == JUDGE else by}]': measure for name, measure in found.items()}
-        return measures | logits_to_inception(logits, seed, proxy)
-
-    # the faces as they were, and what is measured between them and all answers, by extractor
-    compared = {e.name: (pictures_to_features(e, pairs.inputs, batch_size), partial(e.compare, seed=seed), e.measures) for e in looking}
-    if JUDGE in features:
-        real = real if truths is None else read_all(judge, pairs.inputs, batch_size)[1]
-        compared[JUDGE] = real, partial(features_to_fidelity, seed=seed), SETS
-
-    measures = row(answer_of(method, pairs), counting(progress, n, 'scoring pairs'))
     extractors = {proxy: judge.sha256, **digests}
     key = {'data': data.model_dump(mode='json'), 'n': n, 'seed': seed, 'judge': judge.sha256, 'protocol': protocol,
            'features': sorted(set(features)), 'extractors': extractors}
+    ledger = ledger or Ledger()
+    ledger.open({**key, 'batch': batch_size, 'hardware': hardware(device), 'model': method_to_hash(method),
+                 'untrained': None if untrained is None else method_to_hash(untrained)})
+
+    # how the judge reads what is expected, and the faces as they were in the eyes of all extractors
+    looks = {e.name: e.look for e in looking}
+    real = look_at_all(judge, pairs.inputs, looks, batch_size, ledger.within('held-out'))
+    expected = real['read'] if truths is None else look_at_all(judge, truths, {}, batch_size, ledger.within('wanted'))['read']
+    compared: dict[str, tuple[Compare, tuple[str, ...]]] = {e.name: (partial(e.compare, seed=seed), e.measures) for e in looking}
+    if JUDGE in features:
+        real[JUDGE], compared[JUDGE] = real['features'], (partial(features_to_fidelity, seed=seed), SETS)
+
+    def measure_row(name: str, answer: Answer) -> Row:
+        step = counting(progress, n, f'scoring {"pairs" if name == "model" else name}')
+        tallies, logits, seen = score_transfers(pairs, answer, judge, expected, device=device, batch_size=batch_size, advance=step,
+                                                looks=looks, lpips=lpips, piece=ledger.within(name))
+        measures = {name: tally_to_measure(name, tally, names if name == 'edit_accuracy' else (ROW,), seed)
+                    for name, tally in tallies.items()}
+        for by, (compare, which) in compared.items():
+            found = edits_to_distances(real[by], [seen[by]], (ROW,), compare, which)
+            measures |= {f'{name}[{proxy if by == JUDGE else by}]': measure for name, measure in found.items()}
+        return measures | logits_to_inception(logits, seed, proxy), tallies, {}
+
+    def row(name: str, answer: Answer) -> dict[str, Measure]:
+        return ledger.row(name, lambda: measure_row(name, answer))[0]
+
+    measures = row('model', answer_of(method, pairs))
     answers: dict[str, Answer] = {'copy': _copy} | ({'truth': _truth(pairs)} if isinstance(pairs, Transfers) else {})
-    references = remembered(key, lambda: {name: row(answer, counting(progress, n, f'scoring {name}')) for name, answer in answers.items()})
+    references = remembered(key, lambda: {name: row(name, answer) for name, answer in answers.items()})
     if untrained is not None:
         untrained.nets.to(device)
-        references['untrained'] = row(answer_of(untrained, pairs), counting(progress, n, 'scoring untrained'))
+        references['untrained'] = row('untrained', answer_of(untrained, pairs))
     return Card(protocol=protocol, data=data, n=n, seed=seed, checkpoint=checkpoint(model), hardware=hardware(device),
                 versions=versions(), command=command, measures=measures, references=references, judge=judge.facts,
                 extractors=extractors)
@@ -313,8 +321,8 @@ def _truth(pairs: Transfers) -> Answer:
 
 def score_transfers(pairs: Pairs, answer: Answer, judge: Judge, expected: Tensor, *, device: torch.device | str = 'cpu',
                     batch_size: int = 64, advance: Callable[[int], None] | None = None,
-                    looks: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
-                    lpips: Any = None) -> tuple[dict[str, Tally], Tensor, dict[str, Tensor]]:
+                    looks: Mapping[str, Callable[[Tensor], Tensor]] | None = None, lpips: Any = None,
+                    piece: Piece | None = None) -> tuple[dict[str, Tally], Tensor, dict[str, Tensor]]:
     """One pass over pairs: answer, compare, let the judge read; keep sums and readings only.
 
     Args:
@@ -327,58 +335,60 @@ def score_transfers(pairs: Pairs, answer: Answer, judge: Judge, expected: Tensor
         advance: called with the number of pairs scored since the last call.
         looks: extractor -> features [b,F] on the CPU of answers as uint8 [b,3,S,S].
         lpips: adds its distance of answer and true result, or input where none is known.
+        piece: as of `scoring.score`.
 
     Returns:
         'edit_accuracy' [K,n], of every attribute over the pairs that differ in it; all else [1,n]; logits [n,K] of the K attributes in
         the answers; and what each extractor and, as JUDGE, the judge saw in them, [n,F] each.
     """
-    n, columns = len(pairs.inputs), [judge.column(name) for name in pairs.names]
-    differs = torch.from_numpy(pairs.shown != pairs.wanted)      # [n,K]
+    parts: list[Arrays] = []
+    for start in range(0, len(pairs.inputs), batch_size):
+        part = slice(start, min(start + batch_size, len(pairs.inputs)))
+        compute = partial(_score_batch, pairs, part, answer, judge, expected[part], device, looks or {}, lpips)
+        parts.append(compute() if piece is None else piece(str(start), compute))
+        if advance is not None:
+            advance(part.stop - start)
+    found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    reduce = {**REDUCE, 'leakage': pooled}
+    tallies = {name: Tally(found[f'total:{name}'].T, found[f'count:{name}'].T, reduce.get(name, pooled))
+               for name in (key.partition(':')[2] for key in found if key.startswith('total:'))}
+    seen = {key.partition(':')[2]: torch.from_numpy(value) for key, value in found.items() if key.startswith('seen:')}
+    return tallies, torch.from_numpy(found['logits']), seen
+
+
+@torch.no_grad()
+def _score_batch(pairs: Pairs, part: slice, answer: Answer, judge: Judge, expected: Tensor, device: torch.device | str,
+                 looks: Mapping[str, Callable[[Tensor], Tensor]], lpips: Any) -> Arrays:
+    """Some of the pairs: 'total:M' and 'count:M' [b,K] or [b,1] of every measure M, 'logits' [b,K], 'seen:E' [b,F] of extractors E."""
+    x, e = (pictures_to_tensor(images[part], device) for images in (pairs.inputs, pairs.exemplars))
+    out = answer(x, e, part)
+    other = out.extras.get('exemplar_mask')
+    if not all(bool(values.isfinite().all()) for values in (out.image, out.mask, other) if values is not None):
+        raise FloatingPointError('an answer is not finite: the model is damaged or its training diverged')
+    image = psnr.to_bytes(out.image).float() / 127.5 - 1         # what a saved picture holds is what every measure sees
+    masks = {'': None if out.mask is None else check_mask(out.mask, x), '_exemplar': None if other is None else check_mask(other, e)}
+    if isinstance(pairs, Transfers):
+        found = _against_transfer(pairs, part, image, x, e, masks)
+    else:
+        found = against_input(image, x, masks[''])
+        if (shown := masks['_exemplar']) is not None:
+            found['mask_area_exemplar'] = mask_to_area(shown), None
+    if lpips is not None:
+        to = pictures_to_tensor(pairs.truths[part], device) if isinstance(pairs, Transfers) else x
+        found[f'lpips_{"truth" if isinstance(pairs, Transfers) else "whole"}[{LPIPS}]'] = images_to_lpips(lpips, image, to), None
+
+    columns, differs = [judge.column(name) for name in pairs.names], torch.from_numpy(pairs.shown[part] != pairs.wanted[part])     # [b,K]
+    read, seen = judge.look(image)
+    right = (read[:, columns] == torch.from_numpy(pairs.wanted[part])) & differs
     asked = torch.zeros_like(expected)
     asked[:, columns] = differs
-    total: dict[str, np.ndarray] = {'edit_accuracy': np.zeros((len(columns), n))}
-    count: dict[str, np.ndarray] = {'edit_accuracy': differs.double().numpy().T}
-    logits, looks = [], looks or {}
-    seen_by: dict[str, list[Tensor]] = {name: [] for name in (JUDGE, *looks)}
-    for start in range(0, n, batch_size):
-        part = slice(start, min(start + batch_size, n))
-        x, e = (pictures_to_tensor(images[part], device) for images in (pairs.inputs, pairs.exemplars))
-        with torch.no_grad():
-            out = answer(x, e, part)
-            other = out.extras.get('exemplar_mask')
-            if not all(bool(values.isfinite().all()) for values in (out.image, out.mask, other) if values is not None):
-                raise FloatingPointError('an answer is not finite: the model is damaged or its training diverged')
-            image = psnr.to_bytes(out.image).float() / 127.5 - 1           # what a saved picture holds is what every measure sees
-            read, seen = judge.look(image)
-            apart = None if lpips is None else images_to_lpips(
-                lpips, image, pictures_to_tensor(pairs.truths[part], device) if isinstance(pairs, Transfers) else x)
-        masks = {'': None if out.mask is None else check_mask(out.mask, x), '_exemplar': None if other is None else check_mask(other, e)}
-        if isinstance(pairs, Transfers):
-            found = _against_transfer(pairs, part, image, x, e, masks)
-        else:
-            found = against_input(image, x, masks[''])
-            if (shown := masks['_exemplar']) is not None:
-                found['mask_area_exemplar'] = mask_to_area(shown), None
-        if apart is not None:
-            found[f'lpips_{"truth" if isinstance(pairs, Transfers) else "whole"}[{LPIPS}]'] = apart, None
-        changes, kept = accuracy.readings_to_changes(read, expected[part]), ~asked[part]
-        found['leakage'] = (changes * kept).sum(1), kept.sum(1)
-        for name, (value, weight) in found.items():
-            for table in (total, count):
-                table.setdefault(name, np.zeros((1, n)))
-            total[name][0, part] = value.cpu().double().numpy()
-            count[name][0, part] = 1.0 if weight is None else weight.cpu().double().numpy()
-        right = read[:, columns] == torch.from_numpy(pairs.wanted[part])
-        total['edit_accuracy'][:, part] = (right & differs[part]).double().numpy().T
-        logits.append(judge.logits(seen)[:, columns])
-        seen_by[JUDGE].append(seen)
-        for name, look in looks.items():
-            seen_by[name].append(look(psnr.to_bytes(image)))
-        if advance is not None:
-            advance(len(x))
-    reduce = {**REDUCE, 'leakage': pooled}
-    return {name: Tally(total[name], count[name], reduce.get(name, pooled)) for name in total}, torch.cat(logits), {
-        name: torch.cat(parts) for name, parts in seen_by.items()}
+    changes = accuracy.readings_to_changes(read, expected)
+    found = {'edit_accuracy': (right, differs), **found, 'leakage': ((changes * ~asked).sum(1), (~asked).sum(1))}
+    result = {'logits': judge.logits(seen)[:, columns].numpy(), f'seen:{JUDGE}': seen.numpy()}
+    for name, (value, weight) in found.items():
+        value, weight = (some.cpu().double().reshape(len(x), -1) for some in (value, torch.ones(len(x)) if weight is None else weight))
+        result |= {f'total:{name}': value.numpy(), f'count:{name}': weight.numpy()}
+    return result | {f'seen:{name}': look(psnr.to_bytes(image)).numpy() for name, look in looks.items()}
 
 
 def _against_transfer(pairs: Transfers, part: slice, image: Tensor, x: Tensor, e: Tensor, masks: dict[str, Tensor | None]) -> Found:

@@ -16,12 +16,13 @@ import numpy as np
 
 import retouch
 from retouch.metrics.bootstrap import Tally
-from retouch.metrics.card import Card
-from retouch.metrics.provenance import versions
+from retouch.metrics.card import Card, Measure
+from retouch.metrics.provenance import json_to_rows, rows_to_json, versions
 from retouch.metrics.scoring import Piece
-from retouch.metrics.tallies import Arrays, write_tallies
+from retouch.metrics.tallies import Arrays, arrays_to_tallies, tallies_to_arrays, write_tallies
 
 FOLDER = 'unfinished'
+Row = tuple[dict[str, Measure], dict[str, Tally], Arrays]        # measures, the sums behind their intervals, whatever else is kept
 
 
 class Ledger:
@@ -65,14 +66,25 @@ class Ledger:
             temporary.unlink(missing_ok=True)
         return made
 
+    def row(self, name: str, measure: Callable[[], Row]) -> tuple[dict[str, Measure], Arrays]:
+        """A row of the card: a piece whose parts are forgotten once it is whole. The sums of the first, the model's, go with the card.
+
+        Returns:
+            its measures, and all that `measure` gave as arrays.
+        """
+        def compute() -> Arrays:
+            measures, tallies, more = measure()
+            return {'measures': np.array(rows_to_json({name: measures})), **tallies_to_arrays(tallies), **more}
+
+        found = self.piece(name, compute)
+        for path in self.folder.glob(f'{name}-*.npz') if self.folder is not None else ():
+            path.unlink(missing_ok=True)
+        self.tallies = self.tallies or arrays_to_tallies(found)
+        return json_to_rows(str(found['measures']))[name], found
+
     def within(self, name: str) -> Piece:
         """`piece` for the parts of a larger one: their names go on after `name` with a dash."""
         return lambda part, compute: self.piece(f'{name}-{part}', compute)
-
-    def drop(self, name: str) -> None:
-        """Forgets the parts of a piece that is whole."""
-        for path in self.folder.glob(f'{name}-*.npz') if self.folder is not None else ():
-            path.unlink(missing_ok=True)
 
     @property
     def kept(self) -> Path | None:

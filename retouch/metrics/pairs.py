@@ -24,10 +24,11 @@ from retouch.metrics.bootstrap import Tally, pooled, pooled_psnr
 from retouch.metrics.card import Card, CardData, JudgeFacts, Measure, tally_to_measure
 from retouch.metrics.distances import edits_to_distances
 from retouch.metrics.features import JUDGE, LPIPS, images_to_lpips, open_features, pictures_to_features
-from retouch.metrics.ledger import Ledger
+from retouch.metrics.ledger import Ledger, Row, method_to_hash
 from retouch.metrics.parsing import images_to_parses, model_to_parser, parses_to_tallies
 from retouch.metrics.provenance import checkpoint, pairs_to_hash, remembered, versions
-from retouch.metrics.scoring import Task, pictures_to_tensor
+from retouch.metrics.scoring import Piece, Task, pictures_to_tensor
+from retouch.metrics.tallies import Arrays
 from retouch.metrics.tasks import Progress, counting
 from retouch.model import Model
 from retouch.train import hardware
@@ -166,15 +167,23 @@ def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source:
               for read, some, (_, here, there) in zip(reads, painted, sides, strict=True)]
 
     looking, lpips, digests = open_features(features, weights, download, device)
-    real = {e.name: [pictures_to_features(e, there, batch_size) for _, _, there in sides] for e in looking}
     data = CardData(source=source, hash=toyfaces.drawing_hash() if is_parsed else pairs_to_hash(given, wanted), size=given.shape[1],
                     attributes=names, first_index=HELD_OUT if is_drawn else None, count=dict.fromkeys(names, n))
 
-    def row(answers: Sequence[PairAnswer], what: str) -> dict[str, Measure]:
-        step = counting(progress, n * len(sides), f'scoring {what}')
+    judge = None if reader is None else JudgeFacts(sha256=reader.weights_sha256)
+    key = {'data': data.model_dump(mode='json'), 'n': n, 'seed': seed, 'judge': judge and judge.sha256, 'protocol': 'pairs',
+           'classes': [len(palette.classes) if palette and read else 0 for read in reads], 'extractors': digests}
+    ledger = ledger or Ledger()
+    ledger.open({**key, 'batch': batch_size, 'hardware': hardware(device), 'model': method_to_hash(method),
+                 'untrained': None if untrained is None else method_to_hash(untrained)})
+    real = {e.name: [pictures_to_features(e, there, batch_size, ledger.within(f'wanted-{k}-{e.name}'))
+                     for k, (_, _, there) in enumerate(sides)] for e in looking}
+
+    def measure_row(row: str, answers: Sequence[PairAnswer]) -> Row:
+        step = counting(progress, n * len(sides), f'scoring {"pairs" if row == "model" else row}')
         scored = [score_pairs(here, there, answer, read, device=device, batch_size=batch_size, advance=step, lpips=lpips,
-                              looks={e.name: e.look for e in looking})
-                  for (_, here, there), answer, read in zip(sides, answers, reads, strict=True)]
+                              looks={e.name: e.look for e in looking}, piece=ledger.within(f'{row}-{k}'))
+                  for k, ((_, here, there), answer, read) in enumerate(zip(sides, answers, reads, strict=True))]
         measures, tallies = dict[str, Measure](), dict[str, Tally]()
         for name in scored[0].tallies:
             parts = [some.tallies[name] for some in scored]
@@ -185,8 +194,6 @@ def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source:
                 scores = parses_to_tallies(some.classes, true, len(palette.classes))
                 measures |= {name: tally_to_measure(name, tally, palette.classes, seed) for name, tally in scores.items()}
                 tallies |= scores
-        if ledger is not None and not ledger.tallies:            # the first row is the model's
-            ledger.tallies = tallies
         for e in looking:
             each = [edits_to_distances(partners, [some.seen[e.name]], (name,), partial(e.compare, seed=seed), e.measures)
                     for partners, some, name in zip(real[e.name], scored, names, strict=True)]
@@ -195,22 +202,21 @@ def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source:
                 mean = None if None in values else float(np.mean([v for v in values if v is not None]))
                 measures[f'{name}[{e.name}]'] = Measure(value=mean, per_attribute=dict(zip(names, values, strict=True)),
                                                         unit=each[0][name].unit)
-        return measures
+        return measures, tallies, {}
+
+    def row(name: str, answers: Sequence[PairAnswer]) -> dict[str, Measure]:
+        return ledger.row(name, lambda: measure_row(name, answers))[0]
 
     def answers_of(system: Any) -> list[PairAnswer]:
         return [lambda x, part, task=task: system.translate(task.request(x, part)) for task in tasks]      # type: ignore[misc]
 
-    measures = row(answers_of(method), 'pairs')
-    judge = None if reader is None else JudgeFacts(sha256=reader.weights_sha256)
-    key = {'data': data.model_dump(mode='json'), 'n': n, 'seed': seed, 'judge': judge and judge.sha256, 'protocol': 'pairs',
-           'classes': [len(palette.classes) if palette and read else 0 for read in reads], 'extractors': digests}
-    references = remembered(key, lambda: {
-        'copy': row([lambda x, part: Translation(x)] * len(sides), 'copy'),
-        'truth': row([lambda x, part, there=there: Translation(pictures_to_tensor(there[part], device)) for _, _, there in sides],
-                     'truth')})
+    measures = row('model', answers_of(method))
+    true: list[PairAnswer] = [lambda x, part, there=there: Translation(pictures_to_tensor(there[part], device))      # type: ignore[misc]
+                              for _, _, there in sides]
+    references = remembered(key, lambda: {'copy': row('copy', [lambda x, part: Translation(x)] * len(sides)), 'truth': row('truth', true)})
     if untrained is not None:
         untrained.nets.to(device)
-        references['untrained'] = row(answers_of(untrained), 'untrained')
+        references['untrained'] = row('untrained', answers_of(untrained))
     return Card(protocol='pairs', data=data, n=n, seed=seed, checkpoint=checkpoint(model), hardware=hardware(device), versions=versions(),
                 command=command, measures=measures, references=references, judge=judge, extractors=digests)
 
@@ -233,7 +239,7 @@ class PairScores(NamedTuple):
 def score_pairs(given: np.ndarray, wanted: np.ndarray, answer: PairAnswer, read: Read | None, *,
                 device: torch.device | str = 'cpu', batch_size: int = 64,
                 advance: Callable[[int], None] | None = None, lpips: nn.Module | None = None,
-                looks: Mapping[str, Callable[[Tensor], Tensor]] | None = None) -> PairScores:
+                looks: Mapping[str, Callable[[Tensor], Tensor]] | None = None, piece: Piece | None = None) -> PairScores:
     """One pass over pairs: answer, compare with the truth, read classes; keep sums and classes only.
 
     Args:
@@ -246,37 +252,42 @@ def score_pairs(given: np.ndarray, wanted: np.ndarray, answer: PairAnswer, read:
         advance: called with the number of pictures scored since the last call.
         lpips: adds its distance of answer and partner.
         looks: extractor -> features [b,F] on the CPU of answers as uint8 [b,3,S,S].
+        piece: as of `scoring.score`.
     """
-    n, looks = len(given), looks or {}
-    names = (*SUMS, f'lpips_truth[{LPIPS}]') if lpips is not None else tuple(SUMS)
-    total, count = ({name: np.zeros((1, n)) for name in names} for _ in range(2))
-    seen: dict[str, list[Tensor]] = {name: [] for name in looks}
-    classes = None if read is None else np.empty(given.shape[:3], np.uint8)
-    for start in range(0, n, batch_size):
-        part = slice(start, min(start + batch_size, n))
-        x, y = (pictures_to_tensor(images[part], device) for images in (given, wanted))
-        nowhere = torch.zeros(len(x), 1, *x.shape[2:], dtype=torch.bool, device=x.device)
-        with torch.no_grad():
-            out = answer(x, part).image
-            if not bool(out.isfinite().all()):
-                raise FloatingPointError('an answer is not finite: the model is damaged or its training diverged')
-            made = psnr.to_bytes(out)                            # what a saved picture holds is what every measure sees
-            error = psnr.squared_error_inside_outside(made, psnr.to_bytes(y), nowhere)
-            similar, _ = ssim.images_to_ssim_outside(made.float() / 127.5 - 1, y, nowhere)
-            apart = None if lpips is None else images_to_lpips(lpips, made.float() / 127.5 - 1, y)
-        for name, look in looks.items():
-            seen[name].append(look(made))
-        if read is not None and classes is not None:
-            classes[part] = read(made.permute(0, 2, 3, 1).cpu().numpy())
-        each, finite = psnr.squared_error_to_psnr_per_image(error.outside, error.outside_count)
-        one = torch.ones(len(x))
-        found = {'psnr_truth': (error.outside, error.outside_count), 'mse_truth': (error.outside, error.outside_count),
-                 'psnr_truth_per_image': (each, finite), 'ssim_truth': (similar, one)}
-        if apart is not None:
-            found[f'lpips_truth[{LPIPS}]'] = apart, one
-        for name, (value, weight) in found.items():
-            total[name][0, part], count[name][0, part] = value.cpu().double().numpy(), weight.cpu().double().numpy()
+    parts: list[Arrays] = []
+    for start in range(0, len(given), batch_size):
+        part = slice(start, min(start + batch_size, len(given)))
+        compute = partial(_score_batch, given[part], wanted[part], lambda x, part=part: answer(x, part), read, device, lpips, looks or {})
+        parts.append(compute() if piece is None else piece(str(start), compute))
         if advance is not None:
-            advance(len(x))
-    tallies = {name: Tally(total[name], count[name], SUMS.get(name, pooled)) for name in names}
-    return PairScores(tallies, classes, {name: torch.cat(parts) for name, parts in seen.items()})
+            advance(part.stop - start)
+    found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    tallies = {name: Tally(found[f'total:{name}'][None], found[f'count:{name}'][None], SUMS.get(name, pooled))
+               for name in (key.partition(':')[2] for key in found if key.startswith('total:'))}
+    return PairScores(tallies, found.get('classes'), {name: torch.from_numpy(found[f'seen:{name}']) for name in looks or {}})
+
+
+@torch.no_grad()
+def _score_batch(given: np.ndarray, wanted: np.ndarray, answer: Callable[[Tensor], Translation], read: Read | None,
+                 device: torch.device | str, lpips: nn.Module | None, looks: Mapping[str, Callable[[Tensor], Tensor]]) -> Arrays:
+    """Some of the pairs: 'total:M' and 'count:M' [b] of every measure M, 'classes' [b,S,S] if read, 'seen:E' [b,F] of extractors E."""
+    x, y = (pictures_to_tensor(images, device) for images in (given, wanted))
+    out = answer(x).image
+    if not bool(out.isfinite().all()):
+        raise FloatingPointError('an answer is not finite: the model is damaged or its training diverged')
+    made = psnr.to_bytes(out)                                    # what a saved picture holds is what every measure sees
+    nowhere = torch.zeros(len(x), 1, *x.shape[2:], dtype=torch.bool, device=x.device)
+    error = psnr.squared_error_inside_outside(made, psnr.to_bytes(y), nowhere)
+    each, finite = psnr.squared_error_to_psnr_per_image(error.outside, error.outside_count)
+    similar, _ = ssim.images_to_ssim_outside(made.float() / 127.5 - 1, y, nowhere)
+    one = torch.ones(len(x))
+    found = {'psnr_truth': (error.outside, error.outside_count), 'psnr_truth_per_image': (each, finite),
+             'mse_truth': (error.outside, error.outside_count), 'ssim_truth': (similar, one)}
+    if lpips is not None:
+        found[f'lpips_truth[{LPIPS}]'] = images_to_lpips(lpips, made.float() / 127.5 - 1, y), one
+    result = {f'seen:{name}': look(made).numpy() for name, look in looks.items()}
+    for name, (value, weight) in found.items():
+        result |= {f'total:{name}': value.cpu().double().numpy(), f'count:{name}': weight.cpu().double().numpy()}
+    if read is not None:
+        result['classes'] = read(made.permute(0, 2, 3, 1).cpu().numpy())
+    return result

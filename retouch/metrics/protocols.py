@@ -34,11 +34,11 @@ from retouch.metrics.card import Card, CardData, LeakageMatrix, Measure, tally_t
 from retouch.metrics.distances import Compare, Subsets, directions_to_distances, edits_to_distances
 from retouch.metrics.features import JUDGE, lpips_to_measures, open_features
 from retouch.metrics.judge import Judge, load_judge, model_to_judge
-from retouch.metrics.ledger import Ledger, method_to_hash
-from retouch.metrics.provenance import checkpoint, json_to_rows, pictures_to_hash, remembered, rows_to_json, versions
+from retouch.metrics.ledger import Ledger, Row, method_to_hash
+from retouch.metrics.provenance import checkpoint, pictures_to_hash, remembered, versions
 from retouch.metrics.regions import parser_to_measures
 from retouch.metrics.scoring import Answer, Found, More, Piece, Task, pictures_to_tensor, score
-from retouch.metrics.tallies import Arrays, arrays_to_tallies, tallies_to_arrays
+from retouch.metrics.tallies import Arrays
 from retouch.metrics.tasks import (
     RULE,
     Progress,
@@ -176,7 +176,7 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
             found = edits_to_distances(real, fakes, names, compare, which, ('kid',), alone)
         return {f'{name}[{by}]': measure for name, measure in found.items()}
 
-    def measure_row(name: str, answer: Answer) -> Arrays:
+    def measure_row(name: str, answer: Answer) -> Row:
         what = 'edits' if name == 'model' else name
         step = counting(progress, sum(len(task.rows) for task in tasks), f'scoring {what}')
         scores = score(tasks, inputs, answer, judge, expected, device=device, batch_size=batch_size, looks=looks, advance=step, more=more,
@@ -193,16 +193,12 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
             by, subsets = partial(e.compare, seed=seed), partial(e.kid_subsets, seed=seed)
             measures |= distances(real[e.name], scores.seen[e.name], by, subsets, e.measures, e.name, True)
             compared(1)
-        return {'measures': np.array(rows_to_json({name: measures})), 'leakage': np.array(scores.leakage),
-                **tallies_to_arrays(scores.tallies)}
+        return measures, scores.tallies, {'leakage': np.array(scores.leakage)}
 
     def row(name: str, answer: Answer) -> tuple[dict[str, Measure], Arrays]:
-        found = ledger.piece(name, lambda: measure_row(name, answer))
-        ledger.drop(name)
-        return json_to_rows(str(found['measures']))[name], found
+        return ledger.row(name, lambda: measure_row(name, answer))
 
     measures, found = row('model', _answer(method))
-    ledger.tallies = arrays_to_tallies(found)
     answers: dict[str, Answer] = {'copy': _copy} | ({'truth': _truth} if protocol in DRAWN else {})
     references = remembered(key, lambda: {name: row(name, answer)[0] for name, answer in answers.items()})
     if untrained is not None:
@@ -256,12 +252,6 @@ def classifier_card(model: Model, images: np.ndarray, labels: np.ndarray, *, sou
                     attributes=names, first_index=HELD_OUT if drawn else None)
     return Card(protocol='classifier', data=data, n=len(images), seed=seed, checkpoint=checkpoint(model), hardware=hardware(device),
                 versions=versions(), command=command, measures={'accuracy': tally_to_measure('accuracy', tally, names, seed)})
-
-
-def read_all(judge: Judge, images: Pictures, batch_size: int = 64) -> tuple[Tensor, Tensor]:
-    """The judge's readings bool [N,J] and features [N,F] of uint8 [N,S,S,3]."""
-    found = look_at_all(judge, images, {}, batch_size)
-    return found['read'], found['features']
 
 
 def look_at_all(judge: Judge, images: Pictures, looks: Mapping[str, Callable[[Tensor], Tensor]], batch_size: int = 64,

@@ -4,6 +4,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -21,7 +22,7 @@ from retouch.methods.cyclegan import CycleGAN
 from retouch.methods.lomit import LOMIT
 from retouch.methods.munit import MUNIT
 from retouch.metrics.bootstrap import tally_to_value
-from retouch.metrics.card import compare
+from retouch.metrics.card import Card, compare
 from retouch.metrics.exemplars import (
     HAIR,
     PROXY,
@@ -38,6 +39,7 @@ from retouch.metrics.exemplars import (
     transferred,
     transfers_of,
 )
+from retouch.metrics.ledger import Ledger
 from retouch.metrics.tasks import domain_folder_tasks, domain_tasks
 from retouch.report import tasks_to_rows
 
@@ -336,6 +338,38 @@ def test_card_of_lomit_and_its_references() -> None:
     assert card.extractors == {PROXY: card.judge.sha256}                                               # type: ignore[union-attr]
     table = compare({'mine': card, 'again': evaluate_exemplars(method, transfers_of(method, 8))})
     assert list(table.rows) == ['mine', 'again', 'copy', 'truth'] and table.rows['mine'] == table.rows['again']
+
+
+def test_a_stopped_evaluation_goes_on_to_the_same_card(pairs: Transfers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log: list[int] = []
+
+    def run(after: int, out: Path | None) -> tuple[Card, Ledger]:
+        method, untrained, kept = LOMIT.tiny().eval(), LOMIT.tiny().eval(), Ledger(out)
+        inner = LOMIT.translate
+
+        def translate(self: LOMIT, request: Any) -> Translation:
+            if len(log) == after:
+                raise KeyboardInterrupt
+            log.append(len(request.image))
+            return inner(self, request)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(LOMIT, 'translate', translate)
+            for one, seed in ((method, 0), (untrained, 1)):
+                torch.manual_seed(seed)
+                for p in one.nets.parameters():
+                    p.data.normal_(0, 0.1)
+            return evaluate_exemplars(method, pairs, batch_size=4, untrained=untrained, ledger=kept), kept
+
+    expected, _ = run(10 ** 6, None)
+    whole = len(log)
+    for stop in (1, whole // 2, whole - 1):                      # in its first row, at the end of that, in the last
+        with pytest.raises(KeyboardInterrupt):
+            run(whole + stop, tmp_path)
+        assert len(log) == whole + stop
+    card, kept = run(10 ** 6, tmp_path)
+    assert card == expected and len(log) == 2 * whole and kept.found > 0
+    assert {'edit_accuracy', 'mask_iou_exemplar', 'leakage'} <= set(kept.tallies)
 
 
 def test_card_of_a_two_domain_system() -> None:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from retouch.data import toyfaces
 from retouch.data.batches import DataSpec
 from retouch.engine.update import DomainRequest, Translation
 from retouch.metrics.card import Card
+from retouch.metrics.ledger import Ledger
 from retouch.metrics.pairs import evaluate_pairs, held_out_pairs, pair_task, pictures_to_classes
 from retouch.metrics.scoring import pictures_to_tensor
 from retouch.report import tasks_to_rows
@@ -154,6 +156,32 @@ def test_scores_fall_with_damage_and_do_not_depend_on_the_batch() -> None:
         values = [card.measures[name].value for card in cards]
         assert values == sorted(values, reverse=True) and values[0] > values[2], name   # type: ignore[type-var, operator]
     assert scored(0.4, batch_size=4).measures == cards[1].measures
+
+
+def test_a_stopped_evaluation_goes_on_to_the_same_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('RETOUCH_CACHE', str(tmp_path / 'cache'))
+    given, wanted = held_out_pairs(5, SIZE, 0, 'A')
+    log: list[int] = []
+
+    def run(after: int, out: Path | None) -> tuple[Card, Ledger]:
+        def answer(x: Tensor) -> Tensor:
+            if len(log) == after:
+                raise KeyboardInterrupt
+            log.append(len(x))
+            return x * 0.5
+        kept = Ledger(out)
+        return evaluate_pairs(method(answer), given, wanted, batch_size=2, untrained=method(answer), ledger=kept), kept
+
+    expected, _ = run(100, None)
+    assert sum(log) == 10                                        # the model and what it was before training
+    for stop in (1, 3, 5):                                       # in its first row, at the end of that, in the last
+        before = len(log)
+        with pytest.raises(KeyboardInterrupt):
+            run(6 + stop, tmp_path / 'run')
+        assert len(log) == 6 + stop > before
+    card, kept = run(100, tmp_path / 'run')
+    assert card == expected and len(log) == 12 and kept.found > 0
+    assert {'psnr_truth', 'fcn_iou'} <= set(kept.tallies)
 
 
 def test_progress_reaches_its_total() -> None:

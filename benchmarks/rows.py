@@ -45,7 +45,7 @@ TABLES |= {
 }
 TABLES |= {
     'secgan_stargan': {'stargan.toyfaces': (0, 1, 2), 'secgan.stargan_toyfaces': (0, 1, 2),
-                       **{f'secgan.stargan_toyfaces_{row}': (0,) for row in ('concat', 'sc0', 'sc1e-3', 'sc1e-1')}},
+                       **{f'secgan.stargan_toyfaces_{row}': (0,) for row in ('concat', 'sc1e-3', 'sc1e-1')}},    # sc0 is the first row
     'secgan_attgan': {'secgan.attgan_toyfaces_sc0': (0,), 'secgan.attgan_toyfaces': (0,)},     # attgan.toyfaces is told the target
 }
 TABLES |= {'exemplars': {'lomit.toyfaces_hair': (0, 1, 2), 'munit.toyfaces_hair': (0,), 'drit.toyfaces_hair': (0,)},

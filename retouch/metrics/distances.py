@@ -1,14 +1,16 @@
-"""How far edits are from real pictures: of all edits together, or of the two directions of a two-domain system, each by itself."""
+"""How far edits are from real pictures: all together, or the two directions of a two-domain system each by itself; how varied they are."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from retouch.metrics.bootstrap import finite_or_none
 from retouch.metrics.card import Measure, about
+from retouch.metrics.fidelity import logits_to_inception_score
 
 Subsets = Callable[[Tensor, Tensor], np.ndarray]                                # (real, fake) -> KID of each subset
 Compare = Callable[[Tensor, Tensor, tuple[str, ...]], dict[str, float]]         # (real, fake, measures) -> measure -> value
@@ -86,6 +88,27 @@ def directions_to_distances(real: Tensor, fakes: Sequence[Tensor], names: Sequen
             of_directions.append(finite_or_none(values.get(name, float('nan'))))
     return {name: _measure(name, float(np.mean([float('nan') if v is None else v for v in values]))).model_copy(
         update={'per_attribute': dict(zip(names, values, strict=True))}) for name, values in found.items()}
+
+
+def logits_to_inception(logits: Tensor, seed: int = 0, proxy: str = 'toyfaces_classifier') -> dict[str, Measure]:
+    """The Inception score, whose classes are all combinations of K attributes that a classifier reads independently.
+
+    Args:
+        logits: [n,K] of each attribute in each picture.
+        seed: of the order in which splits are taken.
+        proxy: what to call the classifier.
+
+    Returns:
+        what `logits_to_inception_score` says of the 2^K classes, and `inception_kl_std`, the standard deviation over pictures of
+        KL(p(y | x) || mean over x of p(y | x)) in nats; their names with the extractor's.
+    """
+    joint = torch.zeros(len(logits), 1, dtype=torch.float64)     # [n,2^K], logarithms of probabilities
+    for logit in logits.double().clamp(-20, 20).split(1, 1):     # a sure reading is one of 2e-9, so that no combination underflows
+        joint = torch.cat([joint + F.logsigmoid(-logit), joint + F.logsigmoid(logit)], 1)
+    p = joint.exp()
+    each = (p * (joint - p.mean(0).log())).sum(1)
+    values = {**logits_to_inception_score(joint, seed=seed), 'inception_kl_std': float(each.std(correction=0))}
+    return {f'{name}[{proxy}]': Measure(value=value, unit=about(name).unit) for name, value in values.items()}
 
 
 def _measure(name: str, value: float) -> Measure:

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from retouch.data import toyfaces
@@ -27,11 +26,11 @@ from retouch.errors import unknown
 from retouch.guidance.mask import check_mask
 from retouch.metrics import accuracy, psnr
 from retouch.metrics.bootstrap import Tally, pooled
-from retouch.metrics.card import Card, CardData, Measure, about, tally_to_measure
-from retouch.metrics.distances import Compare, edits_to_distances
+from retouch.metrics.card import Card, CardData, Measure, tally_to_measure
+from retouch.metrics.distances import Compare, edits_to_distances, logits_to_inception
 from retouch.metrics.drawing import draw_targets
 from retouch.metrics.features import JUDGE, LPIPS, images_to_lpips, open_features
-from retouch.metrics.fidelity import SETS, features_to_fidelity, logits_to_inception_score
+from retouch.metrics.fidelity import SETS, features_to_fidelity
 from retouch.metrics.judge import Judge, load_judge, model_to_judge
 from retouch.metrics.ledger import Ledger, Row, method_to_hash
 from retouch.metrics.masks import mask_to_area
@@ -414,24 +413,3 @@ def _style_distance(image: Tensor, exemplar: Tensor, hair: np.ndarray, exemplar_
         there.append(pixels > 0)
     both = there[0] & there[1]
     return torch.linalg.vector_norm(means[0] - means[1], dim=1) * both, both
-
-
-def logits_to_inception(logits: Tensor, seed: int = 0, proxy: str = PROXY) -> dict[str, Measure]:
-    """The Inception score, whose classes are all combinations of K attributes that a classifier reads independently.
-
-    Args:
-        logits: [n,K] of each attribute in each picture.
-        seed: of the order in which splits are taken.
-        proxy: what to call the classifier.
-
-    Returns:
-        what `logits_to_inception_score` says of the 2^K classes, and `inception_kl_std`, the standard deviation over pictures of
-        KL(p(y | x) || mean over x of p(y | x)) in nats; their names with the extractor's.
-    """
-    joint = torch.zeros(len(logits), 1, dtype=torch.float64)     # [n,2^K], logarithms of probabilities
-    for logit in logits.double().clamp(-20, 20).split(1, 1):     # a sure reading is one of 2e-9, so that no combination underflows
-        joint = torch.cat([joint + F.logsigmoid(-logit), joint + F.logsigmoid(logit)], 1)
-    p = joint.exp()
-    each = (p * (joint - p.mean(0).log())).sum(1)
-    values = {**logits_to_inception_score(joint, seed=seed), 'inception_kl_std': float(each.std(correction=0))}
-    return {f'{name}[{proxy}]': Measure(value=value, unit=about(name).unit) for name, value in values.items()}

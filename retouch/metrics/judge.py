@@ -34,6 +34,11 @@ class Judge:
         return JudgeFacts(sha256=self.sha256, mean_accuracy=accuracy.value if accuracy else None,
                           per_attribute=accuracy.per_attribute if accuracy else None, n=self.card.n if self.card else None)
 
+    @property
+    def exclusive(self) -> bool:
+        """Whether a picture has exactly one of the labels."""
+        return getattr(getattr(self.model.method, 'config', None), 'labels', 'multi') == 'single'
+
     def column(self, name: str) -> int:
         """Column of an attribute; ValueError if the judge does not read it."""
         if name not in self.names:
@@ -58,7 +63,7 @@ class Judge:
             image = F.interpolate(image, size=(size, size), mode='bilinear', antialias=True, align_corners=False)
         features = net.features(image)
         logits = net.head(features)
-        if getattr(getattr(self.model.method, 'config', None), 'labels', 'multi') == 'single':
+        if self.exclusive:
             read = F.one_hot(logits.argmax(1), logits.shape[1]).bool()
         else:
             read = logits > 0

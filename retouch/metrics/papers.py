@@ -117,7 +117,7 @@ PAPERS: dict[str, Paper] = {
         columns={'attributes': (
             Column('editing accuracy %', 'edit_accuracy', factor=100, note='mean over edits'),
             Column('ssFID', f'fid_per_task[{SWAV}]', proxy=f'fid_per_task[{JUDGE}]', note='mean over edits'),
-            Column('IS', f'inception_score[{TORCHVISION}]', note='ten splits'),
+            Column('IS', f'inception_score[{TORCHVISION}]', proxy=f'inception_score[{JUDGE}]', note='ten splits'),
             Column("IS by TensorFlow's Inception (not in the paper)", f'inception_score[{INCEPTION}]',
                    note=f'with --features {INCEPTION}'))},
         differs={'attributes': (

@@ -31,7 +31,7 @@ from retouch.guidance.gradcam import explain_edit
 from retouch.metrics import fidelity
 from retouch.metrics.bootstrap import Tally, mean_over_attributes
 from retouch.metrics.card import Card, CardData, LeakageMatrix, Measure, tally_to_measure
-from retouch.metrics.distances import Compare, Subsets, directions_to_distances, edits_to_distances
+from retouch.metrics.distances import Compare, Subsets, directions_to_distances, edits_to_distances, logits_to_inception
 from retouch.metrics.features import JUDGE, lpips_to_measures, open_features
 from retouch.metrics.judge import Judge, load_judge, model_to_judge
 from retouch.metrics.ledger import Ledger, Row, method_to_hash
@@ -74,9 +74,9 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
         batch_size: pictures at once.
         progress: called with (done, total, what is being done).
         command: how to repeat this, written to the card.
-        features: which extractors' measures to add, of `features.NAMES`: 'judge' (its precision, recall and Frechet distance of each
-            attribute, beside those that are there anyway), 'inception-v3-compat', 'inception-v3-torchvision', 'dinov2-vitb14',
-            'swav-resnet50', 'lpips-alexnet'.
+        features: which extractors' measures to add, of `features.NAMES`: 'judge' (its precision, recall, Frechet distance of each
+            attribute and, where labels are edited, Inception score, beside those that are there anyway), 'inception-v3-compat',
+            'inception-v3-torchvision', 'dinov2-vitb14', 'swav-resnet50', 'lpips-alexnet'.
         untrained: a method of the same kind before training, for a third reference row.
         images: uint8 [N,S,S,3] held-out pictures (folders).
         labels: [N,K] in {0,1}, the model's attributes, or [N,2]: is of the first domain, is of the second (folders).
@@ -188,6 +188,9 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
         asked = JUDGE in features
         which = fidelity.SETS if asked else ('fid', 'kid')
         measures |= distances(real['features'], scores.features, by_judge, subsets, which, proxy, asked)
+        if asked and protocol in ('toyfaces', 'folder') and not judge.exclusive:
+            edited = judge.logits(torch.cat(scores.features))[:, [judge.column(name) for name in names]]
+            measures |= logits_to_inception(edited, seed, proxy)
         compared(1)
         for e in looking:
             by, subsets = partial(e.compare, seed=seed), partial(e.kid_subsets, seed=seed)

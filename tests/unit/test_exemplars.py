@@ -23,6 +23,7 @@ from retouch.methods.lomit import LOMIT
 from retouch.methods.munit import MUNIT
 from retouch.metrics.bootstrap import tally_to_value
 from retouch.metrics.card import Card, compare
+from retouch.metrics.distances import logits_to_inception
 from retouch.metrics.exemplars import (
     HAIR,
     PROXY,
@@ -33,7 +34,6 @@ from retouch.metrics.exemplars import (
     evaluate_exemplars,
     folder_pairs,
     held_out_transfers,
-    logits_to_inception,
     score_transfers,
     transfer_labels,
     transferred,

@@ -244,7 +244,7 @@ def test_proxies_are_printed_as_such_and_first(place: Path, tmp_path: Path, caps
     shown = capsys.readouterr().out
     assert shown.index('FID (proxy)') < shown.index('differs from the paper:') < shown.index('edit_accuracy (share)')
     card = Card.read(tmp_path / 'card.json')
-    assert card.paper == 'cam' and card.command.endswith('--proxy') and not any('inception' in name for name in card.measures)
+    assert card.paper == 'cam' and card.command.endswith('--proxy') and not any('inception-v3' in name for name in card.measures)
     report = (tmp_path / 'report.html').read_text()
     assert 'The numbers of cam' in report and 'FID (proxy)' in report and 'What differs' in report
     write_report(tmp_path / 'plain.html', card.model_copy(update={'paper': None}))

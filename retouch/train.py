@@ -1,6 +1,7 @@
 """Trains a Run into a run directory: builds the method and its data, hands both to the engine, records what was done."""
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -8,7 +9,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -87,8 +88,6 @@ def make_trainer(run: Run, fabric: Fabric, show: bool) -> tuple[Trainer, Any, st
     method_class = find_method(run.method_id)
     if method_class.kind != run.data.kind:
         raise ValueError(f'{run.method_id} trains on {method_class.kind}, the data section says {run.data.kind}: use a recipe of that kind')
-    if run.train.threads:
-        torch.set_num_threads(run.train.threads)
     if getattr(run.method, 'uses_parser', False):
         _read_parser(run)                                        # what does not fit is said before a large set is decoded
     opened = open_set(run.data, 'train', _progress('preparing pictures') if show else None)
@@ -130,7 +129,11 @@ def train(run: Run, out: Path | None = None, resume: str | None = None, stop_aft
     Raises:
         ValueError: bad data or configuration; FloatingPointError: not finite; OSError: disk full. The last good state is always kept.
     """
-    out = out or default_out(run)
+    with _threads(run.train.threads):
+        return _train(run, out or default_out(run), resume, stop_after, show)
+
+
+def _train(run: Run, out: Path, resume: str | None, stop_after: int | None, show: bool) -> tuple[Path, Outcome]:
     fabric = make_fabric(run)
     main = fabric.global_rank == 0
     state = load_state(out / 'state')
@@ -169,9 +172,21 @@ def train(run: Run, out: Path | None = None, resume: str | None = None, stop_aft
 
 def dry_run(run: Run, show: bool = True) -> dict[str, float]:
     """Two rounds of iterations, nothing written: memory, images/s, ETA (see `engine.fit.measure`)."""
-    fabric = make_fabric(run)
-    trainer, loader, _ = make_trainer(run, fabric, show and fabric.global_rank == 0)
-    return measure(trainer, loader, run.train)
+    with _threads(run.train.threads):
+        fabric = make_fabric(run)
+        trainer, loader, _ = make_trainer(run, fabric, show and fabric.global_rank == 0)
+        return measure(trainer, loader, run.train)
+
+
+@contextlib.contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """So many CPU threads, then as many as before; None: torch's choice."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def hardware(device: torch.device | str = 'cpu') -> str:

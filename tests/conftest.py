@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,11 +23,9 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _seed_and_thread() -> Iterator[None]:
-    """One seed for every test, and one thread again after it: a training sets their number for the whole process."""
+def _seed() -> None:
+    """One seed for every test."""
     torch.manual_seed(0)
-    yield
-    torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -49,6 +49,13 @@ def test_stop_resume_and_replay_give_one_model(tmp_path: Path, capsys: pytest.Ca
     assert 'was started with seed=3, this run says 4' in capsys.readouterr().err
 
 
+def test_a_training_leaves_the_number_of_threads_as_it_was(tmp_path: Path) -> None:
+    arguments = ['train', 'aggan_multi.demo', *SMALL, '--train.iterations', '1', '--train.threads', '2']
+    for more in (['--dry-run'], ['--out', str(tmp_path / 'run')]):
+        assert cli.main([*arguments, *more]) == 0 and torch.get_num_threads() == 1
+    assert json.loads((tmp_path / 'run' / 'run.json').read_text())['run']['train']['threads'] == 2
+
+
 def test_resume_of_a_truncated_state_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / 'run'
     assert cli.main(['train', 'stargan.toyfaces', '--out', str(out), '--stop-after', '1', *SMALL]) == 0

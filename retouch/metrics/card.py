@@ -225,7 +225,7 @@ class Comparison(Config):
     rows: dict[str, dict[str, Measure]]
     differences: dict[str, dict[str, Measure]] = {}
     """Model -> measure -> its value less the first model's, with the interval of that difference on the same pictures (paired bootstrap);
-    of measures whose sums are known for both."""
+    of measures whose sums are known for both and which both have."""
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """Header and rows as text: name, then `value [low, high]` for every measure."""
@@ -317,5 +317,5 @@ def compare(cards: Mapping[str, Card], tallies: Mapping[str, Mapping[str, Tally]
         if shared:
             found = {measure: bootstrap.tallies_to_difference(base[measure], sums[name][measure], first.seed) for measure in shared}
             differences[name] = {measure: Measure(value=value, low=low, high=high, unit=about(measure).unit)
-                                 for measure, (value, low, high) in found.items()}
+                                 for measure, (value, low, high) in found.items() if value is not None}
     return Comparison(measures=tuple(names), rows=rows, differences=differences)

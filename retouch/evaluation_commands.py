@@ -155,10 +155,12 @@ def compare(options: CompareOptions) -> int:
 
 def _is_card(name: str) -> bool:
     """Whether it is the folder of an `evaluate --out`: a card without its model."""
-    from retouch.model import CONFIG
+    from retouch.model import CONFIG, SHIPPED
 
     folder = Path(name)
-    return (folder / 'card.json').is_file() and not any((place / CONFIG).is_file() for place in (folder, folder / 'model'))
+    if name in SHIPPED or not (folder / 'card.json').is_file():
+        return False
+    return not any((place / CONFIG).is_file() for place in (folder, folder / 'model'))
 
 
 def _card_of(name: str) -> tuple[Card, dict[str, Tally]]:
@@ -189,14 +191,13 @@ def _write_comparison(out: Path, cards: dict[str, Card], tallies: dict[str, dict
     from retouch.editor import find_device
     from retouch.model import load_model, write_atomically
 
-    device, pictures, note = find_device('auto'), None, ''
+    alone = next((name for name in cards if _is_card(name)), None)
+    device, pictures, note = find_device('auto'), None, f'{alone} is a card without its model: no edits are shown' if alone else ''
+    if alone:
+        print(f'note: {note}', file=sys.stderr)
     galleries: dict[str, list[GalleryRow]] = {}
     with progress_bar() as progress:
-        for i, (name, card) in enumerate(cards.items()):
-            if _is_card(name):
-                note = f'{name} is a card without its model: no edits are shown'
-                print(f'note: {note}', file=sys.stderr)
-                break
+        for i, (name, card) in enumerate(() if alone else cards.items()):
             model = load_model(name, device)
             try:
                 pictures = pictures or _pictures_of(model, card, progress)

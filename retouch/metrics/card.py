@@ -313,9 +313,10 @@ def compare(cards: Mapping[str, Card], tallies: Mapping[str, Mapping[str, Tally]
     sums = dict(tallies or {})
     base, differences = sums.get(first_name, {}), dict[str, dict[str, Measure]]()
     for name in list(cards)[1:]:
-        shared = [measure for measure in base if measure in sums.get(name, {})]
-        if shared:
-            found = {measure: bootstrap.tallies_to_difference(base[measure], sums[name][measure], first.seed) for measure in shared}
-            differences[name] = {measure: Measure(value=value, low=low, high=high, unit=about(measure).unit)
-                                 for measure, (value, low, high) in found.items() if value is not None}
+        found = {measure: bootstrap.tallies_to_difference(base[measure], sums[name][measure], first.seed)
+                 for measure in base if measure in sums.get(name, {})}
+        measured = {measure: Measure(value=value, low=low, high=high, unit=about(measure).unit)
+                    for measure, (value, low, high) in found.items() if value is not None}
+        if measured:
+            differences[name] = measured
     return Comparison(measures=tuple(names), rows=rows, differences=differences)

@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from retouch.metrics.bootstrap import finite_or_none
 from retouch.metrics.card import Measure, about
-from retouch.metrics.fidelity import logits_to_inception_score
+from retouch.metrics.fidelity import splits_of, splits_to_scores
 
+JOINT = 15                                                                      # attributes whose combinations are classes
 Subsets = Callable[[Tensor, Tensor], np.ndarray]                                # (real, fake) -> KID of each subset
 Compare = Callable[[Tensor, Tensor, tuple[str, ...]], dict[str, float]]         # (real, fake, measures) -> measure -> value
 
@@ -100,14 +100,30 @@ def logits_to_inception(logits: Tensor, seed: int = 0, proxy: str = 'toyfaces_cl
 
     Returns:
         what `logits_to_inception_score` says of the 2^K classes, and `inception_kl_std`, the standard deviation over pictures of
-        KL(p(y | x) || mean over x of p(y | x)) in nats; their names with the extractor's.
+        KL(p(y | x) || mean over x of p(y | x)) in nats; their names with the extractor's. Nothing if K is above `JOINT`.
     """
-    joint = torch.zeros(len(logits), 1, dtype=torch.float64)     # [n,2^K], logarithms of probabilities
-    for logit in logits.double().clamp(-20, 20).split(1, 1):     # a sure reading is one of 2e-9, so that no combination underflows
-        joint = torch.cat([joint + F.logsigmoid(-logit), joint + F.logsigmoid(logit)], 1)
-    p = joint.exp()
-    each = (p * (joint - p.mean(0).log())).sum(1)
-    values = {**logits_to_inception_score(joint, seed=seed), 'inception_kl_std': float(each.std(correction=0))}
+    n, k = logits.shape
+    if k > JOINT:
+        return {}
+    logits = logits.double().clamp(-20, 20)                      # a sure reading is one of 2e-9, so that no combination underflows
+    p = torch.stack([torch.sigmoid(-logits), torch.sigmoid(logits)], 2)                # [n,K,2]
+
+    def joint(some: Tensor) -> Tensor:
+        """[b,K,2] -> probabilities of all combinations [b,2^K]."""
+        found = some.new_ones(len(some), 1)
+        for off, on in (each.split(1, 1) for each in some.unbind(1)):
+            found = torch.cat([found * off, found * on], 1)
+        return found
+
+    def divergences(some: Tensor) -> Tensor:
+        """KL of each picture to the mean of them all [b], a few at once: there may be many combinations."""
+        parts = some.split(max(1, 2 ** 17 >> k))
+        mean = sum(joint(part).sum(0) for part in parts) / len(some)
+        log_mean = mean.log()
+        return (some * some.log()).sum((1, 2)) - torch.cat([joint(part) @ log_mean for part in parts])
+
+    scores = [float(divergences(p[rows]).mean().exp()) for rows in splits_of(n, seed)]
+    values = {**splits_to_scores(scores), 'inception_kl_std': float(divergences(p).std(correction=0))}
     return {f'{name}[{proxy}]': Measure(value=value, unit=about(name).unit) for name, value in values.items()}
 
 

@@ -254,14 +254,15 @@ def evaluate_exemplars(model: Any, pairs: Pairs, *, seed: int = 0, judge: Judge 
 
     extractors = {proxy: judge.sha256, **digests}
     key = {'data': data.model_dump(mode='json'), 'n': n, 'seed': seed, 'judge': judge.sha256, 'protocol': protocol,
-           'features': sorted(set(features)), 'extractors': extractors}
+           'features': sorted(set(features)), 'extractors': extractors,
+           'labels': hashlib.sha256(pairs.shown.tobytes() + pairs.wanted.tobytes()).hexdigest()}
     ledger = ledger or Ledger()
     ledger.open({**key, 'batch': batch_size, 'hardware': hardware(device), 'model': method_to_hash(method),
                  'untrained': None if untrained is None else method_to_hash(untrained)})
 
     # how the judge reads what is expected, and the faces as they were in the eyes of all extractors
     looks = {e.name: e.look for e in looking}
-    real = look_at_all(judge, pairs.inputs, looks, batch_size, ledger.within('held-out'))
+    real = look_at_all(judge, pairs.inputs, looks, batch_size, ledger.within('held-out')) if truths is None or features else {}
     expected = real['read'] if truths is None else look_at_all(judge, truths, {}, batch_size, ledger.within('wanted'))['read']
     compared: dict[str, tuple[Compare, tuple[str, ...]]] = {e.name: (partial(e.compare, seed=seed), e.measures) for e in looking}
     if JUDGE in features:

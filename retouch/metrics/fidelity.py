@@ -4,6 +4,7 @@ FID means Inception features. The extractor stands in the name in the card: `fid
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -130,9 +131,18 @@ def logits_to_inception_score(logits: Tensor, *, seed: int = 0) -> dict[str, flo
         `inception_score` and `inception_kl`, mean over the splits of exp(KL) and of KL = mean over pictures of KL(p(y given x), mean p(y))
         in nats; `..._split_std`, the standard deviations over the splits.
     """
-    n, splits = len(logits), min(SPLITS, len(logits))
-    logits = logits[np.random.RandomState(seed).permutation(n)]
-    parts = [logits[i * n // splits:(i + 1) * n // splits] for i in range(splits)]
-    scores = np.array([isc_features_to_metric(part, splits=1, shuffle=False)['inception_score_mean'] for part in parts])
-    values = (scores.mean(), scores.std(), np.log(scores).mean(), np.log(scores).std())
+    parts = [logits[rows] for rows in splits_of(len(logits), seed)]
+    return splits_to_scores([isc_features_to_metric(part, splits=1, shuffle=False)['inception_score_mean'] for part in parts])
+
+
+def splits_of(n: int, seed: int) -> list[np.ndarray]:
+    """Which of n pictures are in each of ten splits (of fewer than ten, one each), in torch-fidelity's order."""
+    order, splits = np.random.RandomState(seed).permutation(n), min(SPLITS, n)
+    return [order[i * n // splits:(i + 1) * n // splits] for i in range(splits)]
+
+
+def splits_to_scores(scores: Sequence[float]) -> dict[str, float]:
+    """exp(KL) of each split -> what `logits_to_inception_score` says."""
+    each = np.array(scores)
+    values = (each.mean(), each.std(), np.log(each).mean(), np.log(each).std())
     return {name: float(value) for name, value in zip(INCEPTION_SCORES, values, strict=True)}

@@ -27,7 +27,7 @@ def state_of(out: Path) -> dict:
 
 def test_stop_resume_and_replay_give_one_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a, b, c = tmp_path / 'a', tmp_path / 'b', tmp_path / 'c'
-    common = [*SMALL, '--train.iterations', '6', '--seed', '3']
+    common = [*SMALL, '--train.iterations', '6', '--seed', '3', '--train.channels-last', 'true']
     assert cli.main(['train', 'aggan_multi.demo', '--out', str(a), *common]) == 0
     assert cli.main(['train', 'aggan_multi.demo', '--out', str(b), '--stop-after', '4', *common]) == 0
     assert load_state(b / 'state')['iteration'] == 4
@@ -36,6 +36,8 @@ def test_stop_resume_and_replay_give_one_model(tmp_path: Path, capsys: pytest.Ca
     for other in (b, c):
         assert all(torch.equal(v, state_of(other)[k]) for k, v in state_of(a).items())
     assert (a / 'model' / 'model.safetensors').read_bytes() == (b / 'model' / 'model.safetensors').read_bytes()
+    order = load_state(a / 'state')['trainable']
+    assert any(v.ndim == 4 and v.is_contiguous(memory_format=torch.channels_last) and not v.is_contiguous() for v in order.values())
     record = json.loads((a / 'run.json').read_text())
     assert record['run']['seed'] == 3 and record['run']['train']['iterations'] == 6
     assert record['versions']['torch'] and record['parameters']['G'] > 0

@@ -64,6 +64,10 @@ def test_the_order_of_memory_changes_no_loss(name: str) -> None:
     assert ours.keys() == theirs.keys()
     for update, step in ours.items():
         torch.testing.assert_close(theirs[update].loss, step.loss, rtol=1e-3, atol=1e-4)
+    last = [u for u in plain.updates if u.name in ours][-1]       # whose gradients are still there
+    for net in last.nets:
+        a, b = (torch.cat([p.grad.flatten() for p in one.trainable.nets[net].parameters()]) for one in (plain, other))
+        assert a.norm() > 0 and float((a - b).norm()) <= 0.01 * float(a.norm()), f'{last.name} {net}'
 
 
 @pytest.mark.parametrize('name', TINY)

@@ -39,6 +39,7 @@ from retouch.metrics.exemplars import (
     transferred,
     transfers_of,
 )
+from retouch.metrics.judge import load_judge
 from retouch.metrics.ledger import Ledger
 from retouch.metrics.tasks import domain_folder_tasks, domain_tasks
 from retouch.report import tasks_to_rows
@@ -293,6 +294,19 @@ def test_inception_score_is_torch_fidelitys() -> None:
     expected = isc_features_to_metric(joint.log(), splits=10, shuffle=True, rng_seed=0)['inception_score_mean']
     assert logits_to_inception(logits)[f'inception_score[{PROXY}]'].value == pytest.approx(expected, rel=1e-9)
     assert all(math.isfinite(m.value) for m in logits_to_inception(1000 * logits).values())             # type: ignore[arg-type]
+    many = torch.cat([logits, torch.zeros(50, 13, dtype=torch.float64)], 1)            # what nobody knows adds nothing
+    assert logits_to_inception(many)[f'inception_score[{PROXY}]'].value == pytest.approx(expected, rel=1e-9)
+    assert logits_to_inception(torch.zeros(50, 16)) == {}                              # more combinations than there is room for
+
+
+def test_other_labels_of_the_same_pairs_start_anew(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    method, images = LOMIT.tiny().eval(), np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
+    labels = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 1], [0, 1, 1], [1, 0, 0]], np.float32)
+    kept = [Ledger(tmp_path), Ledger(tmp_path), Ledger(tmp_path)]
+    for given, one in zip((labels, labels, 1 - labels), kept, strict=True):            # the same exemplars and counts in all
+        evaluate_exemplars(method, folder_pairs(NAMES, images, given), judge=load_judge(), source='pictures', ledger=one)
+    assert [one.found > 0 for one in kept] == [False, True, False]
 
 
 def test_a_two_domain_system_brings_each_face_to_its_exemplars_domain() -> None:

@@ -29,7 +29,7 @@ demo: install  ## draws faces, trains a small editor on them, scores it, writes 
 	$(BIN)/python -m retouch.demo
 
 test: install  ## the test suite, minutes on two cores
-	$(BIN)/python -m pytest -q -n auto --dist loadfile
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 check: install  ## ruff and mypy
 	$(BIN)/python -m ruff check .

@@ -180,7 +180,7 @@ def dry_run(run: Run, show: bool = True) -> dict[str, float]:
 
 @contextlib.contextmanager
 def _threads(count: int | None) -> Iterator[None]:
-    """So many CPU threads, then as many as before; None: torch's choice."""
+    """So many CPU threads, then as many as before; None: as many as there are."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:

@@ -32,11 +32,11 @@ from retouch.metrics.drawing import draw_targets
 from retouch.metrics.features import JUDGE, LPIPS, images_to_lpips, open_features
 from retouch.metrics.fidelity import SETS, features_to_fidelity
 from retouch.metrics.judge import Judge, load_judge, model_to_judge
-from retouch.metrics.ledger import Ledger, Row, method_to_hash
+from retouch.metrics.ledger import Ledger, Row
 from retouch.metrics.masks import mask_to_area
 from retouch.metrics.protocols import look_at_all
 from retouch.metrics.provenance import checkpoint, pairs_to_hash, remembered, versions
-from retouch.metrics.scoring import REDUCE, Found, Piece, against_input, against_region, against_truth, pictures_to_tensor
+from retouch.metrics.scoring import REDUCE, Found, Piece, against_input, against_region, against_truth, in_batches, pictures_to_tensor
 from retouch.metrics.tallies import Arrays
 from retouch.metrics.tasks import RULE, Progress, counting
 from retouch.metrics.truth import NEEDS_HAIR, drawn_writer, pictures_to_regions, read_drawn
@@ -257,8 +257,7 @@ def evaluate_exemplars(model: Any, pairs: Pairs, *, seed: int = 0, judge: Judge 
            'features': sorted(set(features)), 'extractors': extractors,
            'labels': hashlib.sha256(pairs.shown.tobytes() + pairs.wanted.tobytes()).hexdigest()}
     ledger = ledger or Ledger()
-    ledger.open({**key, 'batch': batch_size, 'hardware': hardware(device), 'model': method_to_hash(method),
-                 'untrained': None if untrained is None else method_to_hash(untrained)})
+    ledger.open(key, method, untrained, batch_size, device)
 
     # how the judge reads what is expected, and the faces as they were in the eyes of all extractors
     looks = {e.name: e.look for e in looking}
@@ -341,14 +340,8 @@ def score_transfers(pairs: Pairs, answer: Answer, judge: Judge, expected: Tensor
         'edit_accuracy' [K,n], of every attribute over the pairs that differ in it; all else [1,n]; logits [n,K] of the K attributes in
         the answers; and what each extractor and, as JUDGE, the judge saw in them, [n,F] each.
     """
-    parts: list[Arrays] = []
-    for start in range(0, len(pairs.inputs), batch_size):
-        part = slice(start, min(start + batch_size, len(pairs.inputs)))
-        compute = partial(_score_batch, pairs, part, answer, judge, expected[part], device, looks or {}, lpips)
-        parts.append(compute() if piece is None else piece(str(start), compute))
-        if advance is not None:
-            advance(part.stop - start)
-    found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    found = in_batches(len(pairs.inputs), batch_size,
+                       lambda part: _score_batch(pairs, part, answer, judge, expected[part], device, looks or {}, lpips), piece, advance)
     reduce = {**REDUCE, 'leakage': pooled}
     tallies = {name: Tally(found[f'total:{name}'].T, found[f'count:{name}'].T, reduce.get(name, pooled))
                for name in (key.partition(':')[2] for key in found if key.startswith('total:'))}

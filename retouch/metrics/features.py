@@ -28,7 +28,7 @@ from torchvision.transforms.v2.functional import normalize, resize
 from retouch.data.rows import Pictures
 from retouch.errors import unknown
 from retouch.metrics import fidelity
-from retouch.metrics.scoring import Found, More, Piece, Task
+from retouch.metrics.scoring import Found, More, Piece, Task, in_batches
 
 WEIGHTS_ENV = 'RETOUCH_WEIGHTS'
 JUDGE, LPIPS = 'judge', 'lpips-alexnet'
@@ -181,14 +181,11 @@ def open_features(names: Sequence[str], weights: str | Path | None = None, downl
 
 def pictures_to_features(extractor: Extractor, images: Pictures, batch_size: int = 64, piece: Piece | None = None) -> Tensor:
     """What an extractor sees in uint8 [N,S,S,3]: [N,F] on the CPU. piece: as of `scoring.score`."""
-    parts = []
-    for start in range(0, len(images), batch_size):
-        def compute(start: int = start) -> dict[str, np.ndarray]:
-            pictures = np.array(images[start:start + batch_size])        # pictures of a folder lie in a cache that cannot be written to
-            return {'features': extractor.look(torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()).numpy()}
+    def compute(part: slice) -> dict[str, np.ndarray]:
+        pictures = np.array(images[part])                        # pictures of a folder lie in a cache that cannot be written to
+        return {'features': extractor.look(torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()).numpy()}
 
-        parts.append((compute() if piece is None else piece(str(start), compute))['features'])
-    return torch.from_numpy(np.concatenate(parts))
+    return torch.from_numpy(in_batches(len(images), batch_size, compute, piece)['features'])
 
 
 class _Inception(fidelity.OneLayer):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 import retouch
 from retouch.metrics.bootstrap import Tally
@@ -20,6 +21,7 @@ from retouch.metrics.card import Card, Measure
 from retouch.metrics.provenance import json_to_rows, rows_to_json, versions
 from retouch.metrics.scoring import Piece
 from retouch.metrics.tallies import Arrays, arrays_to_tallies, tallies_to_arrays, write_tallies
+from retouch.train import hardware
 
 FOLDER = 'unfinished'
 Row = tuple[dict[str, Measure], dict[str, Tally], Arrays]        # measures, the sums behind their intervals, whatever else is kept
@@ -39,10 +41,12 @@ class Ledger:
         self.found = 0                                           # pieces that an earlier evaluation had left
         self.tallies: dict[str, Tally] = {}
 
-    def open(self, key: Mapping[str, Any]) -> None:
-        """Names the evaluation by all that decides its numbers; the versions of this code and its libraries are added."""
+    def open(self, key: Mapping[str, Any], method: Any, untrained: Any, batch_size: int, device: torch.device | str) -> None:
+        """Names the evaluation by all that decides its numbers: `key` and the rest, and the versions of this code and its libraries."""
         if self.out is not None:
-            digest = hashlib.sha256(json.dumps([dict(key), versions(), _code()], sort_keys=True, default=str).encode())
+            found = {**key, 'batch': batch_size, 'hardware': hardware(device), 'model': method_to_hash(method),
+                     'untrained': None if untrained is None else method_to_hash(untrained)}
+            digest = hashlib.sha256(json.dumps([found, versions(), _code()], sort_keys=True, default=str).encode())
             self.folder = self.out / FOLDER / digest.hexdigest()[:16]
 
     def piece(self, name: str, compute: Callable[[], Arrays]) -> Arrays:

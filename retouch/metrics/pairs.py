@@ -24,10 +24,10 @@ from retouch.metrics.bootstrap import Tally, pooled, pooled_psnr
 from retouch.metrics.card import Card, CardData, JudgeFacts, Measure, tally_to_measure
 from retouch.metrics.distances import edits_to_distances
 from retouch.metrics.features import JUDGE, LPIPS, images_to_lpips, open_features, pictures_to_features
-from retouch.metrics.ledger import Ledger, Row, method_to_hash
+from retouch.metrics.ledger import Ledger, Row
 from retouch.metrics.parsing import images_to_parses, model_to_parser, parses_to_tallies
 from retouch.metrics.provenance import checkpoint, pairs_to_hash, remembered, versions
-from retouch.metrics.scoring import Piece, Task, pictures_to_tensor
+from retouch.metrics.scoring import Piece, Task, in_batches, pictures_to_tensor
 from retouch.metrics.tallies import Arrays
 from retouch.metrics.tasks import Progress, counting
 from retouch.model import Model
@@ -174,8 +174,7 @@ def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source:
     key = {'data': data.model_dump(mode='json'), 'n': n, 'seed': seed, 'judge': judge and judge.sha256, 'protocol': 'pairs',
            'classes': [len(palette.classes) if palette and read else 0 for read in reads], 'extractors': digests}
     ledger = ledger or Ledger()
-    ledger.open({**key, 'batch': batch_size, 'hardware': hardware(device), 'model': method_to_hash(method),
-                 'untrained': None if untrained is None else method_to_hash(untrained)})
+    ledger.open(key, method, untrained, batch_size, device)
     real = {e.name: [pictures_to_features(e, there, batch_size, ledger.within(f'wanted-{k}-{e.name}'))
                      for k, (_, _, there) in enumerate(sides)] for e in looking}
 
@@ -254,14 +253,8 @@ def score_pairs(given: np.ndarray, wanted: np.ndarray, answer: PairAnswer, read:
         looks: extractor -> features [b,F] on the CPU of answers as uint8 [b,3,S,S].
         piece: as of `scoring.score`.
     """
-    parts: list[Arrays] = []
-    for start in range(0, len(given), batch_size):
-        part = slice(start, min(start + batch_size, len(given)))
-        compute = partial(_score_batch, given[part], wanted[part], lambda x, part=part: answer(x, part), read, device, lpips, looks or {})
-        parts.append(compute() if piece is None else piece(str(start), compute))
-        if advance is not None:
-            advance(part.stop - start)
-    found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    found = in_batches(len(given), batch_size, lambda part: _score_batch(given[part], wanted[part], lambda x: answer(x, part), read, device,
+                                                                         lpips, looks or {}), piece, advance)
     tallies = {name: Tally(found[f'total:{name}'][None], found[f'count:{name}'][None], SUMS.get(name, pooled))
                for name in (key.partition(':')[2] for key in found if key.startswith('total:'))}
     return PairScores(tallies, found.get('classes'), {name: torch.from_numpy(found[f'seen:{name}']) for name in looks or {}})

@@ -34,10 +34,10 @@ from retouch.metrics.card import Card, CardData, LeakageMatrix, Measure, tally_t
 from retouch.metrics.distances import Compare, Subsets, directions_to_distances, edits_to_distances, logits_to_inception
 from retouch.metrics.features import JUDGE, lpips_to_measures, open_features
 from retouch.metrics.judge import Judge, load_judge, model_to_judge
-from retouch.metrics.ledger import Ledger, Row, method_to_hash
+from retouch.metrics.ledger import Ledger, Row
 from retouch.metrics.provenance import checkpoint, pictures_to_hash, remembered, versions
 from retouch.metrics.regions import parser_to_measures
-from retouch.metrics.scoring import Answer, Found, More, Piece, Task, pictures_to_tensor, score
+from retouch.metrics.scoring import Answer, Found, More, Piece, Task, in_batches, pictures_to_tensor, score
 from retouch.metrics.tallies import Arrays
 from retouch.metrics.tasks import (
     RULE,
@@ -142,8 +142,7 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
     key = {'data': data.model_dump(mode='json'), 'n': n, 'seed': seed, 'judge': judge.sha256, 'protocol': protocol,
            'features': sorted(set(features)), 'extractors': extractors}
     ledger = ledger or Ledger()
-    ledger.open({**key, 'batch': batch_size, 'hardware': hardware(device), 'model': method_to_hash(method),
-                 'untrained': None if untrained is None else method_to_hash(untrained)})
+    ledger.open(key, method, untrained, batch_size, device)
 
     inputs, looks = Rows(pictures), {e.name: e.look for e in looking}
     real = look_at_all(judge, inputs, looks, batch_size, ledger.within('held-out'), counting(progress, n, 'looking at held-out pictures'))
@@ -272,18 +271,14 @@ def look_at_all(judge: Judge, images: Pictures, looks: Mapping[str, Callable[[Te
     Returns:
         the judge's readings 'read' bool [N,J] and 'features' [N,F]; features [N,F'] under each extractor's name.
     """
-    parts: list[Arrays] = []
-    for start in range(0, len(images), batch_size):
-        def compute(start: int = start) -> Arrays:
-            pictures = np.array(images[start:start + batch_size])       # pictures of a folder lie in a cache that cannot be written to
-            read, features = judge.look(pictures_to_tensor(pictures))
-            channels = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
-            return {'read': read.numpy(), 'features': features.numpy(), **{name: look(channels).numpy() for name, look in looks.items()}}
+    def compute(part: slice) -> Arrays:
+        pictures = np.array(images[part])                        # pictures of a folder lie in a cache that cannot be written to
+        read, features = judge.look(pictures_to_tensor(pictures))
+        channels = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
+        return {'read': read.numpy(), 'features': features.numpy(), **{name: look(channels).numpy() for name, look in looks.items()}}
 
-        parts.append(compute() if piece is None else piece(str(start), compute))
-        if advance is not None:
-            advance(len(parts[-1]['read']))
-    return {name: torch.from_numpy(np.concatenate([part[name] for part in parts])) for name in parts[0]}
+    found = in_batches(len(images), batch_size, compute, piece, advance)
+    return {name: torch.from_numpy(value) for name, value in found.items()}
 
 
 def _copy(task: Task, x: Tensor, part: slice) -> Translation:

@@ -60,6 +60,26 @@ def pictures_to_tensor(images: Pictures, device: torch.device | str = 'cpu') -> 
     return torch.from_numpy(np.array(images, order='C')).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
+def in_batches(n: int, batch_size: int, compute: Callable[[slice], dict[str, np.ndarray]], piece: Piece | None = None,
+               advance: Callable[[int], None] | None = None) -> dict[str, np.ndarray]:
+    """What `compute` gives of n pictures, a batch at a time, its arrays joined along their first axis.
+
+    Args:
+        n: pictures, at least one.
+        batch_size: pictures at once.
+        compute: which of the n -> arrays [b,...], of the same names for every batch.
+        piece: (name, compute) -> what `compute` gives, or gave before (see `ledger.Ledger.piece`); None: it is always computed.
+        advance: called with the number of pictures since the last call.
+    """
+    parts: list[dict[str, np.ndarray]] = []
+    for start in range(0, n, batch_size):
+        part = slice(start, min(start + batch_size, n))
+        parts.append(compute(part) if piece is None else piece(str(start), partial(compute, part)))
+        if advance is not None:
+            advance(part.stop - start)
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
 def score(tasks: list[Task], inputs: Pictures, answer: Answer, judge: Judge, expected: list[Tensor] | None, *,
           device: torch.device | str = 'cpu', batch_size: int = 64, looks: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
           advance: Callable[[int], None] | None = None, more: More | None = None, piece: Piece | None = None) -> Scores:

@@ -188,31 +188,39 @@ def _card_of(name: str) -> tuple[Card, dict[str, Tally]]:
 def _write_comparison(out: Path, cards: dict[str, Card], tallies: dict[str, dict[str, Tally]], comparison: Comparison) -> list[Path]:
     """report.html, with the same edits of all models, and comparison.json."""
     from retouch.comparison_report import write_comparison
-    from retouch.editor import find_device
-    from retouch.model import load_model, write_atomically
+    from retouch.model import write_atomically
 
-    alone = next((name for name in cards if _is_card(name)), None)
-    device, pictures, note = find_device('auto'), None, f'{alone} is a card without its model: no edits are shown' if alone else ''
-    if alone:
+    galleries, note = _galleries(cards)
+    if note:
         print(f'note: {note}', file=sys.stderr)
-    galleries: dict[str, list[GalleryRow]] = {}
-    with progress_bar() as progress:
-        for i, (name, card) in enumerate(() if alone else cards.items()):
-            model = load_model(name, device)
-            try:
-                pictures = pictures or _pictures_of(model, card, progress)
-            except (ValueError, OSError) as error:
-                note = f'The pictures that were scored cannot be shown: {one_line(error)}'
-                print(f'note: {note}', file=sys.stderr)
-                break
-            galleries[name] = gallery_of(model, card.protocol, card.n, card.seed, pictures)
-            progress(i + 1, len(cards), 'editing pictures')
     files = [out / 'comparison.json', out / 'report.html']
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(files[0], (comparison.model_dump_json(indent=2) + '\n').encode())
     logs = {name: _log_of(name) for name in cards if not _is_card(name)}
-    write_comparison(files[1], cards, comparison, {} if note else galleries, logs, note, tallies)
+    write_comparison(files[1], cards, comparison, galleries, logs, note, tallies)
     return files
+
+
+def _galleries(cards: dict[str, Card]) -> tuple[dict[str, list[GalleryRow]], str]:
+    """The same edits of all models, and ''; or none, and why not."""
+    from retouch.editor import find_device
+    from retouch.model import load_model
+
+    alone = next((name for name in cards if _is_card(name)), None)
+    if alone is not None:
+        return {}, f'{alone} is a card without its model: no edits are shown'
+    device, pictures = find_device('auto'), None
+    galleries: dict[str, list[GalleryRow]] = {}
+    with progress_bar() as progress:
+        for i, (name, card) in enumerate(cards.items()):
+            model = load_model(name, device)
+            try:
+                pictures = pictures or _pictures_of(model, card, progress)
+            except (ValueError, OSError) as error:
+                return {}, f'The pictures that were scored cannot be shown: {one_line(error)}'
+            galleries[name] = gallery_of(model, card.protocol, card.n, card.seed, pictures)
+            progress(i + 1, len(cards), 'editing pictures')
+    return galleries, ''
 
 
 def _pictures_of(model: Model, card: Card, progress: Callable[[int, int, str], None]) -> tuple[np.ndarray, np.ndarray] | None:

@@ -21,7 +21,8 @@ def toyfaces32() -> Run:
 def celebamask() -> Run:
     """Small: photographs at 128 px, twelve classes of CelebAMask-HQ, scaled and shifted so that CelebA's wider frame is known too."""
     return Run(method=Config(lambda_dice=1.0), data=ParsingData(source='CelebAMask-HQ', size=128, scale=(0.75, 1.1), shift=0.06),
-               train=TrainConfig(iterations=24_000, batch_size=4, ema=0.99, log_every=100, sample_every=1000, save_every=1000))
+               train=TrainConfig(iterations=24_000, batch_size=4, ema=0.99, precision='bf16-mixed', channels_last=True, log_every=100,
+                                 sample_every=1000, save_every=1000))
 
 
 ROWS = {'toyfaces48': toyfaces48, 'toyfaces32': toyfaces32, 'celebamask': celebamask}

@@ -26,7 +26,7 @@ BASES: dict[str, Callable[[], Run]] = {
     **{f'secgan.{name}_eyeglasses': secgan.ROWS[f'{name}_toyfaces'] for name in ('stargan', 'attgan')},
     'aggan_multi.eyeglasses': aggan_multi.toyfaces,
     'drit.eyeglasses': drit.toyfaces,
-    'lomit.eyeglasses': lomit.toyfaces_hair,
+    'lomit.eyeglasses': lomit.toyfaces,
     'pix2pix.eyeglasses': pix2pix.toyfaces,
     'asgit_pairs.eyeglasses': asgit.pairs_toyfaces,
 }
@@ -56,7 +56,7 @@ def on_task(base: Run) -> Run:
 def _row(name: str, base: Callable[[], Run]) -> Callable[[], Run]:
     def recipe() -> Run:
         return on_task(base())
-    alike = 'lomit.toyfaces_hair' if base is lomit.toyfaces_hair else name.replace('eyeglasses', 'toyfaces')
+    alike = name.replace('eyeglasses', 'toyfaces')
     recipe.__doc__ = f'Small: as `{alike}`, on the common task: 32 px, Eyeglasses, {BUDGET:,} pictures seen.'
     return recipe
 

@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from retouch.config import Config
-from retouch.engine.logs import MaskMonitor, Meter, append_jsonl, cut_jsonl, save_grid
+from retouch.engine.logs import CollapseMonitor, Meter, append_jsonl, cut_jsonl, save_grid
 from retouch.engine.state import save_state
 from retouch.engine.trainer import Trainer
 
@@ -94,7 +94,7 @@ def fit(trainer: Trainer, source: BatchSource, config: TrainConfig, out: Path, e
         out.mkdir(parents=True, exist_ok=True)
         cut_jsonl(out / 'log.jsonl', trainer.iteration)
     meter = Meter(config.iterations, trainer.iteration, config.batch_size * trainer.fabric.world_size, show and main)
-    monitor, saved_at = MaskMonitor(), -1
+    monitor, saved_at = CollapseMonitor(), -1
     columns: dict[str, Tensor] = {}
 
     def log() -> None:

@@ -1,4 +1,4 @@
-"""Files first: log.jsonl, sample grids, progress on the terminal, and the mask monitor."""
+"""Files first: log.jsonl, sample grids, progress on the terminal, and the collapse monitor."""
 from __future__ import annotations
 
 import json
@@ -87,23 +87,31 @@ class Meter:
             self.bar.stop()
 
 
-class MaskMonitor:
-    """Warns once per kind of collapse: area near 0 or 1, or a mask that is constant over the picture, for three log intervals in a row."""
+class CollapseMonitor:
+    """Warns once per kind of collapse that lasts for three log intervals: a mask near 0 or 1 or constant over the picture, or codes of
+    exemplars that are all alike."""
 
     def __init__(self, patience: int = 3) -> None:
-        self.patience, self.streaks, self.warned = patience, dict.fromkeys(('empty', 'full', 'flat'), 0), set[str]()
+        self.patience, self.warned = patience, set[str]()
+        self.streaks = dict.fromkeys(('empty', 'full', 'flat', 'alike'), 0)
 
     def look(self, row: dict[str, float]) -> list[str]:
-        """row holds '<update>.mask_area' and '<update>.mask_spread' if there is a mask. Returns new warnings."""
-        area = next((v for k, v in row.items() if k.endswith('.mask_area')), None)
-        spread = next((v for k, v in row.items() if k.endswith('.mask_spread')), None)
-        if area is None or spread is None:
-            return []
+        """row holds '<update>.mask_area' and '<update>.mask_spread' if there is a mask, '<update>.code_spread' if there are codes.
+
+        Returns new warnings.
+        """
+        area, spread, codes = (next((v for k, v in row.items() if k.endswith(f'.{name}')), None)
+                               for name in ('mask_area', 'mask_spread', 'code_spread'))
+        found = {'alike': codes is not None and codes < 1e-3}
+        if area is not None and spread is not None:
+            found |= {'empty': area < 0.002, 'full': area > 0.98, 'flat': spread < 0.002 and 0.002 <= area <= 0.98}
         said = []
-        for kind, now in {'empty': area < 0.002, 'full': area > 0.98, 'flat': spread < 0.002 and 0.002 <= area <= 0.98}.items():
+        for kind, now in found.items():
             self.streaks[kind] = self.streaks[kind] + 1 if now else 0
             if self.streaks[kind] == self.patience and kind not in self.warned:
                 self.warned.add(kind)
-                said.append(f'warning: the mask has collapsed ({kind}: mean area {area:.4f}, spread {spread:.4f}); '
+                said.append(f'warning: codes of all exemplars are alike (mean difference {codes:.1e}), so that none is looked at; '
+                            'lower lambda_code' if kind == 'alike' else
+                            f'warning: the mask has collapsed ({kind}: mean area {area:.4f}, spread {spread:.4f}); '
                             'lower lambda_area if it is empty, raise it if it is full')
         return said

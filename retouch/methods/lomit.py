@@ -226,7 +226,7 @@ class LOMIT(nn.Module):
         loss = loss + c.lambda_r1 * r1 + c.lambda_r2 * r2 + c.lambda_r3 * r3
         logs = {'adv': loss_adv, 'cls': loss_cls, 'cyc': loss_cyc, 'aa': loss_aa, 's_f': loss_f, 's_b': loss_b, 'c': loss_c,
                 'r1': r1, 'r2': r2, 'r3': r3}
-        return Step(loss, {**{name: value.detach() for name, value in logs.items()}, **mask_logs(a.mask),
+        return Step(loss, {**{name: value.detach() for name, value in logs.items()}, 'code_spread': -r2.detach(), **mask_logs(a.mask),
                            **{f'{name}_exemplar': value for name, value in mask_logs(b.mask).items()}},
                     {'input': x_a, 'mask': a.whole.detach(), 'exemplar': x_b, 'exemplar_mask': b.whole.detach(), 'edit': x_ab.detach()})
 

@@ -21,7 +21,7 @@ from lightning_fabric import Fabric
 from retouch.data.batches import Moment
 from retouch.engine import schedules
 from retouch.engine.fit import TrainConfig, fit, measure
-from retouch.engine.logs import MaskMonitor, append_jsonl, cut_jsonl
+from retouch.engine.logs import CollapseMonitor, append_jsonl, cut_jsonl
 from retouch.engine.state import load_state, save_state
 from retouch.engine.trainer import Trainer
 from retouch.engine.update import Step, Update
@@ -248,14 +248,17 @@ def test_half_written_temporary_is_never_read(tmp_path: Path) -> None:
     assert load_state(tmp_path)['iteration'] == 2
 
 
-def test_mask_monitor() -> None:
-    monitor = MaskMonitor()
+def test_collapse_monitor() -> None:
+    monitor = CollapseMonitor()
     empty = {'G.mask_area': 0.0005, 'G.mask_spread': 0.001}
     assert [len(monitor.look(empty)) for _ in range(5)] == [0, 0, 1, 0, 0]           # once, after three in a row
-    assert 'empty' in MaskMonitor(1).look(empty)[0]
-    assert 'full' in MaskMonitor(1).look({'G.mask_area': 0.995, 'G.mask_spread': 0.01})[0]
-    assert 'flat' in MaskMonitor(1).look({'G.mask_area': 0.26, 'G.mask_spread': 0.001})[0]
-    assert MaskMonitor(1).look({'G.mask_area': 0.1, 'G.mask_spread': 0.2}) == MaskMonitor(1).look({'G.loss': 1.0}) == []
+    assert 'empty' in CollapseMonitor(1).look(empty)[0]
+    assert 'full' in CollapseMonitor(1).look({'G.mask_area': 0.995, 'G.mask_spread': 0.01})[0]
+    assert 'flat' in CollapseMonitor(1).look({'G.mask_area': 0.26, 'G.mask_spread': 0.001})[0]
+    assert CollapseMonitor(1).look({'G.mask_area': 0.1, 'G.mask_spread': 0.2}) == CollapseMonitor(1).look({'G.loss': 1.0}) == []
+    alike, monitor = {'G.mask_area': 0.1, 'G.mask_spread': 0.2, 'G.code_spread': 4e-4}, CollapseMonitor()
+    assert [len(monitor.look({**alike, 'G.code_spread': codes})) for codes in (4e-4, 4e-4, 0.2, 4e-4, 4e-4, 4e-4, 4e-4)] == [0] * 5 + [1, 0]
+    assert 'alike (mean difference 4.0e-04)' in CollapseMonitor(1).look(alike)[0]
 
 
 def test_cut_jsonl_drops_later_and_broken_rows(tmp_path: Path) -> None:

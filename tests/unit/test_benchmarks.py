@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 
 def script(repository: Path, name: str) -> ModuleType:
@@ -101,6 +102,36 @@ def test_the_tables_of_all_pages_are_up_to_date(leaderboard: ModuleType) -> None
         assert len(blocks) == text.count('<!-- table ') == text.count('<!-- end -->')
         seen += blocks
     assert set(seen) == set(known) and len(seen) == 12                                 # every table there is, once
+
+
+def test_the_sheet_shows_the_runs_that_were_scored(leaderboard: ModuleType, repository: Path, tmp_path: Path,
+                                                   monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from retouch.data.batches import DataSpec
+    from retouch.methods.stargan import StarGAN
+    from retouch.model import save_model
+    from retouch.report import eyeglasses_rows
+
+    monkeypatch.setitem(sys.modules, 'leaderboard', leaderboard)
+    gallery, run, out = script(repository, 'gallery'), tmp_path / 'stargan.eyeglasses-s1', tmp_path / 'sheet.png'
+    monkeypatch.setattr(gallery, 'RESULTS', tmp_path)
+    monkeypatch.setattr(sys, 'argv', ['gallery.py', '--runs', str(tmp_path), '--out', str(out)])
+    method = StarGAN(StarGAN.tiny().config, DataSpec(size=32, attributes=('Eyeglasses',)))
+    save_model(run / 'model', method, method.nets.state_dict(), {'recipe': 'stargan.eyeglasses'})
+    model = gallery.load_model(run)
+    path, scored = tmp_path / 'stargan.eyeglasses-s1.json', {'n': 12, 'seed': 0, 'data': {}, 'checkpoint': {'sha256': model.weights_sha256}}
+    path.write_text(json.dumps({'recipe': 'stargan.eyeglasses', 'seed': 1, 'card': scored}))
+    gallery.main()
+    assert capsys.readouterr().out.count(': no run in ') == 17
+    picture, faces = np.asarray(Image.open(out).convert('RGB')), eyeglasses_rows(model, 12, 0, gallery.FACES)
+    side, left = 32 * gallery.ZOOM, gallery.LABEL
+    assert picture.shape == (3 * side, left + 2 * gallery.FACES * side + gallery.GAP, 3)
+    for line, panel in enumerate(('input', 'truth', 'edit')):
+        shown = picture[line * side:(line + 1) * side:gallery.ZOOM, left + side:left + 2 * side:gallery.ZOOM]
+        assert (shown == faces[1].panels[panel]).all(), panel
+    assert (picture[2 * side::gallery.ZOOM, -side::gallery.ZOOM] == faces[-1].panels['difference']).all()
+    path.write_text(path.read_text().replace(model.weights_sha256, '0' * 64))
+    with pytest.raises(ValueError, match=f'has weights {model.weights_sha256[:12]}…, the record of stargan.eyeglasses 000000000000…'):
+        gallery.main()
 
 
 def test_what_stands_between_markers_is_replaced_and_nothing_else(leaderboard: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

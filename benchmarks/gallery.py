@@ -25,8 +25,11 @@ INK, PAPER = (30, 30, 30), (255, 255, 255)
 
 
 def edits_of(recipe: str, seed: int, run: Path) -> list[GalleryRow]:
-    """The first faces of the task as a run edits them. ValueError where the run has other weights than the record."""
-    card, model = read_record(record_path(RESULTS, recipe, seed))['card'], load_model(run)
+    """The first faces of the task as a run edits them. ValueError for a run without a record or with other weights."""
+    path = record_path(RESULTS, recipe, seed)
+    if not path.is_file():
+        raise ValueError(f'{run} has no record {path.name} in {path.parent}: score it first')
+    card, model = read_record(path)['card'], load_model(run)
     if model.weights_sha256 != card['checkpoint']['sha256']:
         raise ValueError(f'{run} has weights {model.weights_sha256[:12]}…, the record of {recipe} {card["checkpoint"]["sha256"][:12]}…: '
                          'expected the run that was scored; train it again as the record says')
@@ -65,6 +68,8 @@ def main() -> None:
             rows[recipe + f' ({seed})' * bool(seed)] = edits_of(recipe, seed, run)
         else:
             print(f'{recipe}: no run in {options.runs}')
+    if not rows:
+        raise ValueError(f'{options.runs}: no run of the suite; expected those of `retouch compare --suite toyfaces`')
     sheet(rows).save(options.out, optimize=True)
     print(f'written: {options.out}')
 

@@ -113,5 +113,5 @@ class CollapseMonitor:
                 said.append(f'warning: codes of all exemplars are alike (mean difference {codes:.1e}), so that none is looked at; '
                             'lower lambda_code' if kind == 'alike' else
                             f'warning: the mask has collapsed ({kind}: mean area {area:.4f}, spread {spread:.4f}); '
-                            'lower lambda_area if it is empty, raise it if it is full')
+                            'lower the weight of its area (lambda_area; of lomit lambda_r3) if it is empty, raise it if it is full')
         return said

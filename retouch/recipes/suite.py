@@ -30,7 +30,7 @@ BASES: dict[str, Callable[[], Run]] = {
     'pix2pix.eyeglasses': pix2pix.toyfaces,
     'asgit_pairs.eyeglasses': asgit.pairs_toyfaces,
 }
-# suite -> recipe -> seeds: three for the five systems and the baselines of most, one elsewhere
+# suite -> recipe -> seeds: three for a row of each of the five systems and for StarGAN and CycleGAN, one elsewhere
 SUITES: dict[str, dict[str, tuple[int, ...]]] = {'toyfaces': {
     'stargan.eyeglasses': (0, 1, 2), 'cam.stargan_eyeglasses': (0, 1, 2), 'secgan.stargan_eyeglasses': (0, 1, 2),
     'attgan.eyeglasses': (0,), 'cam.attgan_eyeglasses': (0,), 'secgan.attgan_eyeglasses': (0,),

@@ -108,6 +108,7 @@ def test_the_sheet_shows_the_runs_that_were_scored(leaderboard: ModuleType, repo
                                                    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     from retouch.data.batches import DataSpec
     from retouch.methods.stargan import StarGAN
+    from retouch.metrics.difference import difference_map
     from retouch.model import save_model
     from retouch.report import eyeglasses_rows
 
@@ -120,17 +121,28 @@ def test_the_sheet_shows_the_runs_that_were_scored(leaderboard: ModuleType, repo
     model = gallery.load_model(run)
     path, scored = tmp_path / 'stargan.eyeglasses-s1.json', {'n': 12, 'seed': 0, 'data': {}, 'checkpoint': {'sha256': model.weights_sha256}}
     path.write_text(json.dumps({'recipe': 'stargan.eyeglasses', 'seed': 1, 'card': scored}))
+    path.rename(tmp_path / 'elsewhere')
+    with pytest.raises(ValueError, match='stargan.eyeglasses-s1 has no record stargan.eyeglasses-s1.json in .*: score it first'):
+        gallery.main()
+    (tmp_path / 'elsewhere').rename(path)
     gallery.main()
     assert capsys.readouterr().out.count(': no run in ') == 17
     picture, faces = np.asarray(Image.open(out).convert('RGB')), eyeglasses_rows(model, 12, 0, gallery.FACES)
     side, left = 32 * gallery.ZOOM, gallery.LABEL
     assert picture.shape == (3 * side, left + 2 * gallery.FACES * side + gallery.GAP, 3)
     for line, panel in enumerate(('input', 'truth', 'edit')):
-        shown = picture[line * side:(line + 1) * side:gallery.ZOOM, left + side:left + 2 * side:gallery.ZOOM]
-        assert (shown == faces[1].panels[panel]).all(), panel
-    assert (picture[2 * side::gallery.ZOOM, -side::gallery.ZOOM] == faces[-1].panels['difference']).all()
+        shown = picture[line * side:(line + 1) * side:gallery.ZOOM, left:left + gallery.FACES * side:gallery.ZOOM]
+        assert (shown == np.concatenate([face.panels[panel] for face in faces], 1)).all(), panel
+    last = picture[side::gallery.ZOOM, -side::gallery.ZOOM]
+    assert (last[:32] == difference_map(faces[-1].panels['truth'], faces[-1].panels['input'])).all()
+    assert (last[32:] == faces[-1].panels['difference']).all() and (picture[:side, -side:] == 255).all()
+    labels = [picture[line * side:(line + 1) * side, :left] for line in range(3)]
+    assert [(label < 128).any() for label in labels] == [True] * 3 and (labels[0] != labels[2]).any()
     path.write_text(path.read_text().replace(model.weights_sha256, '0' * 64))
     with pytest.raises(ValueError, match=f'has weights {model.weights_sha256[:12]}…, the record of stargan.eyeglasses 000000000000…'):
+        gallery.main()
+    monkeypatch.setattr(sys, 'argv', ['gallery.py', '--runs', str(tmp_path / 'nowhere'), '--out', str(out)])
+    with pytest.raises(ValueError, match='nowhere: no run of the suite'):
         gallery.main()
 
 

@@ -110,8 +110,10 @@ class CollapseMonitor:
             self.streaks[kind] = self.streaks[kind] + 1 if now else 0
             if self.streaks[kind] == self.patience and kind not in self.warned:
                 self.warned.add(kind)
-                said.append(f'warning: codes of all exemplars are alike (mean difference {codes:.1e}), so that none is looked at; '
-                            'lower lambda_code' if kind == 'alike' else
-                            f'warning: the mask has collapsed ({kind}: mean area {area:.4f}, spread {spread:.4f}); '
-                            'lower the weight of its area (lambda_area; of lomit lambda_r3) if it is empty, raise it if it is full')
+                if kind == 'alike':
+                    said.append(f'warning: codes of all exemplars are alike (mean difference {codes:.1e}), so that none is looked at; '
+                                'lower lambda_code')
+                else:
+                    said.append(f'warning: the mask has collapsed ({kind}: mean area {area:.4f}, spread {spread:.4f}); lower the weight of '
+                                'its area (lambda_area; of lomit lambda_r3) if it is empty, raise it if it is full')
         return said

@@ -13,7 +13,7 @@ from retouch.metrics.bootstrap import Tally, mean_over_attributes, pooled
 from retouch.metrics.card import Card, CardData, tally_to_measure
 from retouch.metrics.ledger import Ledger
 from retouch.metrics.provenance import checkpoint, pairs_to_hash, versions
-from retouch.metrics.scoring import pictures_to_tensor
+from retouch.metrics.scoring import in_batches, pictures_to_tensor
 from retouch.metrics.tasks import Progress, counting
 from retouch.model import Model
 from retouch.train import hardware
@@ -40,15 +40,15 @@ def model_to_parser(model: Model, size: int, names: tuple[str, ...] | None = Non
 def images_to_parses(model: Model, images: np.ndarray, batch_size: int = 64,
                      advance: Callable[[int], None] | None = None) -> np.ndarray:
     """uint8 [N,S,S,3] -> classes uint8 [N,S,S]. The first of equal logits wins. `advance` is told how many pictures were parsed."""
-    net, parts = model.method.nets['parser'].eval(), []
-    for start in range(0, len(images), batch_size):
-        logits = net(pictures_to_tensor(images[start:start + batch_size], model.device))
+    net = model.method.nets['parser'].eval()
+
+    def compute(part: slice) -> dict[str, np.ndarray]:
+        logits = net(pictures_to_tensor(images[part], model.device))
         if not bool(logits.isfinite().all()):
             raise FloatingPointError(f'the parse of {model.path} is not finite: the model is damaged or its training diverged')
-        parts.append(logits.argmax(1).to(torch.uint8).cpu().numpy())
-        if advance is not None:
-            advance(len(parts[-1]))
-    return np.concatenate(parts)
+        return {'parse': logits.argmax(1).to(torch.uint8).cpu().numpy()}
+
+    return in_batches(len(images), batch_size, compute, advance=advance)['parse']
 
 
 def parses_to_tallies(found: np.ndarray, truth: np.ndarray, classes: int) -> dict[str, Tally]:

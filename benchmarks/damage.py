@@ -17,15 +17,15 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from retouch.data import toyfaces
-from retouch.data.sets import HELD_OUT, drawn
+from retouch import toyfaces
+from retouch.evaluation.judge import Judge, load_judge
+from retouch.evaluation.scoring import REDUCE, Found, against_region, against_truth, pictures_to_tensor
+from retouch.evaluation.tasks import true_edits
 from retouch.metrics import accuracy, psnr
 from retouch.metrics.bootstrap import Tally, pooled, tally_to_value
 from retouch.metrics.fidelity import features_to_fidelity
-from retouch.metrics.judge import Judge, load_judge
-from retouch.metrics.parsing import parses_to_tallies
-from retouch.metrics.scoring import REDUCE, Found, against_region, against_truth, pictures_to_tensor
-from retouch.metrics.truth import held_out_faces, true_edits
+from retouch.metrics.parses import parses_to_tallies
+from retouch.toyfaces.stored import HELD_OUT, drawn, held_out_faces
 
 SIZE, EDIT, ZOOM = 64, 'Blond_Hair', 2
 STRENGTHS: dict[str, tuple[float, ...]] = {

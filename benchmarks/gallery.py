@@ -14,11 +14,12 @@ import numpy as np
 from leaderboard import RESULTS
 from PIL import Image, ImageDraw, ImageFont
 
-from retouch.metrics.difference import difference_map
+from retouch.editor.difference import difference_map
+from retouch.evaluation.suite import read_record, record_path
 from retouch.model import load_model
-from retouch.report import GalleryRow, eyeglasses_rows
-from retouch.suite import SUITES, read_record, record_path
-from retouch.train import runs_folder
+from retouch.recipes.suite import SUITES
+from retouch.report.gallery import GalleryRow, eyeglasses_rows
+from retouch.training import runs_folder
 
 ZOOM, FACES, LABEL, GAP = 2, 6, 210, 12
 INK, PAPER = (30, 30, 30), (255, 255, 255)

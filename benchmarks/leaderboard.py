@@ -15,7 +15,8 @@ from pathlib import Path
 
 from rows import TABLES, table
 
-from retouch.suite import COLUMNS, SUITES, notes, records_to_table
+from retouch.evaluation.suite import COLUMNS, notes, records_to_table
+from retouch.recipes.suite import SUITES
 
 HERE = Path(__file__).parent
 RESULTS = HERE / 'results' / 'leaderboard'

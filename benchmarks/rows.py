@@ -14,16 +14,15 @@ from pathlib import Path
 
 import torch
 
-from retouch.cli import EvaluateOptions
-from retouch.data import toyfaces
+from retouch import toyfaces
 from retouch.engine.update import AttributeRequest
-from retouch.evaluation import score
+from retouch.evaluation.evaluate import Request, evaluate
+from retouch.evaluation.scoring import pictures_to_tensor
+from retouch.evaluation.suite import Table, finish, load_row, record_path, records_to_table, row_to_record, write_record
 from retouch.metrics.psnr import squared_error_inside_outside, squared_error_to_psnr
-from retouch.metrics.scoring import pictures_to_tensor
-from retouch.metrics.truth import held_out_faces
 from retouch.model import load_model
-from retouch.suite import Table, finish, load_row, record_path, records_to_table, row_to_record, write_record
-from retouch.train import runs_folder
+from retouch.toyfaces.stored import held_out_faces
+from retouch.training import runs_folder
 
 RESULTS = Path(__file__).parent / 'results' / 'rows'
 ABLATION = ('', '_generator', '_discriminator', '_literal')
@@ -72,7 +71,7 @@ def row(recipe: str, seed: int, n: int, threads: int, judge: str | None = None, 
     """Trains (or continues) a row and writes its JSON."""
     out, run = runs_folder() / f'{recipe}-s{seed}', load_row(recipe, seed, threads, parser)
     finish(run, out)
-    card = score(EvaluateOptions(str(out), n=n, judge=judge, protocol=protocol))[0]
+    card = evaluate(Request(out, n=n, judge=judge, protocol=protocol)).card
     if judge:
         card = card.model_copy(update={'command': card.command.replace(judge, 'JUDGE')})
     commands = [f'retouch train {recipe} --seed {seed}' + ' --method.parser PARSER' * bool(getattr(run.method, 'parser', '')),

@@ -33,9 +33,9 @@ from torch import nn
 from retouch.data.batches import AttributeBatch, DataSpec, DomainBatch, ExemplarBatch, Moment
 from retouch.engine.trainer import Trainer
 from retouch.engine.update import AttributeRequest
+from retouch.hardware import hardware
 from retouch.methods import aggan, asgit, cam, cyclegan, drit, lomit, munit, secgan
 from retouch.networks.stargan import Generator
-from retouch.train import hardware
 
 APPLY_TO = ('none', 'both', 'generator', 'discriminator')                              # the first is what the others are compared with
 ATTRIBUTES = tuple(f'attribute_{i}' for i in range(13))

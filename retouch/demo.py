@@ -9,9 +9,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from retouch import cli
-from retouch.data.sets import HELD_OUT
-from retouch.data.toyfaces import face, render
+from retouch.cli import main as cli
+from retouch.toyfaces.faces import face, render
+from retouch.toyfaces.stored import HELD_OUT
 
 RECIPE, FACES = 'aggan_multi.demo', (2, 5, 8, 13)
 

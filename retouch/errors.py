@@ -41,3 +41,14 @@ def _path(parts: Iterable[Any], record: Any) -> list[str]:
         path.append(str(part))
         record, entered = record.get(part) if isinstance(record, dict) else None, True
     return path
+
+
+EXTRAS = {'lightning_fabric': 'train', 'torchmetrics': 'evaluate', 'torch_fidelity': 'evaluate', 'torchvision': 'evaluate',
+          'sklearn': 'figures'}
+
+
+def missing_extra(error: ModuleNotFoundError) -> str | None:
+    """What to install where a package of an extra is missing, on one line; None for any other module."""
+    package = (error.name or '').partition('.')[0]
+    extra = EXTRAS.get(package)
+    return extra and f"{package.replace('_', '-')} is not installed: pip install 'retouch[{extra}]'"

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,12 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-import retouch
 from retouch.data.batches import DataSpec
 from retouch.engine.update import Method
 from retouch.errors import unknown
-from retouch.methods import find_method
+from retouch.files import write_atomically
+from retouch.methods.registry import find_method
+from retouch.version import __version__
 
 WEIGHTS, CONFIG = 'model.safetensors', 'config.json'
 ASSETS = Path(__file__).parent / 'assets'
@@ -59,27 +59,12 @@ def save_model(folder: Path, trainable: Any, weights: dict[str, Tensor], info: d
     stored = {k: (v.to(dtype) if dtype and v.is_floating_point() else v).detach().cpu().contiguous() for k, v in weights.items()}
     payload = safetensors.torch.save(stored, metadata={'format': 'pt'})
     config = {
-        'retouch': retouch.__version__, 'method': trainable.id, 'config': trainable.config.model_dump(mode='json'),
+        'retouch': __version__, 'method': trainable.id, 'config': trainable.config.model_dump(mode='json'),
         'data': trainable.data.model_dump(mode='json'), 'nets': list(trainable.inference_nets),
         'sha256': hashlib.sha256(payload).hexdigest(), 'info': info,
     }
     write_atomically(folder / WEIGHTS, payload)
     write_atomically(folder / CONFIG, (json.dumps(config, indent=2) + '\n').encode())
-
-
-def write_atomically(path: Path, payload: bytes) -> None:
-    """Writes bytes under a temporary name, syncs, renames: a reader sees the old file or the new one, never half of either."""
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        with open(temporary, 'wb') as file:
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OSError(f'could not write {path} ({error.strerror or error}): free some space or choose another --out; '
-                      'the previous file is untouched') from error
 
 
 def find_model_dir(name: str | Path) -> Path:
@@ -138,3 +123,20 @@ def load_model(name: str | Path, device: torch.device | str = 'cpu') -> Model:
         del method.nets[net]
     method.nets.requires_grad_(False).eval().to(device)
     return Model(method, folder, digest, config.get('info', {}))
+
+
+def model_to_parser(model: Model, size: int, names: tuple[str, ...] | None = None) -> Model:
+    """The same model, if it parses pictures of `size` px into the classes `names` (None: any list).
+
+    Raises:
+        ValueError: no parser, a parser of another size or of other classes.
+    """
+    if model.method.id != 'parser':
+        raise ValueError(f'{model.path} is a {model.method.id}: expected a parser; train one with `retouch train parser.toyfaces48`')
+    if model.data.size != size:
+        raise ValueError(f'{model.path} parses {model.data.size} px, the pictures are {size} px: expected a parser of that size; train one '
+                         f'with `retouch train parser.toyfaces48 --data.size {size}` (drawn faces) or parser.celebamask (photographs)')
+    if names is not None and model.data.attributes != tuple(names):
+        raise ValueError(f'{model.path} names the classes {", ".join(model.data.attributes)}: expected {", ".join(names)} in that order; '
+                         'use a parser of the same list')
+    return model

@@ -9,8 +9,8 @@ import torch
 
 from retouch.data.batches import AttributeBatch, DataSpec, DomainBatch, ExemplarBatch, Moment, PairBatch, ParsingBatch
 from retouch.engine.update import AttributeRequest, DomainRequest, ExemplarRequest
-from retouch.methods import METHODS
 from retouch.methods.cam import BACKBONES, CAM
+from retouch.methods.registry import METHODS
 from retouch.methods.secgan import SeCGAN
 
 TINY: dict[str, Callable[[], Any]] = {name: cls.tiny for name, cls in METHODS.items()}      # what every promise is checked on

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from retouch.data import toyfaces
+from retouch import toyfaces
 
 
 def write_labelled_faces(folder: Path, n: int, names: Sequence[str], size: int = 16) -> Path:

@@ -2,11 +2,11 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -14,19 +14,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from filelock import FileLock
 from PIL import Image
 
 from retouch.data.images import read_image, to_rgb
+from retouch.files import cache_root, whole_file
 
 RESAMPLE = {'bilinear': Image.Resampling.BILINEAR, 'bicubic': Image.Resampling.BICUBIC}
 Side = Literal['whole', 'left', 'right']
 VERSION = 1                  # raised when the same files and arguments would give other pixels
 CHUNK = 32
-
-
-def cache_root() -> Path:
-    """RETOUCH_CACHE, or ~/.cache/retouch."""
-    return Path(os.environ.get('RETOUCH_CACHE') or Path.home() / '.cache' / 'retouch')
+_WRITING = threading.Lock()
 
 
 def cached_images(paths: Sequence[Path], size: int | tuple[int, int], *, crop: int | None = None,
@@ -44,7 +42,7 @@ def cached_images(paths: Sequence[Path], size: int | tuple[int, int], *, crop: i
         resample: filter of the resize.
         side: 'left' or 'right' half of files twice as wide as high; 'whole' otherwise.
         stretch: resize the whole picture whatever its aspect, as the CycleGAN family does, instead of cutting a window.
-        root: folder of the cache; None: RETOUCH_CACHE or ~/.cache/retouch.
+        root: folder of the cache; None: see `files.cache_root`.
         progress: called with (done, total) while pictures are decoded, never on a hit.
         workers: threads; None: one per core. Pillow releases the interpreter lock while it decodes.
 
@@ -147,16 +145,17 @@ def _stored(target: Path, shape: tuple[int, ...]) -> np.ndarray | None:
 
 @contextmanager
 def _alone(target: Path) -> Iterator[None]:
-    """One process at a time decodes for a target; a killed one frees the lock and leaves a temporary file that the next removes."""
-    with open(target.with_suffix('.lock'), 'w') as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        except OSError:                                  # a file system without locks: two may work, the rename still decides
-            yield
-            return
-        for leftover in target.parent.glob(f'.{target.stem}.*.tmp'):
-            leftover.unlink(missing_ok=True)
+    """One process at a time decodes for a target; a killed one frees the lock."""
+    lock = FileLock(target.with_suffix('.lock'))
+    try:
+        lock.acquire()
+    except (OSError, NotImplementedError):               # a file system without locks: two may work, the rename still decides
         yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _existing(folder: Path) -> Path:
@@ -176,50 +175,50 @@ def _write(target: Path, paths: Sequence[Path], transform: dict[str, Any], progr
     arguments = {k: v for k, v in transform.items() if k != 'version'}
     height, width = arguments['height'], arguments['width']
     n, stride = len(paths), height * width * 3
-    temporary = target.with_name(f'.{target.stem}.{os.getpid()}.tmp')
     bad: list[tuple[int, str]] = []
-    try:
-        with open(temporary, 'wb') as file:
-            np.lib.format.write_array_header_1_0(file, {'descr': '|u1', 'fortran_order': False, 'shape': (n, height, width, 3)})
-            file.flush()
-            start = file.tell()
+    with whole_file(target, alone=True) as file:
+        np.lib.format.write_array_header_1_0(file, {'descr': '|u1', 'fortran_order': False, 'shape': (n, height, width, 3)})
+        file.flush()
+        start = file.tell()
 
-            def part(first: int) -> int:
-                """Decodes one chunk; a write past the end of the disk is an OSError here, where a memory map would kill the process."""
-                stop = min(first + CHUNK, n)
-                for i in range(first, stop):
-                    try:
-                        image = decode(paths[i], **arguments)
-                    except ValueError as error:
-                        bad.append((i, str(error)))
-                        continue
-                    _write_at(file.fileno(), image.tobytes(), start + i * stride)
-                return stop - first
+        def part(first: int) -> int:
+            """Decodes one chunk; a write past the end of the disk is an OSError here, where a memory map would kill the process."""
+            stop = min(first + CHUNK, n)
+            for i in range(first, stop):
+                try:
+                    image = decode(paths[i], **arguments)
+                except ValueError as error:
+                    bad.append((i, str(error)))
+                    continue
+                _write_at(file.fileno(), image.tobytes(), start + i * stride)
+            return stop - first
 
-            pool = ThreadPoolExecutor(workers or cores())
-            try:
-                done = 0
-                for future in as_completed([pool.submit(part, first) for first in range(0, n, CHUNK)]):
-                    done += future.result()
-                    if progress:
-                        progress(done, n)
-            finally:
-                pool.shutdown(cancel_futures=True)       # Ctrl-C and errors do not wait for what has not begun
-            if bad:
-                more = f' (one of {len(bad)} files of {n} that cannot be used)' if len(bad) > 1 else ''
-                raise ValueError(f'{min(bad)[1]}{more}; `retouch data check` lists all of them')
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+        pool = ThreadPoolExecutor(workers or cores())
+        try:
+            done = 0
+            for future in as_completed([pool.submit(part, first) for first in range(0, n, CHUNK)]):
+                done += future.result()
+                if progress:
+                    progress(done, n)
+        finally:
+            pool.shutdown(cancel_futures=True)       # Ctrl-C and errors do not wait for what has not begun
+        if bad:
+            more = f' (one of {len(bad)} files of {n} that cannot be used)' if len(bad) > 1 else ''
+            raise ValueError(f'{min(bad)[1]}{more}; `retouch data check` lists all of them')
     described = {**transform, 'n': n, 'first': str(paths[0]), 'last': str(paths[-1])}
     target.with_suffix('.json').write_text(json.dumps(described, indent=2) + '\n', encoding='utf-8')
     target.with_suffix('.lock').unlink(missing_ok=True)
 
 
 def _write_at(file: int, data: bytes, offset: int) -> None:
-    """os.pwrite until all of it is written."""
+    """Writes all of it at a place in the file."""
     view = memoryview(data)
+    if not hasattr(os, 'pwrite'):                        # Windows: one file, one place, so one thread at a time
+        with _WRITING:
+            os.lseek(file, offset, os.SEEK_SET)
+            while view:
+                view = view[os.write(file, view):]
+        return
     while view:
         written = os.pwrite(file, view, offset)
         view, offset = view[written:], offset + written

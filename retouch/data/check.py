@@ -8,27 +8,23 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
 from pydantic import BaseModel, ConfigDict
 
 from retouch.data.cache import cores
-from retouch.data.images import opened, read_image, shown_size, to_rgb, upright
+from retouch.data.images import opened, read_image, shown_size, upright
+from retouch.data.layouts import LAYOUTS, check_side_by_side, existing_folder, images_under, recognise
 from retouch.data.sources import (
-    LAYOUTS,
     AttributeFolder,
     DomainFolder,
     PairFolder,
-    check_side_by_side,
-    existing_folder,
-    images_under,
     read_attribute_folder,
     read_domain_folder,
     read_pair_folder,
     read_parsing_folder,
-    recognise,
     same_aspect,
 )
 from retouch.errors import one_line
+from retouch.toyfaces import THIRTEEN
 
 RARE = 0.01                  # a label this rare, or this common, teaches little
 MASKS_READ = 200             # so many masks, evenly spaced, are read for their values
@@ -158,40 +154,6 @@ def render(report: Report) -> str:
             lines.append(f'{title}: … and {len(found) - 20:,} more; --json lists all of them')
     lines += ['ok' if report.ok else 'not ok', f'next: {report.next}']
     return '\n'.join(lines)
-
-
-def contact_sheet(root: str | Path, out: Path, n: int = 24, tile: int = 128) -> None:
-    """Writes a PNG of n pictures, evenly spaced, each with its name and labels (and its mask, or its pair, beside it).
-
-    Args:
-        root: the folder.
-        out: the PNG file; its folder is made.
-        n: number of pictures.
-        tile: side of a picture on the sheet in pixels.
-
-    Raises:
-        ValueError: like the reader of the folder's layout, or n < 1.
-    """
-    if n < 1:
-        raise ValueError(f'contact sheet of {n} pictures: expected at least 1')
-    root = existing_folder(root)
-    entries = _spread(_captioned(_read(root, recognise(root))), n)
-    wide = max(len(files) for files, _, _ in entries) * tile
-    columns = max(1, min(len(entries), 1024 // wide))
-    rows, text = -(-len(entries) // columns), 36
-    sheet = Image.new('RGB', (columns * (wide + 8), rows * (tile + text)), 'white')
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(10)
-    for i, (files, name, labels) in enumerate(entries):
-        x, y = i % columns * (wide + 8) + 4, i // columns * (tile + text)
-        for k, (path, half) in enumerate(files):
-            sheet.paste(_tile(path, half, tile), (x + k * tile, y))
-        for row, line in enumerate((name, labels)):
-            while line and draw.textlength(line, font) > wide:
-                line = line[:-2] + '…' if len(line) > 2 else ''
-            draw.text((x, y + tile + 1 + 13 * row), line, 'black', font)
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(out, 'PNG')
 
 
 # ---- reading
@@ -368,9 +330,6 @@ def _next(root: Path, source: AttributeFolder | DomainFolder | PairFolder, by_si
     if isinstance(source, AttributeFolder) and source.exclusive:
         words += ['stargan.rafd', '--data', str(root), *_size(side, 128)]
     elif isinstance(source, AttributeFolder) and source.names:
-        # Imported here: the check itself needs no torch.
-        from retouch.recipes.stargan import THIRTEEN
-
         words += ['stargan.paper', '--data', str(root), *_size(side, 128)]
         if by_side and {by_side[0], by_side[-1]} != {(178, 218)}:
             words += ['--data.crop', 'None']                 # the recipe's crop is that of CelebA's aligned pictures
@@ -380,11 +339,7 @@ def _next(root: Path, source: AttributeFolder | DomainFolder | PairFolder, by_si
     elif isinstance(source, DomainFolder):
         words += ['cyclegan.paper', '--data', str(root), *_size(side, 256, load=True)]
     else:
-        from retouch.recipes import RECIPES
-
         recipe = 'pix2pix.paper' if isinstance(source, PairFolder) else 'parser.celebamask'
-        if recipe not in RECIPES:
-            return 'retouch list'                            # no system for this kind of set yet
         if isinstance(source, PairFolder) and source.layout == 'pairs':
             side = min(h for _, h in by_side) if by_side else 256
         words += [recipe, '--data', str(root), *(_size(side, 256, load=True) if isinstance(source, PairFolder) else _size(side, 128))]
@@ -397,42 +352,3 @@ def _size(side: int, usual: int, load: bool = False) -> list[str]:
         return []
     size = next((s for s in (128, 64) if s <= side), 32)
     return ['--data.size', str(size)] + (['--data.load-size', str(round(size * 286 / 256))] if load else [])
-
-
-# ---- the sheet
-
-Entry = tuple[list[tuple[Path, str]], str, str]      # files (each whole, left, right or mask), name, labels
-
-
-def _captioned(source: AttributeFolder | DomainFolder | PairFolder) -> list[Entry]:
-    if isinstance(source, DomainFolder):
-        both = [(path, name) for name, paths in _parts(source).items() for path in paths]
-        return [([(path, 'whole')], f'{name}/{path.name}', '') for path, name in both]
-    if isinstance(source, PairFolder):
-        items = source.train + (() if source.test is source.val else source.test) + source.val
-        return [([(item.a, 'whole'), (item.b, 'whole')] if item.b else [(item.a, 'left'), (item.a, 'right')], item.a.name, 'A | B')
-                for item in items]
-    entries: list[Entry] = []
-    for i, path in enumerate(source.paths):
-        labels = ' '.join(name for name, value in zip(source.names, source.labels[i], strict=True) if value)
-        entries.append(([(path, 'whole')] + ([(source.masks[i], 'mask')] if source.masks else []), path.name, labels))
-    return entries
-
-
-def _tile(path: Path, half: str, side: int) -> Image.Image:
-    """One picture fitted into a square; a crossed grey one where it cannot be read."""
-    try:
-        picture = read_image(path)
-    except ValueError:
-        empty = Image.new('RGB', (side, side), (200, 200, 200))
-        ImageDraw.Draw(empty).line((0, 0, side, side), (160, 0, 0), 2)
-        return empty
-    if half == 'mask' and picture.mode == 'L' and 1 < np.asarray(picture).max() < CLASSES_AT_MOST:
-        picture = picture.point(lambda value: value * (255 // CLASSES_AT_MOST))        # class ids are too dark to tell apart
-    elif half == 'mask' and picture.mode in ('L', 'P') and np.asarray(picture).max() <= 1:
-        picture = Image.fromarray(np.asarray(picture) * np.uint8(255))
-    picture = to_rgb(picture)
-    if half in ('left', 'right'):
-        middle = picture.width // 2
-        picture = picture.crop((0, 0, middle, picture.height) if half == 'left' else (middle, 0, picture.width, picture.height))
-    return ImageOps.pad(picture, (side, side), color=(255, 255, 255))

@@ -16,11 +16,12 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from retouch.data import toyfaces
+from retouch import toyfaces
 from retouch.data.batches import IGNORED
-from retouch.data.cache import cache_root, cores
+from retouch.data.cache import cores
 from retouch.data.images import read_image, shown_size
 from retouch.errors import unknown
+from retouch.files import cache_root, whole_file
 
 # SeCGAN's twelve, in the order of its list and of the drawn faces; each with the classes of CelebAMask-HQ that it holds.
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -117,14 +118,10 @@ def cached_masks(masks: Sequence[Path], pictures: Sequence[Path], size: int, nam
             out[done] = table[mask]
             if progress:
                 progress(done + 1, len(masks))
-    temporary = stored.with_name(f'.{stored.stem}.{os.getpid()}.npy')
-    try:
+    with contextlib.suppress(OSError):                           # no room for a cache: read them again next time
         stored.parent.mkdir(parents=True, exist_ok=True)
-        np.save(temporary, out)
-        os.replace(temporary, stored)
-    except OSError:                                              # no room for a cache: read them again next time
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        with whole_file(stored) as file:
+            np.save(file, out)
     return out
 
 

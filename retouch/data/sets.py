@@ -2,25 +2,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
 
-from retouch.config import Config
-from retouch.data import toyfaces
+from retouch import toyfaces
 from retouch.data.batches import DataSpec
-from retouch.data.cache import cache_root, cached_images
+from retouch.data.cache import cached_images
+from retouch.data.configs import AttributeData, DataConfig, DomainData, ExemplarData, PairData, ParsingData
 from retouch.data.labels import HAIR_COLOURS, LabelRule
 from retouch.data.loader import AttributeLoader, DomainLoader, ExemplarLoader, PairLoader, ParsingLoader
-from retouch.data.night import NIGHT, night
-from retouch.data.parsing import IDS, TWELVE, Ids, cached_masks, check_ids
-from retouch.data.rows import Writer, read_rows
+from retouch.data.parsing import IDS, cached_masks, check_ids
 from retouch.data.sources import (
     check_same_frame,
     domains_to_classes,
@@ -30,146 +26,11 @@ from retouch.data.sources import (
     read_parsing_folder,
 )
 from retouch.errors import unknown
+from retouch.toyfaces.night import NIGHT, night
+from retouch.toyfaces.stored import HELD_OUT, drawn
 
-HELD_OUT = 1_000_000     # index of the first drawn face that no training set contains
-DRAWN_AT_ONCE = 2048     # faces in memory while a set is drawn
 Split = Literal['train', 'test']
 Progress = Callable[[int, int], None]     # (done, total)
-
-
-def check_load_size(config: Any) -> Any:
-    """Returns a DomainData or PairData whose random crop fits; ValueError otherwise."""
-    if config.load_size is not None and config.load_size < config.size:
-        raise ValueError(f'load_size={config.load_size} is below size={config.size}: raise --data.load-size, or set it to none')
-    return config
-
-
-class AttributeData(Config):
-    """Pictures with binary attributes."""
-
-    kind: Literal['attributes'] = 'attributes'
-    source: str = 'toyfaces'
-    """'toyfaces', or a folder in a layout that `retouch data check` knows."""
-    attributes: tuple[str, ...] = ()
-    """Columns to use, in order; empty: all there are."""
-    size: int = Field(default=128, gt=0)
-    """Side of the pictures in pixels."""
-    crop: int | None = Field(default=None, gt=0)
-    """Central square cut from every picture before it is resized, in pixels; None: the largest."""
-    flip: bool = True
-    targets: Literal['permute', 'single'] = 'permute'
-    """Training targets: other rows of the batch (the papers), or one edited attribute a row."""
-    n: int = Field(default=4000, gt=0, le=HELD_OUT)
-    """Drawn faces in the training set (toyfaces only)."""
-    holdout: int = Field(default=2000, ge=0)
-    """Last pictures of a folder that training never sees (at most a fifth of it)."""
-    seed: int = 0
-    """Which drawn set (toyfaces only)."""
-
-
-class DomainData(Config):
-    """Two unpaired sets of pictures."""
-
-    kind: Literal['domains'] = 'domains'
-    source: str = 'toyfaces'
-    """'toyfaces', a folder with trainA, trainB, testA, testB, or two folders as 'A,B'."""
-    attribute: str = 'Eyeglasses'
-    """Toyfaces: domain A lacks it, domain B has it. Black_Hair/Blond_Hair, or two other hair colours: A has the first, B the second.
-    Night: A holds every other face as drawn, B the faces between them at night."""
-    size: int = Field(default=256, gt=0)
-    load_size: int | None = 286
-    """Side to which pictures are resized before a random crop of `size`; None: no crop."""
-    flip: bool = True
-    n: int = Field(default=4000, gt=0, le=HELD_OUT)
-    seed: int = 0
-
-    @model_validator(mode='after')
-    def _crop_fits(self) -> Self:
-        return check_load_size(self)
-
-
-class PairData(Config):
-    """Aligned pictures."""
-
-    kind: Literal['pairs'] = 'pairs'
-    source: str = 'toyfaces'
-    """'toyfaces' (parse and picture), a folder of side-by-side files, or two folders as 'A,B'."""
-    edit: str | None = None
-    """Toyfaces: an attribute; A holds the faces that lack it, B the same faces with it. None: parse and picture."""
-    direction: Literal['a_to_b', 'b_to_a'] = 'a_to_b'
-    """Which picture is given and which is wanted."""
-    size: int = Field(default=256, gt=0)
-    load_size: int | None = 286
-    flip: bool = True
-    n: int = Field(default=4000, gt=0, le=HELD_OUT)
-    """Drawn faces in the training set, before those that have the attribute of an edit are left out (toyfaces only)."""
-    seed: int = 0
-
-    @model_validator(mode='after')
-    def _crop_fits(self) -> Self:
-        return check_load_size(self)
-
-
-class ParsingData(Config):
-    """Pictures with the class of every pixel."""
-
-    kind: Literal['parsing'] = 'parsing'
-    source: str = 'toyfaces'
-    """'toyfaces', or a folder of images/ and masks/ with equal names."""
-    ids: Ids = 'celebamask'
-    """What the ids in a folder's masks mean: the order of CelebAMask-HQ's README, of face-parsing.PyTorch, or the twelve classes."""
-    classes: Literal['twelve', 'nineteen'] = 'twelve'
-    """What the parser learns: SeCGAN's twelve, or CelebAMask-HQ's nineteen as they are (folders only)."""
-    size: int = Field(default=128, gt=0)
-    scale: tuple[float, float] = (1.0, 1.0)
-    """Random scale of the frame in training, lowest and highest; below 1 the face gets smaller."""
-    shift: float = Field(default=0.0, ge=0, le=0.5)
-    """Largest random shift in training, in fractions of the frame."""
-    flip: bool = True
-    n: int = Field(default=4000, gt=0, le=HELD_OUT)
-    holdout: int = Field(default=2000, ge=0)
-    """Last pictures that training never sees: at most a tenth of a folder; drawn faces of their own."""
-    seed: int = 0
-
-    @model_validator(mode='after')
-    def _fits(self) -> Self:
-        if not 0 < self.scale[0] <= self.scale[1]:
-            raise ValueError(f'scale={self.scale[0]},{self.scale[1]}: expected the lowest first, both above 0; try --data.scale 0.75,1.1')
-        if self.classes == 'nineteen' and (self.source == 'toyfaces' or self.ids == 'twelve'):
-            what = 'toyfaces' if self.source == 'toyfaces' else 'masks with ids=twelve'
-            raise ValueError(f'classes=nineteen of {what}: there are twelve; set --data.classes twelve')
-        return self
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The classes in the parser's order."""
-        return TWELVE if self.classes == 'twelve' else IDS[self.ids]
-
-
-class ExemplarData(Config):
-    """Labelled pictures, two at a time: one to translate and one to take the style from."""
-
-    kind: Literal['exemplars'] = 'exemplars'
-    source: str = 'toyfaces'
-    """'toyfaces', or a folder of attributes in a layout that `retouch data check` knows."""
-    attributes: tuple[str, ...] = ()
-    """Columns to use, in order; empty: all there are."""
-    any_of: tuple[str, ...] = ()
-    """Keep only pictures that show at least one of these, columns of `attributes` or others; empty: keep all."""
-    size: int = Field(default=128, gt=0)
-    """Side of the pictures in pixels."""
-    crop: int | None = Field(default=None, gt=0)
-    """Central square cut from every picture before it is resized, in pixels; None: the largest."""
-    flip: bool = True
-    n: int = Field(default=4000, gt=0, le=HELD_OUT)
-    """Drawn faces in the training set, before `any_of` (toyfaces only)."""
-    holdout: int = Field(default=2000, ge=0)
-    """Last pictures of a folder, before `any_of`, that training never sees (at most a fifth of it)."""
-    seed: int = 0
-    """Which drawn set (toyfaces only)."""
-
-
-DataConfig = Annotated[AttributeData | DomainData | PairData | ParsingData | ExemplarData, Field(discriminator='kind')]
 
 
 @dataclass(frozen=True)
@@ -198,34 +59,6 @@ class ParsingSet:
     images: np.ndarray
     segmentations: np.ndarray
     spec: DataSpec
-
-
-def drawn(indices: Sequence[int], size: int, seed: int, progress: Progress | None = None,
-          edit: dict[str, int] | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Toyfaces images uint8 [N,S,S,3], segmentations [N,S,S] and labels [N,15], drawn once, kept in the cache and memory-mapped.
-
-    Of which faces, and with which `edit`: see `draw_set`.
-    """
-    what = f'{toyfaces.drawing_hash()}/{indices}/{size}/{seed}' + (f'/{edit}' if edit else '')
-    key = hashlib.sha256(what.encode()).hexdigest()[:16]
-    n, shapes = len(indices), {'images': (size, size, 3), 'segmentations': (size, size), 'labels': (len(toyfaces.ATTRIBUTES),)}
-    paths = {name: cache_root() / f'toyfaces-{key}-{name}.npy' for name in shapes}
-    stored = [part for path in paths.values() if (part := read_rows(path)) is not None]
-    if len(stored) == len(paths):
-        images, segmentations, labels = stored
-        return images, segmentations, np.array(labels)
-    with ExitStack() as stack:
-        writers = [stack.enter_context(Writer(paths[name], (n, *shape))) for name, shape in shapes.items()]
-        for start in range(0, n, DRAWN_AT_ONCE):
-            def told(done: int, start: int = start) -> None:
-                if progress is not None:
-                    progress(start + done, n)
-
-            parts = toyfaces.draw_set(indices[start:start + DRAWN_AT_ONCE], size, seed, edit=edit, progress=told)
-            for writer, part in zip(writers, parts, strict=True):
-                writer.add(part)
-        images, segmentations, labels = (writer.array() for writer in writers)
-    return images, segmentations, np.array(labels)
 
 
 def open_attributes(config: AttributeData | ExemplarData, split: Split = 'train', progress: Progress | None = None) -> AttributeSet:

@@ -5,8 +5,6 @@ nearest layouts and what they miss.
 """
 from __future__ import annotations
 
-import csv
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,26 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from retouch.data.images import IMAGE_SUFFIXES, shown_size
-from retouch.errors import unknown
+from retouch.data.label_files import _base_of, _binary, _celeba_rows, _columns, _present_paths, _table_rows
+from retouch.data.layouts import CELEBA_FILES, LAYOUTS, class_folders, existing_folder, images_in, images_under, recognise, tables_in
 
-LAYOUTS = {
-    'celeba': 'img_align_celeba/ + list_attr_celeba.txt',
-    'celeba_hq': 'CelebA-HQ-img/ + CelebAMask-HQ-attribute-anno.txt',
-    'table': 'pictures + one .csv, .tsv or .jsonl of file names and 0/1 or -1/1 columns',
-    'classes': 'two or more folders of pictures, one per class (or train/<class>/ and test/<class>/)',
-    'parsing': 'images/ + masks/ with equal names, no labels',
-    'domains': 'trainA/ trainB/ [testA/ testB/]',
-    'pairs': 'train/ [val/] test/ of side-by-side files, width = 2 x height, A left and B right',
-    'pairs_ab': 'A/ and B/ with equal names',
-}
-CELEBA_FILES = {'celeba': ('img_align_celeba', 'list_attr_celeba.txt'), 'celeba_hq': ('CelebA-HQ-img', 'CelebAMask-HQ-attribute-anno.txt')}
-TABLE_SUFFIXES = ('.csv', '.tsv', '.jsonl')
-FILE_COLUMNS = ('file', 'image', 'filename', 'image_id', 'path', 'file_name')
-# CelebA is also handed round as four tables; only list_attr_celeba.csv holds labels.
-NOT_LABELS = {'list_bbox_celeba', 'list_eval_partition', 'list_landmarks_align_celeba', 'list_landmarks_celeba'}
-# Names with a meaning of their own are no classes.
-RESERVED = {'img_align_celeba', 'celeba-hq-img', 'images', 'masks', 'a', 'b', 'train', 'val', 'valid', 'test',
-            'traina', 'trainb', 'testa', 'testb', 'vala', 'valb', '__macosx'}
 HELD_OUT_OF_TWO = 200        # at most so many pictures (and a fifth) are held out where a set has no test part on disk
 
 
@@ -86,153 +67,6 @@ class PairFolder:
     val: tuple[PairItem, ...] = ()
 
 
-# ---- what a folder holds
-
-def images_in(folder: Path) -> tuple[Path, ...]:
-    """The pictures directly in a folder, by name; none where there is no such folder. Hidden files are no pictures."""
-    try:
-        with os.scandir(folder) as entries:
-            names = [e.name for e in entries if e.name.lower().endswith(IMAGE_SUFFIXES) and not e.name.startswith('.') and e.is_file()]
-    except (FileNotFoundError, NotADirectoryError):
-        return ()
-    return tuple(folder / name for name in sorted(names))
-
-
-def folders_in(folder: Path) -> list[Path]:
-    """The folders directly in a folder, by name, without hidden ones."""
-    if not folder.is_dir():
-        return []
-    return sorted(p for p in folder.iterdir() if not p.name.startswith('.') and p.name != '__MACOSX' and p.is_dir())
-
-
-def images_under(folder: Path) -> dict[Path, tuple[Path, ...]]:
-    """Every folder at or under `folder` with pictures of its own -> those pictures."""
-    found = {}
-    for here, folders, _ in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith('.') and name != '__MACOSX')
-        if pictures := images_in(Path(here)):
-            found[Path(here)] = pictures
-    return found
-
-
-def existing_folder(folder: str | os.PathLike[str]) -> Path:
-    """The folder as a Path; ValueError where it does not exist or is a file."""
-    folder = Path(folder).expanduser()
-    if not folder.exists():
-        raise ValueError(f'no folder {str(folder)!r}: expected an existing folder of pictures; check the path')
-    if not folder.is_dir():
-        raise ValueError(f'{folder} is a file: expected a folder of pictures; give the folder it lies in')
-    return folder
-
-
-def tables_in(root: Path) -> list[Path]:
-    """Label tables directly in a folder."""
-    return sorted(p for p in root.iterdir()
-                  if p.suffix.lower() in TABLE_SUFFIXES and not p.name.startswith('.') and p.stem not in NOT_LABELS and p.is_file())
-
-
-def class_folders(root: Path) -> list[Path]:
-    """The folders directly in `root` that can be classes: with pictures, and with a name that means nothing else."""
-    return [p for p in folders_in(root) if p.name.lower() not in RESERVED and images_in(p)]
-
-
-# ---- recognising a layout
-
-def recognise(root: str | os.PathLike[str]) -> str:
-    """The layout of a folder, a key of LAYOUTS.
-
-    Raises:
-        ValueError: no such folder, no known layout (the nearest ones are named with what they miss), or more than one.
-    """
-    root = existing_folder(root)
-    found: list[str] = []                   # layouts that are whole
-    missing: dict[str, str] = {}            # layouts that are begun, and what they miss
-    _look_for_label_files(root, found, missing)
-    has_labels = bool(found or missing)
-    _look_for_domains(root, found, missing)
-    _look_for_pairs(root, found, missing)
-    if not has_labels:                      # with a label file, folders of pictures are only folders of pictures
-        images, masks = images_in(root / 'images'), images_in(root / 'masks')
-        if images and masks:
-            found.append('parsing')
-        elif images or masks:
-            missing['parsing'] = f'no pictures in {"masks" if images else "images"}/'
-        _look_for_classes(root, found, missing)
-    if len(found) > 1:
-        raise ValueError(f'{root} is ambiguous: it fits {" and ".join(f"{name} ({LAYOUTS[name]})" for name in found)}; '
-                         'keep one of them in this folder')
-    if not found:
-        raise ValueError(_no_layout(root, missing))
-    return found[0]
-
-
-def _look_for_label_files(root: Path, found: list[str], missing: dict[str, str]) -> None:
-    files = []
-    for name, (folder, labels) in CELEBA_FILES.items():
-        has_images, has_labels = bool(images_in(root / folder)), (root / labels).is_file()
-        if has_labels:
-            files.append(root / labels)
-        if has_images and has_labels:
-            found.append(name)
-        elif has_labels:
-            missing[name] = f'no pictures in {folder}/'
-        elif has_images and not tables_in(root):
-            missing[name] = f'no {labels}'
-    tables = tables_in(root)
-    files += tables
-    if len(files) > 1:
-        raise ValueError(f'{root} is ambiguous: label files {", ".join(p.name for p in files)}; expected one; move the others elsewhere')
-    if tables:
-        if images_under(root):
-            found.append('table')
-        else:
-            missing['table'] = f'no pictures beside {tables[0].name}'
-
-
-def _look_for_domains(root: Path, found: list[str], missing: dict[str, str]) -> None:
-    folders = [name for name in ('trainA', 'trainB', 'testA', 'testB') if (root / name).is_dir()]
-    if 'trainA' in folders and 'trainB' in folders:
-        found.append('domains')
-    elif folders:
-        absent = [name for name in ('trainA', 'trainB') if name not in folders]
-        missing['domains'] = f'no {" and no ".join(f"{name}/" for name in absent)}'
-
-
-def _look_for_pairs(root: Path, found: list[str], missing: dict[str, str]) -> None:
-    if side_by_side := images_in(root / 'train'):
-        try:
-            for path in side_by_side[:4]:
-                check_side_by_side(path, shown_size(path))
-            found.append('pairs')
-        except ValueError as error:
-            missing['pairs'] = str(error)
-    elif not folders_in(root / 'train') and (images_in(root / 'test') or images_in(root / 'val')):
-        missing['pairs'] = 'no pictures in train/'
-    has_a, has_b = bool(images_in(root / 'A')), bool(images_in(root / 'B'))
-    if has_a and has_b:
-        found.append('pairs_ab')
-    elif has_a or has_b:
-        missing['pairs_ab'] = f'no pictures in {"B" if has_a else "A"}/'
-
-
-def _look_for_classes(root: Path, found: list[str], missing: dict[str, str]) -> None:
-    split = class_folders(root / 'train')
-    classes = split or class_folders(root)
-    if len(classes) > 1:
-        found.append('classes')
-    elif classes:
-        missing['classes'] = f'only one folder with pictures, {classes[0].relative_to(root)}/: expected at least 2'
-    if split and class_folders(root):
-        names = ', '.join(f'{p.name}/' for p in class_folders(root)[:3])
-        raise ValueError(f'{root} is ambiguous: class folders in train/ and beside it ({names}); keep one of them')
-
-
-def check_side_by_side(path: Path, size: tuple[int, int]) -> None:
-    """ValueError where a picture of size (width, height) px cannot be two square halves."""
-    if size[0] != 2 * size[1]:
-        raise ValueError(f'{path}: {size[0]} x {size[1]} px: expected width = 2 x height, A left and B right')
-
-
 def same_aspect(a: tuple[int, int], b: tuple[int, int]) -> bool:
     """Equal shapes up to a pixel of rounding at the smaller size."""
     return abs(a[0] * b[1] - a[1] * b[0]) <= max(*a, *b)
@@ -247,18 +81,6 @@ def check_same_frame(items: Sequence[PairItem]) -> None:
         if not same_aspect(a, b):
             raise ValueError(f'{item.a} is {a[0]} x {a[1]} px, its partner {item.b} {b[0]} x {b[1]} px: expected the same scene in the '
                              'same frame; crop one of them, `retouch data check` lists all')
-
-
-def _no_layout(root: Path, missing: dict[str, str]) -> str:
-    if missing:
-        begun = '; '.join(f'nearest is {name} ({LAYOUTS[name]}): {what}' for name, what in missing.items())
-        return f'{root} is no known layout: {begun}'
-    known = '; '.join(f'{name}: {what}' for name, what in LAYOUTS.items())
-    if n := len(images_in(root)):
-        return f'{root} holds {n} pictures and no labels: expected a table beside them (labels.csv), a folder per class, or one of: {known}'
-    inner = [p.name for p in folders_in(root) if (p / 'trainA').is_dir() or any((p / f).is_file() for _, f in CELEBA_FILES.values())]
-    hint = f'; did you mean {str(root / inner[0])!r}?' if inner else ''
-    return f'{root} is no known layout and holds no pictures where one would have them{hint}: expected one of: {known}'
 
 
 # ---- attributes
@@ -327,167 +149,6 @@ def find_masks(root: Path, paths: Sequence[Path], masks: str | os.PathLike[str] 
         raise ValueError(f'{len(without)} of {len(paths)} pictures have no mask in {folder}, first {without[0].name}: expected '
                          f'{without[0].stem}.png; add the masks or move that folder elsewhere')
     return tuple(by_stem[p.stem] for p in paths)
-
-
-Row = tuple[int, str, list[str]]            # line number, file name, values as written
-
-
-def _text_lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding='utf-8-sig').splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f'{path}: byte {error.start} is not UTF-8: expected a text file in UTF-8; save it as such') from None
-
-
-def _columns(path: Path, names: Sequence[str], attributes: Sequence[str] | None) -> tuple[tuple[str, ...], list[int]]:
-    """The wanted columns among `names`, and where they stand."""
-    if len(set(names)) < len(names):
-        twice = next(name for i, name in enumerate(names) if name in names[:i])
-        raise ValueError(f'{path}: column {twice!r} appears twice: expected each name once; rename one')
-    for name in attributes or ():
-        if name not in names:
-            raise unknown('attribute', name, names)
-    wanted = tuple(names if attributes is None else attributes)
-    if not wanted:
-        raise ValueError(f'{path}: no label columns: expected a file column and at least one of 0/1 or -1/1')
-    return wanted, [list(names).index(name) for name in wanted]
-
-
-def _wrong_count(path: Path, line: int, found: int, expected: int) -> ValueError:
-    return ValueError(f'{path}, line {line}: {found} labels: expected {expected}, one per name in the header; correct the line')
-
-
-def _celeba_rows(path: Path, attributes: Sequence[str] | None, notes: list[str]) -> tuple[tuple[str, ...], list[Row]]:
-    """CelebA's format: a count, the names, then `file v1 … vK` with -1/1."""
-    lines = _text_lines(path)
-    if len(lines) < 3 or not lines[0].strip().isdigit():
-        shown = lines[0][:40] if lines else ''
-        raise ValueError(f"{path}, line 1: {shown!r}: expected CelebA's format: the number of rows, a line of names, then `file -1 1 …`")
-    names = lines[1].split()
-    wanted, at = _columns(path, names, attributes)
-    everything = len(wanted) == len(names) and list(wanted) == names
-    rows: list[Row] = []
-    for number, line in enumerate(lines[2:], 3):
-        if not line.strip():
-            continue
-        parts = line.rsplit(maxsplit=len(names))                # file names may hold spaces
-        if len(parts) != len(names) + 1 or not parts[0].lower().endswith(IMAGE_SUFFIXES):
-            raise _wrong_count(path, number, len(line.split()) - 1, len(names))
-        rows.append((number, parts[0].strip(), parts[1:] if everything else [parts[1 + i] for i in at]))
-    if int(lines[0]) != len(rows):
-        notes.append(f'{path.name}, line 1 says {int(lines[0])} rows; there are {len(rows)}')
-    return wanted, rows
-
-
-def _table_rows(path: Path, attributes: Sequence[str] | None) -> tuple[tuple[str, ...], list[Row]]:
-    """A table with a file column; columns that are not wanted may hold anything."""
-    header, records = (_jsonl if path.suffix.lower() == '.jsonl' else _csv)(path)
-    lowered = [name.lower() for name in header]
-    file_at = next((lowered.index(name) for name in FILE_COLUMNS if name in lowered), 0)
-    wanted, at = _columns(path, header[:file_at] + header[file_at + 1:], attributes)
-    at = [i + (i >= file_at) for i in at]
-    rows: list[Row] = []
-    for number, cells in records:
-        if len(cells) != len(header):
-            raise _wrong_count(path, number, len(cells) - 1, len(header) - 1)
-        rows.append((number, cells[file_at], [cells[i] for i in at]))
-    return wanted, rows
-
-
-def _csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    lines = _text_lines(path)
-    first = lines[0] if lines else ''
-    delimiter = '\t' if path.suffix.lower() == '.tsv' else ';' if ';' in first and ',' not in first else ','
-    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
-    records = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(cell.strip() for cell in cells)]
-    if len(records) < 2:
-        raise ValueError(f'{path}: {len(records)} lines: expected a header (file,Smiling,…) and a row per picture')
-    return records[0][1], records[1:]
-
-
-def _jsonl(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    header: list[str] = []
-    records = []
-    for number, line in enumerate(_text_lines(path), 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f'{path}, line {number}: {error.msg}: expected one JSON object per line') from None
-        if not isinstance(record, dict):
-            raise ValueError(f'{path}, line {number}: {type(record).__name__}: expected an object, {{"file": "a.jpg", "Smiling": 1}}')
-        header = header or list(record)
-        if set(record) != set(header):
-            raise _wrong_count(path, number, len(record) - 1, len(header) - 1) if len(record) != len(header) else ValueError(
-                f'{path}, line {number}: fields {", ".join(record)}: expected those of the first line, {", ".join(header)}')
-        records.append((number, [str(int(v) if isinstance(v, bool) else v) for v in (record[name] for name in header)]))
-    if not records:
-        raise ValueError(f'{path}: no lines: expected a JSON object per picture')
-    return header, records
-
-
-_VALUES = {'1': 1, '0': 0, '-1': -1, '1.0': 1, '0.0': 0, '-1.0': -1, '+1': 1}
-
-
-def _binary(path: Path, names: tuple[str, ...], rows: Sequence[Row]) -> tuple[np.ndarray, str]:
-    """Rows of text -> labels uint8 [N,K] in {0,1} and the convention they were written in."""
-    if not rows:
-        raise ValueError(f'{path}: no rows: expected one per picture')
-    zero = minus = None                     # where each convention was first seen: (line, column)
-    out = np.empty((len(rows), len(names)), np.int8)
-    for i, (number, _, cells) in enumerate(rows):
-        try:
-            values = [_VALUES[cell] for cell in cells]
-        except KeyError:
-            column, cell = next((n, c) for n, c in zip(names, cells, strict=True) if c not in _VALUES)
-            raise ValueError(f'{path}, line {number}, column {column}: {cell!r}: expected 0 or 1 (or -1 or 1 throughout); '
-                             'correct it, or choose other columns with --data.attributes') from None
-        if zero is None and 0 in values:
-            zero = number, names[values.index(0)]
-        if minus is None and -1 in values:
-            minus = number, names[values.index(-1)]
-        if zero and minus:
-            raise ValueError(f'{path} mixes 0 (line {zero[0]}, column {zero[1]}) and -1 (line {minus[0]}, column {minus[1]}): '
-                             'expected 0/1 or -1/1 throughout; rewrite one of them')
-        out[i] = values
-    return (out == 1).astype(np.uint8), '-1/1' if minus else '0/1'
-
-
-def _base_of(root: Path, table: Path, rows: Sequence[Row], groups: dict[Path, tuple[Path, ...]]) -> Path:
-    """The folder that a table's file names are relative to: the table's own, or the only one that holds the first file named."""
-    if not rows:
-        return root
-    present = {str(p) for pictures in groups.values() for p in pictures}
-    for _, name, _ in rows[:100]:           # the first may be one of a few that are missing
-        if str(root / name) in present:
-            return root
-        bases = [folder for folder in groups if str(folder / name) in present]
-        if len(bases) > 1:
-            raise ValueError(f'{table}: {name} is in {" and in ".join(f"{b.relative_to(root)}/" for b in bases[:3])}: expected one; '
-                             f'write names relative to {root}')
-        if bases:
-            return bases[0]
-    return root
-
-
-def _present_paths(base: Path, table: Path, rows: Sequence[Row], present: set[str]) -> tuple[Path, ...]:
-    """The file of every row. ValueError where one is missing or named twice."""
-    lines: dict[str, int] = {}
-    missing = []
-    paths = []
-    for number, name, _ in rows:
-        path = Path(os.path.normpath(base / name))
-        key = str(path)
-        if lines.setdefault(key, number) != number:
-            raise ValueError(f'{table}, line {number}: {name} has a row already, line {lines[key]}: expected one per picture; remove one')
-        if key not in present and not path.is_file():          # a name may lead out of the folder
-            missing.append((number, name))
-        paths.append(path)
-    if missing:
-        raise ValueError(f'{table}, line {missing[0][0]}: no picture {missing[0][1]} in {base} ({len(missing)} of {len(rows)} rows name a '
-                         'missing picture): expected a file for every row; add the pictures or remove the rows')
-    return tuple(paths)
 
 
 def _read_classes(root: Path, attributes: Sequence[str] | None, masks: str | os.PathLike[str] | None) -> AttributeFolder:

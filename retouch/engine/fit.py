@@ -2,9 +2,7 @@
 from __future__ import annotations
 
 import contextlib
-import resource
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,32 +10,13 @@ from types import FrameType
 from typing import Any, Literal, Protocol
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from retouch.config import Config
+from retouch.engine.config import TrainConfig
 from retouch.engine.logs import CollapseMonitor, Meter, append_jsonl, cut_jsonl, save_grid
 from retouch.engine.state import save_state
 from retouch.engine.trainer import Trainer
-
-
-class TrainConfig(Config):
-    """How long, how much at once, how often to look."""
-
-    iterations: int = Field(gt=0)
-    """Length of the run; schedules are fractions of it."""
-    batch_size: int = Field(default=16, gt=0)
-    """Pictures per process and iteration."""
-    ema: float | None = Field(default=None, gt=0, lt=1)
-    """Decay of the weight average that is saved as the model; None saves the live weights, as the papers do."""
-    precision: Literal['32-true', 'bf16-mixed'] = '32-true'
-    channels_last: bool = False
-    """Keep convolution weights, and with them the maps, in channels-last order: faster for some networks, as --dry-run tells."""
-    threads: int | None = Field(default=None, gt=0)
-    """CPU threads; None leaves torch's choice."""
-    log_every: int = Field(default=50, gt=0)
-    sample_every: int = Field(default=500, gt=0)
-    save_every: int = Field(default=1000, gt=0)
+from retouch.hardware import resident_peak
 
 
 class BatchSource(Protocol):
@@ -72,7 +51,8 @@ class Interrupt:
 
 
 def fit(trainer: Trainer, source: BatchSource, config: TrainConfig, out: Path, export: Callable[[Path, dict[str, Tensor], int], None],
-        stop_after: int | None = None, show: bool = True) -> Literal['finished', 'stopped', 'interrupted']:
+        stop_after: int | None = None, show: bool = True,
+        on_log: Callable[[int, dict[str, float]], None] | None = None) -> Literal['finished', 'stopped', 'interrupted']:
     """Trains to config.iterations (or stop_after), saving the whole state on the way and on every regular exit.
 
     Args:
@@ -83,6 +63,8 @@ def fit(trainer: Trainer, source: BatchSource, config: TrainConfig, out: Path, e
         export: (folder, weights, iteration) -> writes a model directory.
         stop_after: save and stop after this iteration, as Ctrl-C would.
         show: progress on stderr (first process only).
+        on_log: called with the iteration and the row of every log line (first process only); what it raises ends the training, with the
+            state saved.
 
     Raises:
         FloatingPointError: a loss or weight is not finite; the last good state is kept.
@@ -109,6 +91,20 @@ def fit(trainer: Trainer, source: BatchSource, config: TrainConfig, out: Path, e
                 with _advice(out / 'warnings.txt'), open(out / 'warnings.txt', 'a') as file:
                     file.write(f'iteration {trainer.iteration}: {warning}\n')
             meter.advance(trainer.iteration, '  '.join(f'{k} {v:.3g}' for k, v in row.items() if k.endswith('.loss')))
+
+        if on_log is not None:
+            tell(on_log, row)
+
+    def tell(on_log: Callable[[int, dict[str, float]], None], row: dict[str, float]) -> None:
+        failed: BaseException | None = None
+        try:
+            if main and row:
+                on_log(trainer.iteration, row)
+        except BaseException as error:                           # KeyboardInterrupt too: whatever it is, nothing trained is lost
+            failed = error
+        if _any_process(failed is not None, trainer):
+            save()
+            raise failed or RuntimeError('the first process was stopped by its on_log, whose message says why')
 
     def save() -> None:
         nonlocal saved_at
@@ -179,7 +175,8 @@ def measure(trainer: Trainer, source: BatchSource, config: TrainConfig) -> dict[
     """Dry run: a warm-up iteration of every Update, then two timed rounds. Nothing is written.
 
     Returns:
-        peak_memory_mib (device memory on CUDA, resident memory of the process elsewhere), images_per_s, seconds_per_1000_images, eta_s.
+        peak_memory_mib (device memory on CUDA, resident memory of the process elsewhere, left out where a system does not count it),
+        images_per_s, seconds_per_1000_images, eta_s.
     """
     cuda = trainer.fabric.device.type == 'cuda'
     period = max(u.every for u in trainer.updates)
@@ -196,7 +193,7 @@ def measure(trainer: Trainer, source: BatchSource, config: TrainConfig) -> dict[
     rounds(1)
     seconds = rounds(2)
     images = 2 * period * config.batch_size * trainer.fabric.world_size
-    unit = 1 if sys.platform == 'darwin' else 1024               # ru_maxrss: bytes on macOS, KiB elsewhere
-    peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return {'peak_memory_mib': peak / 2 ** 20, 'images_per_s': images / seconds, 'seconds_per_1000_images': 1000 * seconds / images,
-            'eta_s': seconds / (2 * period) * config.iterations}
+    peak = torch.cuda.max_memory_allocated() if cuda else resident_peak()
+    measured = {'images_per_s': images / seconds, 'seconds_per_1000_images': 1000 * seconds / images,
+                'eta_s': seconds / (2 * period) * config.iterations}
+    return measured if peak is None else {'peak_memory_mib': peak / 2 ** 20, **measured}

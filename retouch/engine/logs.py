@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -13,6 +12,8 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
+
+from retouch.files import write_atomically
 
 
 def append_jsonl(path: Path, row: dict[str, float]) -> None:
@@ -32,9 +33,7 @@ def cut_jsonl(path: Path, iteration: int) -> None:
                 rows.append(line)
         except (json.JSONDecodeError, KeyError):
             continue
-    temporary = path.with_suffix('.tmp')
-    temporary.write_text(''.join(f'{row}\n' for row in rows))
-    os.replace(temporary, path)
+    write_atomically(path, ''.join(f'{row}\n' for row in rows).encode())
 
 
 def save_grid(path: Path, columns: dict[str, Tensor], rows: int = 8) -> None:

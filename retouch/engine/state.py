@@ -1,13 +1,14 @@
 """State is whole or it is a bug: one file, written atomically, that continues a run bit for bit."""
 from __future__ import annotations
 
-import os
 import random
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+
+from retouch.files import whole_file
 
 STATE = 'last.pt'
 
@@ -36,26 +37,16 @@ def set_rng_state(state: dict[str, Any]) -> None:
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
-    """Writes state/last.pt under a temporary name, syncs and renames. A crash at any point leaves the previous state whole.
+    """Writes state/last.pt, a `whole_file`: a crash or power cut at any point leaves the previous state whole.
 
     Raises:
         OSError: one line; the previous state survives.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f'.{STATE}.tmp'
     try:
-        with open(temporary, 'wb') as file:
+        with whole_file(folder / STATE, alone=True) as file:
             torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, folder / STATE)
-        directory = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(directory)                                  # the rename itself must survive a power cut
-        finally:
-            os.close(directory)
     except (OSError, RuntimeError) as error:                     # torch reports a full disk as RuntimeError
-        temporary.unlink(missing_ok=True)
         kept = f'the previous state in {folder / STATE} is untouched' if (folder / STATE).exists() else 'no earlier state exists'
         reason = getattr(error, 'strerror', None) or str(error).split('\n')[0]
         raise OSError(f'could not save {folder / STATE} ({reason}): free some space, then continue with --resume auto; {kept}') from error

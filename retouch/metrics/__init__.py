@@ -1,1 +1,1 @@
-"""How a translation is scored: one measure a file, protocols that apply them, and the card that records what was done."""
+"""Pure measures: arrays in, numbers out. Functions are named by their arrow."""

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from retouch.metrics.bootstrap import finite_or_none
-from retouch.metrics.card import Measure, about
 from retouch.metrics.fidelity import splits_of, splits_to_scores
+from retouch.metrics.measure import Measure, about
 
 JOINT = 15                                                                      # attributes whose combinations are classes
 Subsets = Callable[[Tensor, Tensor], np.ndarray]                                # (real, fake) -> KID of each subset

@@ -25,10 +25,8 @@ from torchvision.models import inception_v3, resnet50
 from torchvision.models.vision_transformer import VisionTransformer
 from torchvision.transforms.v2.functional import normalize, resize
 
-from retouch.data.rows import Pictures
 from retouch.errors import unknown
 from retouch.metrics import fidelity
-from retouch.metrics.scoring import Found, More, Piece, Task, in_batches
 
 WEIGHTS_ENV = 'RETOUCH_WEIGHTS'
 JUDGE, LPIPS = 'judge', 'lpips-alexnet'
@@ -179,15 +177,6 @@ def open_features(names: Sequence[str], weights: str | Path | None = None, downl
                   {name: file_to_sha256(file) for name, file in files.items()})
 
 
-def pictures_to_features(extractor: Extractor, images: Pictures, batch_size: int = 64, piece: Piece | None = None) -> Tensor:
-    """What an extractor sees in uint8 [N,S,S,3]: [N,F] on the CPU. piece: as of `scoring.score`."""
-    def compute(part: slice) -> dict[str, np.ndarray]:
-        pictures = np.array(images[part])                        # pictures of a folder lie in a cache that cannot be written to
-        return {'features': extractor.look(torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()).numpy()}
-
-    return torch.from_numpy(in_batches(len(images), batch_size, compute, piece)['features'])
-
-
 class _Inception(fidelity.OneLayer):
     """Logits of torchvision's Inception as scripts for the Inception score take them: pictures in [-1,1], bilinear at 299 px."""
 
@@ -283,13 +272,3 @@ def images_to_lpips(net: nn.Module, image: Tensor, other: Tensor) -> Tensor:
     if min(image.shape[2:]) < LPIPS_MIN_PX:
         raise ValueError(f'{LPIPS} of pictures of {min(image.shape[2:])} px: expected at least {LPIPS_MIN_PX}')
     return net(image, other).flatten()
-
-
-def lpips_to_measures(net: nn.Module) -> More:
-    """LPIPS of answer and input, for `scoring.score`: outside the true region (the input stands inside), or where none is known, whole."""
-    def more(task: Task, image: Tensor, x: Tensor, part: slice) -> Found:
-        if task.region is None:
-            return {f'lpips_whole[{LPIPS}]': (images_to_lpips(net, image, x), None)}
-        region = torch.from_numpy(task.region[part]).unsqueeze(1).to(x.device)
-        return {f'lpips_outside[{LPIPS}]': (images_to_lpips(net, torch.where(region, x, image), x), None)}
-    return more

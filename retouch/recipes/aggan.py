@@ -4,8 +4,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from retouch.data.sets import DomainData
-from retouch.engine.fit import TrainConfig
+from retouch.data.configs import DomainData
+from retouch.engine.config import TrainConfig
 from retouch.methods.aggan import Config
 from retouch.recipes import cyclegan
 from retouch.run import Run

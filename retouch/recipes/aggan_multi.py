@@ -1,8 +1,8 @@
 """Recipes of AGGAN's multi-domain model."""
 from __future__ import annotations
 
-from retouch.data.sets import AttributeData
-from retouch.engine.fit import TrainConfig
+from retouch.data.configs import AttributeData
+from retouch.engine.config import TrainConfig
 from retouch.methods.aggan_multi import Config
 from retouch.recipes.stargan import SIX
 from retouch.run import Run

@@ -4,8 +4,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from retouch.data.sets import DomainData, PairData
-from retouch.engine.fit import TrainConfig
+from retouch.data.configs import DomainData, PairData
+from retouch.engine.config import TrainConfig
 from retouch.methods.asgit import Config, PairsConfig
 from retouch.recipes import cyclegan, pix2pix
 from retouch.run import Run

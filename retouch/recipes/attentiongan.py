@@ -1,8 +1,8 @@
 """AttentionGAN's recipes."""
 from __future__ import annotations
 
-from retouch.data.sets import DomainData
-from retouch.engine.fit import TrainConfig
+from retouch.data.configs import DomainData
+from retouch.engine.config import TrainConfig
 from retouch.methods.attentiongan import Config
 from retouch.recipes import cyclegan
 from retouch.run import Run

@@ -1,11 +1,12 @@
 """AttGAN's recipes."""
 from __future__ import annotations
 
-from retouch.data.sets import AttributeData
-from retouch.engine.fit import TrainConfig
+from retouch.data.configs import AttributeData
+from retouch.engine.config import TrainConfig
 from retouch.methods.attgan import Config
-from retouch.recipes.stargan import SIX, THIRTEEN
+from retouch.recipes.stargan import SIX
 from retouch.run import Run
+from retouch.toyfaces.identity import THIRTEEN
 
 
 def paper() -> Run:

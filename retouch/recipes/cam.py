@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from retouch.data.sets import AttributeData
+from retouch.data.configs import AttributeData
 from retouch.methods.cam import Config
 from retouch.recipes import attgan, stargan, stgan
 from retouch.run import Run

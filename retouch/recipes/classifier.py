@@ -1,11 +1,11 @@
 """Recipes of the attribute classifier."""
 from __future__ import annotations
 
-from retouch.data.sets import AttributeData
-from retouch.engine.fit import TrainConfig
+from retouch.data.configs import AttributeData
+from retouch.engine.config import TrainConfig
 from retouch.methods.classifier import Config
-from retouch.recipes.stargan import THIRTEEN
 from retouch.run import Run
+from retouch.toyfaces.identity import THIRTEEN
 
 
 def paper() -> Run:

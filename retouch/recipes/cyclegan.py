@@ -1,8 +1,8 @@
 """CycleGAN's recipes."""
 from __future__ import annotations
 
-from retouch.data.sets import DomainData
-from retouch.engine.fit import TrainConfig
+from retouch.data.configs import DomainData
+from retouch.engine.config import TrainConfig
 from retouch.methods.cyclegan import Config
 from retouch.run import Run
 

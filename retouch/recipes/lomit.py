@@ -1,8 +1,8 @@
 """LOMIT's recipes."""
 from __future__ import annotations
 
-from retouch.data.sets import ExemplarData
-from retouch.engine.fit import TrainConfig
+from retouch.data.configs import ExemplarData
+from retouch.engine.config import TrainConfig
 from retouch.methods.lomit import Config
 from retouch.run import Run
 

@@ -1,8 +1,8 @@
 """Recipes of the face parser."""
 from __future__ import annotations
 
-from retouch.data.sets import ParsingData
-from retouch.engine.fit import TrainConfig
+from retouch.data.configs import ParsingData
+from retouch.engine.config import TrainConfig
 from retouch.methods.parser import Config
 from retouch.run import Run
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from retouch.data.sets import PairData
-from retouch.engine.fit import TrainConfig
+from retouch.data.configs import PairData
+from retouch.engine.config import TrainConfig
 from retouch.methods.pix2pix import Config
 from retouch.run import Run
 

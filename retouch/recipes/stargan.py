@@ -1,13 +1,11 @@
 """StarGAN's recipes."""
 from __future__ import annotations
 
-from retouch.data.sets import AttributeData
-from retouch.engine.fit import TrainConfig
+from retouch.data.configs import AttributeData
+from retouch.engine.config import TrainConfig
 from retouch.methods.stargan import Config
 from retouch.run import Run
-
-THIRTEEN = ('Bald', 'Bangs', 'Black_Hair', 'Blond_Hair', 'Brown_Hair', 'Bushy_Eyebrows', 'Eyeglasses', 'Male', 'Mouth_Slightly_Open',
-            'Mustache', 'No_Beard', 'Pale_Skin', 'Young')
+from retouch.toyfaces import THIRTEEN
 
 SIX = ('Bangs', 'Black_Hair', 'Blond_Hair', 'Brown_Hair', 'Eyeglasses', 'Mouth_Slightly_Open')      # the small tier
 

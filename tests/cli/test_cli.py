@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 
 import retouch
-from retouch.cli import COMMANDS, main
-from retouch.methods import METHODS
+from retouch.cli.main import COMMANDS, main
 from retouch.methods.aggan_multi import AGGANMulti
 from retouch.methods.classifier import AttributeClassifier
 from retouch.methods.cyclegan import CycleGAN
+from retouch.methods.registry import METHODS
 from retouch.model import save_model
 from tests.folders import write_labelled_faces
 
@@ -211,7 +211,7 @@ def test_every_command_has_help_and_every_option_is_in_it(capsys: pytest.Capture
     assert main(['--help']) == 0
     overview = capsys.readouterr().out
     assert len(COMMANDS) == 7
-    for name, (options, _) in COMMANDS.items():
+    for name, options in COMMANDS.items():
         assert name in overview and (options.__doc__ or '').splitlines()[0] in overview
         assert main([*name.split(), '--help']) == 0
         captured = capsys.readouterr()
@@ -223,7 +223,7 @@ def test_every_command_has_help_and_every_option_is_in_it(capsys: pytest.Capture
 
 @pytest.mark.parametrize(('recipe', 'section'), [('stargan.toyfaces', 'method'), ('cam.stgan_toyfaces', 'method.backbone')])
 def test_help_of_a_recipe_lists_every_field(recipe: str, section: str, capsys: pytest.CaptureFixture[str]) -> None:
-    from retouch.run import field_names, load_run
+    from retouch.recipes.registry import field_names, load_run
 
     changed = 'lambda-cls' if section == 'method' else 'lambda-cls-g'
     assert main(['train', recipe, f'--{section}.{changed}', '3.25', '--help']) == 0
@@ -238,7 +238,7 @@ def test_help_of_a_recipe_lists_every_field(recipe: str, section: str, capsys: p
 
 
 def test_help_and_version_need_no_torch() -> None:
-    code = 'import sys; from retouch.cli import main; status = main(sys.argv[1:]); assert "torch" not in sys.modules; sys.exit(status)'
+    code = 'import sys; from retouch.cli.main import main; status = main(sys.argv[1:]); assert "torch" not in sys.modules; sys.exit(status)'
     for arguments in (['--help'], ['--version'], ['train', '--help'], ['edit', '--help'], ['trian']):
         done = subprocess.run([sys.executable, '-c', code, *arguments], capture_output=True, text=True, check=False)
         assert done.returncode == (2 if arguments == ['trian'] else 0) and 'Traceback' not in done.stderr, done.stderr
@@ -261,7 +261,7 @@ def test_faults_of_the_machine_are_one_line(capsys: pytest.CaptureFixture[str], 
         def handler(options: object) -> int:
             raise error
 
-        monkeypatch.setitem(COMMANDS, 'list', (COMMANDS['list'][0], handler))
+        monkeypatch.setattr('retouch.cli.main.handler_of', lambda command: handler)
 
     for error, words in ((torch.OutOfMemoryError('CUDA out of memory.\nTried'), '--train.batch-size'),
                          (MemoryError(), '--train.batch-size'),
@@ -304,7 +304,7 @@ def test_edit_of_a_domain_model(capsys: pytest.CaptureFixture[str], domain_model
 
 
 def test_list_names_every_method_and_recipe(capsys: pytest.CaptureFixture[str]) -> None:
-    from retouch.recipes import RECIPES
+    from retouch.recipes.registry import RECIPES
 
     assert main(['list', '--json']) == 0
     listing = json.loads(capsys.readouterr().out)
@@ -413,14 +413,13 @@ def test_a_judge_of_a_folder_needs_its_card_but_not_the_minimum(capsys: pytest.C
 
 
 def test_the_command_in_the_card_repeats_the_evaluation(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from retouch import evaluation
-    from retouch.cli import EvaluateOptions
-    from retouch.metrics import protocols
+    from retouch.evaluation import evaluate as evaluation
+    from retouch.evaluation import protocols
 
     commanded: list[str] = []
     monkeypatch.setattr(protocols, 'evaluate', lambda model, **options: commanded.append(options['command']))
     for options in ({}, {'features': ('judge', 'swav-resnet50')}, {'features': ('judge',), 'weights': Path('my files'), 'download': True}):
-        evaluation.score(EvaluateOptions(str(model), **options))                        # type: ignore[arg-type]
+        evaluation.evaluate(evaluation.Request(str(model), **options))                        # type: ignore[arg-type]
     assert '--features' not in commanded[0] and commanded[1].endswith('--features judge swav-resnet50')
     assert commanded[2].endswith("--weights 'my files' --features judge")
 
@@ -429,16 +428,16 @@ def test_a_set_without_held_out_pictures_is_refused(classifier: Path, monkeypatc
                                                     capsys: pytest.CaptureFixture[str]) -> None:
     from types import SimpleNamespace
 
-    from retouch.data import sets
+    from retouch.evaluation import held_out
 
     empty = SimpleNamespace(images=np.zeros((0, 16, 16, 3), np.uint8), labels=np.zeros((0, 3)))
-    monkeypatch.setattr(sets, 'open_attributes', lambda *arguments: empty)
+    monkeypatch.setattr(held_out, 'open_attributes', lambda *arguments: empty)
     assert 'faces has no held-out pictures' in refused(capsys, 'evaluate', classifier, '--data', 'faces')
 
 
 def test_names_of_pictures_and_figures(capsys: pytest.CaptureFixture[str], model: Path, tmp_path: Path) -> None:
-    from retouch.evaluation_commands import _figures
-    from retouch.report import GalleryRow
+    from retouch.cli.evaluating import _figures
+    from retouch.report.gallery import GalleryRow
 
     panel = {'input': np.zeros((4, 4, 3), np.uint8)}
     paths = _figures([GalleryRow('face 1: Glücklich=1', panel), GalleryRow('face 1: 笑顔=1', panel)], tmp_path / 'figures')
@@ -451,7 +450,7 @@ def test_names_of_pictures_and_figures(capsys: pytest.CaptureFixture[str], model
 
 
 def judge_card(judge: Path, accuracy: float, **changes: str) -> None:
-    from retouch.data import toyfaces
+    from retouch import toyfaces
 
     sha256 = json.loads((judge / 'config.json').read_text())['sha256']
     data = {'source': 'toyfaces', 'hash': toyfaces.drawing_hash(), 'size': 16, 'attributes': ['Eyeglasses']}
@@ -494,7 +493,7 @@ def test_a_study_from_the_page_to_the_shares(method: type, edits: list[str], ask
 
 
 def card(path: Path, **changes: object) -> None:
-    from retouch.metrics.card import Card
+    from retouch.evaluation.card import Card
 
     values = {'protocol': 'toyfaces', 'n': 4, 'seed': 0, 'hardware': 'a machine', 'versions': {}, 'checkpoint': {'rule': 'last'},
               'data': {'source': 'toyfaces', 'hash': 'ab', 'size': 16, 'attributes': ['Eyeglasses']},

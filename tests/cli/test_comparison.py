@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from retouch import evaluation_commands
-from retouch.cli import main
-from retouch.data import toyfaces
+from retouch import toyfaces
+from retouch.cli import comparing
+from retouch.cli.main import main
 from retouch.data.batches import DataSpec
-from retouch.data.night import night_hash
-from retouch.methods import METHODS
-from retouch.metrics.card import Card
-from retouch.metrics.exemplars import transfers_of
-from retouch.metrics.provenance import pairs_to_hash
+from retouch.evaluation.card import Card
+from retouch.evaluation.provenance import pairs_to_hash
+from retouch.evaluation.transfers import transfers_of
+from retouch.methods.registry import METHODS
 from retouch.model import load_model, save_model
+from retouch.toyfaces.night import night_hash
 
 N = 6
 
@@ -59,7 +59,7 @@ def drawn(folder: Path) -> str:
 def test_the_same_edits_of_all_models(methods: tuple[str, str], protocol: str, digest: Callable[[Path], str], data: dict, edits: str,
                                       lines: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str],
                                       monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation_commands, 'score', lambda *given, **more: pytest.fail('evaluated again'))
+    monkeypatch.setattr(comparing, 'evaluate', lambda *given, **more: pytest.fail('evaluated again'))
     names = [system(tmp_path / name, method, protocol, digest, seed, **data)
              for seed, (name, method) in enumerate(zip(('one', 'two'), methods, strict=True))]
     out = tmp_path / 'new' / 'compared'
@@ -110,7 +110,7 @@ def test_a_classifier_has_no_edits(tmp_path: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize('command', ['compare', 'evaluate'])
 def test_a_file_as_out_is_refused_before_any_work(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
                                                   monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation_commands, 'score', lambda *given, **more: pytest.fail('worked for nothing'))
+    monkeypatch.setattr(comparing, 'evaluate', lambda *given, **more: pytest.fail('worked for nothing'))
     (tmp_path / 'file').write_text('mine')
     assert main([command, 'toyfaces', '--out', str(tmp_path / 'file')]) == 2
     captured = capsys.readouterr()

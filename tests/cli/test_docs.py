@@ -43,9 +43,9 @@ def cut_short(arguments: list[str]) -> list[str]:
 @pytest.fixture(scope='module')
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the pages presume: face.png and other.png, drawn faces in CelebA's layout in `faces/`, by day and by night under `scenes/`."""
-    from retouch.data import toyfaces
-    from retouch.data.night import night
+    from retouch import toyfaces
     from retouch.model import SHIPPED
+    from retouch.toyfaces.night import night
 
     folder = tmp_path_factory.mktemp('docs')
     # A run directory of that name comes before the shipped model: its card is then one of eight pictures, as all cards here are.
@@ -91,7 +91,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize('page', [p for p in PAGES if commands_of(p)], ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_commands_run(page: Path, workspace: Path, done: set[str], monkeypatch: pytest.MonkeyPatch,
                       capsys: pytest.CaptureFixture[str]) -> None:
-    from retouch.cli import main
+    from retouch.cli.main import main
 
     monkeypatch.chdir(workspace)
     commands = commands_of(page)

@@ -10,13 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
-from retouch.cli import main
-from retouch.data import toyfaces
+from retouch import toyfaces
+from retouch.cli.main import main
+from retouch.evaluation.card import Card
 from retouch.methods.aggan_multi import AGGANMulti
 from retouch.methods.classifier import AttributeClassifier
 from retouch.methods.lomit import LOMIT
 from retouch.methods.munit import MUNIT
-from retouch.metrics.card import Card
 from retouch.model import save_model
 from tests.folders import write_labelled_faces
 

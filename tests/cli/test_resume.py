@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from retouch import evaluation
-from retouch.cli import main
+from retouch.cli.main import main
+from retouch.evaluation import evaluate as evaluation
 from retouch.methods.aggan_multi import AGGANMulti
 from retouch.methods.classifier import AttributeClassifier
 from tests.cli.test_cli import judge_card, model_dir

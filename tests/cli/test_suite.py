@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from retouch import suite
-from retouch.cli import main
-from retouch.engine.fit import TrainConfig
-from retouch.methods import METHODS
-from retouch.recipes import RECIPES, TABLES
+from retouch.cli.main import main
+from retouch.engine.config import TrainConfig
+from retouch.evaluation import suite
+from retouch.methods.registry import METHODS
+from retouch.recipes.registry import RECIPES, TABLES
+from retouch.recipes.registry import load_run as load_any
 from retouch.recipes.suite import BASES, BUDGET, SUITES, images_seen, on_task
 from retouch.run import Run
-from retouch.run import load_run as load_any
 from tests.batches import TINY
 
 ROWS = ('stargan.eyeglasses', 'munit.toyfaces', 'lomit.eyeglasses', 'pix2pix.eyeglasses')            # one of every kind
@@ -85,13 +85,13 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_rows_are_trained_once_go_on_where_they_stopped_and_are_reused(results: Path, capsys: pytest.CaptureFixture[str],
                                                                        monkeypatch: pytest.MonkeyPatch) -> None:
     only = ['--only', *ROWS, '--seeds', '0']
-    train, begun = suite.train, list[str]()
+    train, begun = suite.train_run, list[str]()
 
     def stopped(run: Run, out: Path, resume: str) -> tuple[Path, str]:
         begun.append(run.recipe)
         return train(run, out, resume) if run.recipe == ROWS[0] else (train(run, out, resume, stop_after=2)[0], 'interrupted')
 
-    monkeypatch.setattr(suite, 'train', stopped)                                       # Ctrl-C in the second row
+    monkeypatch.setattr(suite, 'train_run', stopped)                                       # Ctrl-C in the second row
     assert main([*COMMAND, *only, '--threads', '1']) == 130 and begun == list(ROWS[:2])
     said = capsys.readouterr().out.splitlines()
     assert said == [f'interrupted, nothing is lost: {results}',
@@ -99,7 +99,7 @@ def test_rows_are_trained_once_go_on_where_they_stopped_and_are_reused(results: 
     first = contents(results)
     assert list(first) == [f'{ROWS[0]}-s0.json']
 
-    monkeypatch.setattr(suite, 'train', train)
+    monkeypatch.setattr(suite, 'train_run', train)
     assert main([*COMMAND, *only, '--threads', '1']) == 0
     said = capsys.readouterr()
     assert '1 of 3: munit.toyfaces, seed 0' in said.err and 'resumed at iteration 2' in said.err
@@ -126,7 +126,7 @@ def test_rows_are_trained_once_go_on_where_they_stopped_and_are_reused(results: 
     shutil.rmtree(run / 'state')
     (results / 'munit.toyfaces-s0.json').unlink()
     before = contents(run)
-    monkeypatch.setattr(suite, 'train', lambda *options: pytest.fail('trained again'))
+    monkeypatch.setattr(suite, 'train_run', lambda *options: pytest.fail('trained again'))
     assert main([*COMMAND, *only, '--threads', '1']) == 0
     assert contents(results) == after and contents(run) == before and '1 of 1: scoring munit.toyfaces' in capsys.readouterr().err
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from retouch import cli
+from retouch.cli import main as cli
 from retouch.engine.state import load_state
 
 SMALL = ['--data.n', '60', '--data.size', '16', '--method.width-g', '4', '--method.width-d', '4', '--method.blocks', '1',
@@ -115,7 +115,7 @@ import dataclasses, os, sys, numpy as np, torch
 from lightning_fabric import Fabric
 from retouch.data.loader import AttributeLoader
 from retouch.engine.trainer import Trainer
-from retouch.methods import METHODS
+from retouch.methods.registry import METHODS
 
 torch.set_num_threads(1)
 world, batch_size = int(os.environ.get('WORLD_SIZE', '1')), int(sys.argv[2])

@@ -12,12 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
-from retouch.cli import main
-from retouch.data import toyfaces
+from retouch import toyfaces
+from retouch.cli.main import main
 from retouch.data.batches import DataSpec
-from retouch.data.night import night
-from retouch.methods import METHODS
+from retouch.methods.registry import METHODS
 from retouch.model import save_model
+from retouch.toyfaces.night import night
 
 CYCLEGAN = ['train', 'cyclegan.toyfaces', '--data.size', '16', '--method.width-g', '4', '--method.width-d', '4', '--method.blocks', '1',
             '--train.batch-size', '2', '--stop-after', '1']

@@ -1,71 +1,204 @@
-"""Imports point one way: methods -> networks, guidance, losses, engine.update; the engine knows no method."""
+"""Imports point one way, with no circle between files; a method file needs its networks and the engine's contract, and nothing else."""
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-# room -> what its files may import of ours: a name allows the module and everything under it; `retouch` alone is the version
+# From the top down: a room may import those below it, and its own files. Rooms of one line know nothing of each other, but for the ground.
+HOUSE: tuple[tuple[str, ...], ...] = (
+    ('demo', '__main__'),
+    ('cli',),
+    ('report', 'api'),
+    ('evaluation',),
+    ('editor', 'training', 'recipes'),
+    ('run', 'model'),
+    ('methods',),
+    ('engine',),
+    ('data',),
+    ('toyfaces',),
+    ('metrics', 'guidance', 'networks', 'losses'),
+    ('hardware', 'terminal', 'config', 'files', 'errors', 'version'),
+)
+MOST_FLOORS = 11
+# Narrower still: a name allows the module and everything under it.
 ALLOWED: dict[str, set[str]] = {
     'methods': {'methods', 'networks', 'guidance', 'losses', 'engine.update', 'engine.schedules', 'data.batches', 'data.labels',
                 'data.parsing', 'config', 'errors'},
     'networks': {'networks.layers'},
     'guidance': {'guidance', 'config'},
     'losses': set(),
+    'toyfaces': {'toyfaces', 'files'},
+    'metrics': {'metrics', 'config', 'errors'},
 }
-FORBIDDEN: dict[str, set[str]] = {
-    'engine': {'methods', 'networks', 'recipes', 'cli', 'editor', 'metrics'},
-    'data': {'engine', 'methods', 'networks'},
-}
-FEWEST = {'methods': 5, 'networks': 2, 'guidance': 1, 'losses': 1, 'engine': 2, 'data': 3}
-# The registry in methods/__init__.py may name every method; a method file may import another one only if it is built on that system.
-BUILT_ON = {'methods/__init__.py': {'methods'}, 'methods/cam.py': {'methods.stargan', 'methods.attgan', 'methods.stgan'},
+# The registry may name every method; a method file may import another one only if it is built on that system.
+BUILT_ON = {'methods/registry.py': {'methods'}, 'methods/cam.py': {'methods.stargan', 'methods.attgan', 'methods.stgan'},
             'methods/aggan.py': {'methods.cyclegan'}, 'methods/attentiongan.py': {'methods.cyclegan'},
             'methods/asgit.py': {'methods.cyclegan'}, 'methods/secgan.py': {'methods.stargan', 'methods.attgan'}}
+# Where a function imports: torch takes seconds and is not loaded for help and mistakes, or an extra may be missing.
+LATE = {'__init__.py': 'torch', 'api.py': 'an extra', 'cli/main.py': 'torch', 'cli/editing.py': 'torch', 'cli/training.py': 'torch',
+        'data/check.py': 'torch', 'report/figures.py': 'an extra'}
 
 
-def files_of(root: Path, room: str) -> list[Path]:
-    folder = root / 'retouch' / room
-    return sorted(folder.rglob('*.py')) if folder.is_dir() else [folder.with_suffix('.py')]
+class Arrow(NamedTuple):
+    """A file imports a module of ours: 'networks.layers' for retouch.networks.layers."""
+
+    path: Path
+    name: str
+    late: bool
 
 
-def imports_of(path: Path) -> list[str]:
-    """Our own modules that a file imports anywhere in it, also under TYPE_CHECKING: 'networks.layers' for retouch.networks.layers."""
-    found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f'{path}:{node.lineno}: relative import; write the whole name, so that the direction can be read'
-            # `from retouch.engine import update` names the module retouch.engine.update
-            deeper = node.module in ('retouch', *(f'retouch.{room}' for room in FEWEST))
-            found += [f'{node.module}.{alias.name}' if deeper else str(node.module) for alias in node.names]
-    return [name.removeprefix('retouch.') for name in found if name.startswith('retouch.')]
+def files_of(root: Path) -> list[Path]:
+    return sorted((root / 'retouch').rglob('*.py'))
+
+
+def here(path: Path) -> str:
+    """'methods/cam.py'."""
+    return path.as_posix().rpartition('/retouch/')[2]
+
+
+def room_of(name: str) -> str:
+    return name.partition('/' if '/' in name else '.')[0].removesuffix('.py')
+
+
+def imports_of(path: Path) -> Iterator[tuple[str, bool]]:
+    """Every module that a file imports anywhere in it, also under TYPE_CHECKING, and whether a function does it."""
+    def walk(node: ast.AST, late: bool) -> Iterator[tuple[str, bool]]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                yield from ((alias.name, late) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, f'{path}:{child.lineno}: relative import; write the whole name, so that the direction can be read'
+                yield from ((f'{child.module}.{alias.name}', late) for alias in child.names)
+            yield from walk(child, late or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda))
+
+    yield from walk(ast.parse(path.read_text(encoding='utf-8')), False)
+
+
+def modules_of(root: Path) -> dict[str, Path]:
+    """'networks.layers' -> its file; 'networks' -> the folder's __init__.py."""
+    return {here(path).removesuffix('.py').removesuffix('/__init__').replace('/', '.'): path for path in files_of(root)}
+
+
+def arrows_of(root: Path) -> list[Arrow]:
+    """All imports among our own files. `from retouch.engine.update import Step` and `from retouch.engine import update` name one module."""
+    modules, arrows = modules_of(root), set[Arrow]()
+    for path in files_of(root):
+        for name, late in imports_of(path):
+            if name.partition('.')[0] != 'retouch':
+                continue
+            name = name.removeprefix('retouch').removeprefix('.')
+            while name and name not in modules:
+                name = name.rpartition('.')[0]
+            if name and modules[name] != path:
+                arrows.add(Arrow(path, name, late))
+    return sorted(arrows)
 
 
 def is_under(name: str, rooms: set[str]) -> bool:
     return any(name == room or name.startswith(f'{room}.') for room in rooms)
 
 
-@pytest.mark.parametrize('room', sorted(FEWEST))
-def test_imports_point_one_way(room: str, repository: Path) -> None:
-    files = files_of(repository, room)
-    assert len(files) >= FEWEST[room], f'{room}: saw {len(files)} files, expected at least {FEWEST[room]}'
+def hands_on(path: Path) -> bool:
+    """Whether a package's __init__.py defines nothing: it hands names on, and Python imports it before any file of its folder."""
+    body = ast.parse(path.read_text(encoding='utf-8')).body
+    names = {target.id for node in body if isinstance(node, ast.Assign) for target in node.targets if isinstance(target, ast.Name)}
+    return path.name == '__init__.py' and names <= {'__all__'} and not any(isinstance(node, ast.ClassDef) for node in body)
+
+
+def circle_in(graph: dict[str, set[str]]) -> list[str]:
+    """Names that lead back to the first, or nothing."""
+    done, path = set[str](), list[str]()
+
+    def visit(name: str) -> list[str]:
+        if name in path:
+            return [*path[path.index(name):], name]
+        if name in done:
+            return []
+        path.append(name)
+        for other in sorted(graph.get(name, ())):
+            if found := visit(other):
+                return found
+        done.add(path.pop())
+        return []
+
+    return next((found for name in sorted(graph) if (found := visit(name))), [])
+
+
+def test_imports_point_down(repository: Path) -> None:
+    floor = {room: i for i, rooms in enumerate(HOUSE) for room in rooms}
+    seen = {room_of(here(path)) for path in files_of(repository)} - {'__init__'}
+    assert seen == set(floor), f'rooms without a place in HOUSE, or places without a room: {seen ^ set(floor)}'
     wrong = []
-    for path in files:
-        here = path.relative_to(repository / 'retouch').as_posix()
-        for name in imports_of(path):
-            allowed = is_under(name, ALLOWED[room]) if room in ALLOWED else not is_under(name, FORBIDDEN[room])
-            if room == 'methods' and is_under(name, {'methods'}) and not is_under(name, BUILT_ON.get(here, set())):
-                allowed = False
-            if not allowed:
-                wrong.append(f'{here} imports retouch.{name}')
+    for path, name, _ in arrows_of(repository):
+        room, other = room_of(here(path)), room_of(name)
+        if room in ('__init__', other):
+            continue
+        ground = floor[room] == floor[other] == len(HOUSE) - 1
+        if floor[other] <= floor[room] and not ground:
+            wrong.append(f'{here(path)} imports retouch.{name}, which is {"beside" if floor[other] == floor[room] else "above"} it')
+    assert not wrong, '; '.join(wrong)
+
+
+@pytest.mark.parametrize('room', sorted(ALLOWED))
+def test_a_piece_can_be_lifted_out(room: str, repository: Path) -> None:
+    wrong, count = [], 0
+    for path, name, _ in arrows_of(repository):
+        if room_of(here(path)) != room:
+            continue
+        count += 1
+        allowed = is_under(name, ALLOWED[room])
+        if room == 'methods' and is_under(name, {'methods'}) and not is_under(name, BUILT_ON.get(here(path), set())):
+            allowed = False
+        if not allowed:
+            wrong.append(f'{here(path)} imports retouch.{name}')
     assert not wrong, f'{room} may not: ' + '; '.join(wrong)
+    assert count or not ALLOWED[room] or room == 'guidance', f'{room}: no import was seen'
+
+
+def test_there_is_no_circle_and_the_house_is_low(repository: Path) -> None:
+    modules, arrows = modules_of(repository), arrows_of(repository)
+    faces = {name for name, path in modules.items() if hands_on(path)} | {'__init__'}
+    graph: dict[str, set[str]] = {name: set() for name in modules if name not in faces}
+    rooms: dict[str, set[str]] = {}
+    for path, name, _ in arrows:
+        own = here(path).removesuffix('.py').removesuffix('/__init__').replace('/', '.')
+        if own not in faces and name not in faces:
+            graph[own].add(name)
+        if own != '__init__' and room_of(own) != room_of(name):
+            rooms.setdefault(room_of(own), set()).add(room_of(name))
+    assert (circle := circle_in(graph)) == [], ' -> '.join(circle)
+
+    def height(room: str) -> int:
+        return 1 + max((height(other) for other in rooms.get(room, ())), default=0)
+
+    floors = max(map(height, rooms))
+    print(f'{len(modules)} files, {len(arrows)} arrows, {floors} floors')
+    assert len(modules) > 120 and len(arrows) > 500, (len(modules), len(arrows))
+    assert floors <= MOST_FLOORS, sorted(((height(room), room) for room in rooms), reverse=True)[:4]
+
+
+def test_functions_import_only_where_it_saves_something(repository: Path) -> None:
+    late = {here(path) for path in files_of(repository) for _, late in imports_of(path) if late}
+    assert late == set(LATE), late ^ set(LATE)
+
+
+def test_drawing_needs_no_torch(repository: Path) -> None:
+    rooms = [path for path in files_of(repository) if room_of(here(path)) in ('toyfaces', 'files')]
+    assert len(rooms) > 8
+    assert not [(here(path), name) for path in rooms for name, _ in imports_of(path) if name.partition('.')[0] == 'torch']
 
 
 def test_the_reader_sees_every_form_of_import(tmp_path: Path) -> None:
-    path = tmp_path / 'example.py'
+    (tmp_path / 'retouch' / 'engine').mkdir(parents=True)
+    for name in ('cli', 'losses', 'engine/__init__', 'engine/update'):
+        (tmp_path / 'retouch' / f'{name}.py').touch()
+    path = tmp_path / 'retouch' / 'example.py'
     path.write_text('import torch\nimport retouch.cli\nfrom retouch.engine import update\nfrom retouch import losses\n'
-                    'def f():\n    from retouch.methods.stargan import StarGAN\n')
-    assert sorted(imports_of(path)) == ['cli', 'engine.update', 'losses', 'methods.stargan']
+                    'def f():\n    from retouch.engine.update import Step\n')
+    assert [(name, late) for _, name, late in arrows_of(tmp_path)] == [('cli', False), ('engine.update', False), ('engine.update', True),
+                                                                       ('losses', False)]
+    assert circle_in({'a': {'b'}, 'b': {'c'}, 'c': {'a'}}) == ['a', 'b', 'c', 'a'] and circle_in({'a': {'b', 'c'}, 'b': {'c'}}) == []

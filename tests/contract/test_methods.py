@@ -14,7 +14,7 @@ from retouch.engine.state import load_state, save_state
 from retouch.engine.trainer import Trainer
 from retouch.engine.update import Method, Trainable
 from retouch.guidance.mask import check_mask
-from retouch.methods import METHODS
+from retouch.methods.registry import METHODS
 from tests.batches import TINY, random_batch, random_request
 
 MASKED = {'aggan', 'aggan_multi', 'attentiongan', 'lomit'}         # systems whose Translation carries an edit mask

@@ -4,10 +4,10 @@ from __future__ import annotations
 import torch
 
 from retouch.data.batches import DataSpec
-from retouch.methods import find_method
 from retouch.methods.cam import Config
-from retouch.recipes import RECIPES, TABLES
-from retouch.recipes.stargan import THIRTEEN
+from retouch.methods.registry import find_method
+from retouch.recipes.registry import RECIPES, TABLES
+from retouch.toyfaces.identity import THIRTEEN
 
 EXACT = {                                                        # trainable parameters, from the papers' and authors' networks
     'stargan.paper': {'G': 8_455_616, 'D': 44_827_584},

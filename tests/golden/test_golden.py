@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from retouch.data.batches import DataSpec
-from retouch.methods import METHODS
+from retouch.methods.registry import METHODS
 from tests.batches import TINY, random_batch
 from tests.golden.cases import ITERATIONS, fill_all, summary, tiny, train
 from tests.golden.regenerate import COMMAND

@@ -13,7 +13,7 @@ from retouch.engine.update import DomainRequest, Step
 from retouch.errors import one_line
 from retouch.methods.aggan import AGGAN, Config, total_variation
 from retouch.networks.aggan import Discriminator, Generator, depth_at, init_weights
-from retouch.recipes import RECIPES
+from retouch.recipes.registry import RECIPES
 from tests.batches import random_batch
 
 SPEC = DataSpec(size=24, domains=('A', 'B'))

@@ -19,7 +19,7 @@ from retouch.methods.asgit import ASGIT, ASGITPairs, Config, PairsConfig
 from retouch.model import load_model, save_model
 from retouch.networks.asgit import AttentionDiscriminator, TransferBlock
 from retouch.networks.cyclegan import PatchDiscriminator, ResNetGenerator
-from retouch.recipes import RECIPES
+from retouch.recipes.registry import RECIPES
 from tests.batches import random_batch
 
 SPEC = DataSpec(size=16, domains=('A', 'B'), samples=(8, 8))

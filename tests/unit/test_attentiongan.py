@@ -13,7 +13,7 @@ from retouch.engine.update import DomainRequest
 from retouch.methods.attentiongan import SCHEDULES, AttentionGAN, Config
 from retouch.methods.cyclegan import CycleGAN
 from retouch.networks.attentiongan import Generator
-from retouch.recipes import RECIPES
+from retouch.recipes.registry import RECIPES
 from tests.batches import random_batch
 
 SPEC = DataSpec(size=16, domains=('A', 'B'))

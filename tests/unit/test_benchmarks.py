@@ -63,9 +63,9 @@ def test_rows_prints_what_there_is(repository: Path, tmp_path: Path, monkeypatch
 
 
 def test_a_row_is_trained_scored_and_written(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from retouch import suite
+    from retouch.evaluation import suite
     from retouch.methods.stargan import StarGAN
-    from retouch.run import load_run
+    from retouch.recipes.registry import load_run
 
     rows = script(repository, 'rows')
     run = load_run('stargan.toyfaces')
@@ -107,10 +107,10 @@ def test_the_tables_of_all_pages_are_up_to_date(leaderboard: ModuleType) -> None
 def test_the_sheet_shows_the_runs_that_were_scored(leaderboard: ModuleType, repository: Path, tmp_path: Path,
                                                    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     from retouch.data.batches import DataSpec
+    from retouch.editor.difference import difference_map
     from retouch.methods.stargan import StarGAN
-    from retouch.metrics.difference import difference_map
     from retouch.model import save_model
-    from retouch.report import eyeglasses_rows
+    from retouch.report.gallery import eyeglasses_rows
 
     monkeypatch.setitem(sys.modules, 'leaderboard', leaderboard)
     gallery, run, out = script(repository, 'gallery'), tmp_path / 'stargan.eyeglasses-s1', tmp_path / 'sheet.png'
@@ -167,7 +167,7 @@ def test_what_stands_between_markers_is_replaced_and_nothing_else(leaderboard: M
 
 
 def test_committed_results_are_of_the_recipes_of_today(leaderboard: ModuleType) -> None:
-    from retouch import suite
+    from retouch.evaluation import suite
 
     rows, seen = suite.choose('toyfaces'), 0
     for recipe, seed in rows:
@@ -179,7 +179,7 @@ def test_committed_results_are_of_the_recipes_of_today(leaderboard: ModuleType) 
 
 
 def test_every_table_names_recipes(repository: Path) -> None:
-    from retouch.recipes import RECIPES
+    from retouch.recipes.registry import RECIPES
 
     tables = script(repository, 'rows').TABLES
     assert {name: len(recipes) for name, recipes in tables.items()} == {'cam_stargan': 5, 'cam_attgan': 5, 'cam_stgan': 5, 'eyeglasses': 12,

@@ -215,7 +215,7 @@ def test_a_killed_or_damaged_decode_is_never_used(tmp_path: Path, monkeypatch: p
     assert not list(root.glob('*.npy')) and not list(root.glob('.*.tmp'))
     whole = np.array(cached_images(paths, 8, root=root))
     target = next(root.glob('*.npy'))
-    leftover = target.with_name(f'.{target.stem}.1.tmp')                               # as a killed process leaves it
+    leftover = target.with_name(f'.{target.name}.1.tmp')                               # as a killed process leaves it
     leftover.write_bytes(b'half')
     target.write_bytes(target.read_bytes()[:1000])
     assert np.array_equal(cached_images(paths, 8, root=root), whole) and not leftover.exists()

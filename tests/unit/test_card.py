@@ -14,20 +14,23 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from retouch.data import toyfaces
+from retouch import toyfaces
 from retouch.data.batches import DataSpec
-from retouch.data.cache import cache_root
 from retouch.engine.update import AttributeRequest, DomainRequest, Translation
+from retouch.evaluation import protocols
+from retouch.evaluation.card import Card
+from retouch.evaluation.comparison import cards_to_comparison as compare
+from retouch.evaluation.judge import Judge, load_judge, model_to_judge, proved
+from retouch.evaluation.protocols import classifier_card, evaluate
+from retouch.evaluation.scoring import WITH_TRUTH, pictures_to_tensor
+from retouch.evaluation.tasks import domain_tasks, toyfaces_tasks
+from retouch.files import cache_root
 from retouch.guidance.gradcam import explain_edit
-from retouch.metrics import features, fidelity, protocols
-from retouch.metrics.card import Card, Measure, about, compare, measure_to_text
+from retouch.metrics import features, fidelity
 from retouch.metrics.features import Extractor
-from retouch.metrics.judge import Judge, load_judge, model_to_judge, proved
-from retouch.metrics.protocols import classifier_card, evaluate
-from retouch.metrics.scoring import WITH_TRUTH, pictures_to_tensor
-from retouch.metrics.tasks import domain_tasks, toyfaces_tasks
-from retouch.metrics.truth import held_out_faces
+from retouch.metrics.measure import Measure, about, measure_to_text
 from retouch.networks.stargan import Discriminator
+from retouch.toyfaces.stored import held_out_faces
 
 SIZE, ASKED = 32, ('Blond_Hair', 'Eyeglasses')
 
@@ -449,7 +452,7 @@ def test_domains_of_a_folder_by_hand() -> None:
 def test_a_classifier_proves_itself_by_a_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     labels = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], np.float32)
     model = classifier(LampReader(), LAMPS, tmp_path)
-    monkeypatch.setattr('retouch.metrics.judge.load_model', lambda name: model)
+    monkeypatch.setattr('retouch.evaluation.judge.load_model', lambda name: model)
     with pytest.raises(ValueError, match=r'no card\.json'):
         load_judge('lamps')
     wrong = labels.copy()
@@ -506,7 +509,7 @@ def test_a_bad_card_is_named(tmp_path: Path) -> None:
 def test_compare_puts_models_over_the_reference_rows(card: Card) -> None:
     table = compare({'a': card, 'b': card})
     assert list(table.rows) == ['a', 'b', 'copy', 'truth'] and 'psnr_truth' in table.measures
-    lines = table.markdown().splitlines()
+    lines = table.to_markdown().splitlines()
     assert len(lines) == 6 and all(line.count('|') == len(table.measures) + 2 for line in lines)
 
 

@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from retouch.comparison_report import best_of, short_names, write_comparison
+from retouch.evaluation.card import Card, CardData, Checkpoint, JudgeFacts, LeakageMatrix
+from retouch.evaluation.comparison import cards_to_comparison as compare
 from retouch.metrics.bootstrap import Tally, pooled
-from retouch.metrics.card import Card, CardData, Checkpoint, JudgeFacts, LeakageMatrix, Measure, compare, tally_to_measure
-from retouch.report import GalleryRow
+from retouch.metrics.measure import Measure, tally_to_measure
+from retouch.report.comparison import best_of, short_names, write_comparison
+from retouch.report.gallery import GalleryRow
 
 NASTY = '"><script>alert(1)</script>'
 NAMES = ('runs/one', f'runs/{NASTY}', 'runs/three')

@@ -15,7 +15,7 @@ from retouch.engine.trainer import Trainer
 from retouch.engine.update import DomainRequest, Step
 from retouch.methods.drit import DRIT, Config, kl_sum_over_dimensions
 from retouch.networks.drit import AttributeEncoder, ContentDiscriminator, ContentEncoder, Generator, strided_at
-from retouch.recipes import RECIPES
+from retouch.recipes.registry import RECIPES
 from tests.batches import random_batch
 
 SPEC = DataSpec(size=16, domains=('A', 'B'))

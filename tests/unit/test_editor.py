@@ -16,9 +16,11 @@ from torch import Tensor, nn
 
 import retouch
 from retouch.data.batches import DataSpec
-from retouch.editor import Editor, find_device, frame_of
+from retouch.editor.canvas import frame_of
+from retouch.editor.editor import Editor
 from retouch.engine.update import AttributeRequest, DomainRequest, Translation
 from retouch.guidance.gradcam import explain_edit
+from retouch.hardware import find_device
 from retouch.methods.aggan_multi import AGGANMulti
 from retouch.methods.cam import CAM
 from retouch.methods.stargan import StarGAN

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from retouch.data.batches import DataSpec
-from retouch.editor import Editor
+from retouch.editor.editor import Editor
 from retouch.engine.update import DomainRequest, ExemplarRequest, Translation
 from retouch.methods.drit import DRIT
 from retouch.methods.lomit import LOMIT

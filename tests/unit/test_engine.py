@@ -20,12 +20,13 @@ from lightning_fabric import Fabric
 
 from retouch.data.batches import Moment
 from retouch.engine import schedules
-from retouch.engine.fit import TrainConfig, fit, measure
+from retouch.engine.config import TrainConfig
+from retouch.engine.fit import fit, measure
 from retouch.engine.logs import CollapseMonitor, append_jsonl, cut_jsonl
 from retouch.engine.state import load_state, save_state
 from retouch.engine.trainer import Trainer
 from retouch.engine.update import Step, Update
-from retouch.methods import METHODS
+from retouch.methods.registry import METHODS
 from tests.batches import random_batch
 
 

@@ -13,36 +13,34 @@ import pytest
 import torch
 from torch import Tensor
 
-from retouch.data import toyfaces
+from retouch import toyfaces
 from retouch.data.batches import DataSpec
-from retouch.data.night import NIGHT
 from retouch.engine.update import DomainRequest, ExemplarRequest, Translation
-from retouch.figures import codes_to_rows, groups_of, pairs_to_rows, points_to_panel, removals_to_rows
-from retouch.methods.cyclegan import CycleGAN
-from retouch.methods.lomit import LOMIT
-from retouch.methods.munit import MUNIT
-from retouch.metrics.bootstrap import tally_to_value
-from retouch.metrics.card import Card, compare
-from retouch.metrics.distances import logits_to_inception
-from retouch.metrics.exemplars import (
+from retouch.evaluation.card import Card
+from retouch.evaluation.comparison import cards_to_comparison as compare
+from retouch.evaluation.exemplars import PROXY, answer_of, evaluate_exemplars, score_transfers
+from retouch.evaluation.judge import load_judge
+from retouch.evaluation.ledger import Ledger
+from retouch.evaluation.tasks import domain_folder_tasks, domain_tasks
+from retouch.evaluation.transfers import (
     HAIR,
-    PROXY,
     ROW,
     Pairs,
     Transfers,
-    answer_of,
-    evaluate_exemplars,
     folder_pairs,
     held_out_transfers,
-    score_transfers,
     transfer_labels,
     transferred,
     transfers_of,
 )
-from retouch.metrics.judge import load_judge
-from retouch.metrics.ledger import Ledger
-from retouch.metrics.tasks import domain_folder_tasks, domain_tasks
-from retouch.report import tasks_to_rows
+from retouch.methods.cyclegan import CycleGAN
+from retouch.methods.lomit import LOMIT
+from retouch.methods.munit import MUNIT
+from retouch.metrics.bootstrap import tally_to_value
+from retouch.metrics.distances import logits_to_inception
+from retouch.report.figures import codes_to_rows, groups_of, points_to_panel, removals_to_rows
+from retouch.report.gallery import pairs_to_rows, tasks_to_rows
+from retouch.toyfaces.night import NIGHT
 
 NAMES = ('Black_Hair', 'Blond_Hair', 'Eyeglasses')
 HAIRS = ('Black_Hair', 'Blond_Hair', 'Brown_Hair')
@@ -113,7 +111,7 @@ def test_hair_is_that_on_the_head() -> None:
 
 
 def test_pairs_repeat_and_come_from_the_cache(pairs: Transfers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr('retouch.metrics.exemplars.draw_targets', None)
+    monkeypatch.setattr('retouch.evaluation.transfers.draw_targets', None)
     again = held_out_transfers(NAMES, 12, 16, any_of=HAIRS)
     for name in Transfers.__dataclass_fields__:
         assert np.array_equal(getattr(pairs, name), getattr(again, name)), name
@@ -514,7 +512,7 @@ def test_points_are_fitted_to_the_panel() -> None:
 
 
 def test_the_judge_gives_the_logits_of_what_it_reads() -> None:
-    from retouch.metrics.judge import load_judge
+    from retouch.evaluation.judge import load_judge
 
     judge = load_judge()
     read, features = judge.look(torch.rand(3, 3, 64, 64) * 2 - 1)

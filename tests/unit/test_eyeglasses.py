@@ -9,17 +9,19 @@ import pytest
 import torch
 from torch import nn
 
-from retouch.data import toyfaces
+from retouch import toyfaces
 from retouch.data.batches import DataSpec
-from retouch.data.sets import HELD_OUT, PairData, open_pairs
+from retouch.data.configs import PairData
+from retouch.data.sets import open_pairs
 from retouch.engine.update import AttributeRequest, DomainRequest, ExemplarRequest, Translation
-from retouch.metrics.card import compare
-from retouch.metrics.judge import Judge
-from retouch.metrics.pairs import evaluate_pairs
-from retouch.metrics.protocols import evaluate
-from retouch.metrics.scoring import pictures_to_tensor
-from retouch.metrics.tasks import eyeglasses_tasks
-from retouch.report import eyeglasses_rows
+from retouch.evaluation.comparison import cards_to_comparison as compare
+from retouch.evaluation.judge import Judge
+from retouch.evaluation.pairs import evaluate_pairs
+from retouch.evaluation.protocols import evaluate
+from retouch.evaluation.scoring import pictures_to_tensor
+from retouch.evaluation.tasks import eyeglasses_tasks
+from retouch.report.gallery import eyeglasses_rows
+from retouch.toyfaces.stored import HELD_OUT
 from tests.unit.test_card import FakeModel, Reader, classifier
 
 SIZE, N = 32, 12

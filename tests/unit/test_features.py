@@ -16,18 +16,10 @@ from torchmetrics.image import LearnedPerceptualImagePatchSimilarity
 from torchvision.models import AlexNet, Inception_V3_Weights, inception_v3, resnet50
 from torchvision.models.vision_transformer import VisionTransformer
 
+from retouch.evaluation.looks import lpips_to_measures
+from retouch.evaluation.scoring import Task
 from retouch.metrics import features, fidelity
-from retouch.metrics.features import (
-    LPIPS,
-    PUBLISHED,
-    dino_to_torchvision,
-    file_to_sha256,
-    find_weights,
-    load_extractor,
-    load_lpips,
-    lpips_to_measures,
-)
-from retouch.metrics.scoring import Task
+from retouch.metrics.features import LPIPS, PUBLISHED, dino_to_torchvision, file_to_sha256, find_weights, load_extractor, load_lpips
 from tests.unit.test_benchmarks import script
 from tests.unit.test_metrics import Pictures
 

@@ -10,18 +10,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from retouch.data import rows, toyfaces
+from retouch import files, toyfaces
 from retouch.data.batches import DataSpec
-from retouch.data.rows import Rows, Writer, read_rows
 from retouch.engine.update import Translation
-from retouch.metrics import features, ledger, protocols
-from retouch.metrics.card import Card
+from retouch.evaluation import ledger, protocols
+from retouch.evaluation.card import Card
+from retouch.evaluation.judge import Judge
+from retouch.evaluation.ledger import Ledger
+from retouch.evaluation.protocols import classifier_card, evaluate
+from retouch.evaluation.tallies import read_tallies
+from retouch.evaluation.tasks import true_edits
+from retouch.files import Rows, Writer, read_rows
+from retouch.metrics import features
 from retouch.metrics.features import Extractor
-from retouch.metrics.judge import Judge
-from retouch.metrics.ledger import Ledger
-from retouch.metrics.protocols import classifier_card, evaluate
-from retouch.metrics.tallies import read_tallies
-from retouch.metrics.truth import held_out_faces, true_edits
+from retouch.toyfaces.stored import held_out_faces
 from tests.unit.test_card import ASKED, LAMPS, SIZE, Fake, LampReader, Reader, classifier, lamps
 
 PROTOCOLS = ('toyfaces', 'domains', 'folder', 'domains_folder')
@@ -156,7 +158,7 @@ def test_no_more_than_a_batch_of_pictures_is_read_at_once(protocol: str, attribu
         read.append(len(found))
         return found
 
-    monkeypatch.setattr(rows, 'BATCH', 2)
+    monkeypatch.setattr(files, 'BATCH', 2)
     monkeypatch.setattr(Rows, '__getitem__', count)
     monkeypatch.setattr(Rows, '__array__', lambda *given, **more: pytest.fail('all of it was read'))
     monkeypatch.setattr(protocols, 'remembered', lambda key, compute: compute())
@@ -212,7 +214,7 @@ def test_a_writer_leaves_a_whole_file_or_none(tmp_path: Path, monkeypatch: pytes
     assert np.array_equal(stored, data) and [*path.parent.iterdir()] == [path]      # type: ignore[arg-type]
     path.write_bytes(path.read_bytes()[:-4])
     assert read_rows(path) is None and not path.exists()
-    monkeypatch.setattr(rows.shutil, 'disk_usage', lambda folder: SimpleNamespace(free=5))
+    monkeypatch.setattr(files.shutil, 'disk_usage', lambda folder: SimpleNamespace(free=5))
     with Writer(path, data.shape) as writer:
         writer.add(data)
         assert np.array_equal(writer.array(), data) and not [*path.parent.iterdir()], 'kept in memory'

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from retouch.data.configs import PairData
 from retouch.data.loader import DomainLoader, PairLoader
-from retouch.data.sets import PairData, make_loader, open_pairs, set_to_hash, two_sets
+from retouch.data.sets import make_loader, open_pairs, set_to_hash, two_sets
 
 CPU = torch.device('cpu')
 

@@ -17,17 +17,18 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from retouch.data import toyfaces
+from retouch import toyfaces
 from retouch.data.batches import DataSpec, ExemplarBatch, Moment
+from retouch.data.configs import AttributeData, ExemplarData
 from retouch.data.loader import ExemplarLoader
-from retouch.data.sets import AttributeData, ExemplarData, make_loader, open_attributes, open_set, set_to_hash
+from retouch.data.sets import make_loader, open_attributes, open_set, set_to_hash
 from retouch.engine import schedules
 from retouch.engine.update import ExemplarRequest, Step
 from retouch.guidance.cosegmentation import CoSegmentation, similarity_penalty_mean
 from retouch.guidance.highway_adain import HighwayAdaIN, highway_adain
 from retouch.methods.lomit import GENERATOR, LOMIT, Config
 from retouch.networks.lomit import ContentEncoder, Decoder, Discriminator, StyleEncoder, depth_at, init_discriminator, init_generator
-from retouch.recipes import RECIPES
+from retouch.recipes.registry import RECIPES
 from tests.batches import random_batch
 
 CPU = torch.device('cpu')
@@ -655,7 +656,7 @@ def test_recipes_say_what_the_paper_and_the_code_do() -> None:
 
 
 def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from retouch.cli import main
+    from retouch.cli.main import main
 
     small = ['--data.n', '12', '--data.size', '16', '--train.batch-size', '2', '--method.width-g', '4', '--method.width-d', '4',
              '--method.blocks', '1']

@@ -13,14 +13,16 @@ from torch.utils.data import Dataset
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torchmetrics.functional import classification, image
 
-from retouch.data import toyfaces
+from retouch import toyfaces
+from retouch.editor.difference import _STOPS, COLOURS, FULL, difference_map
+from retouch.evaluation.scoring import against_input
+from retouch.evaluation.tasks import true_edits
 from retouch.metrics import accuracy, fidelity, masks, psnr, ssim
 from retouch.metrics.bootstrap import Tally, mean_over_attributes, pooled, pooled_psnr, tally_to_interval, tally_to_value, tally_to_values
-from retouch.metrics.difference import _STOPS, COLOURS, FULL, difference_map
 from retouch.metrics.distances import directions_to_distances, edits_to_distances
-from retouch.metrics.parsing import parses_to_tallies
-from retouch.metrics.scoring import against_input
-from retouch.metrics.truth import held_out_faces, pictures_to_regions, true_edits
+from retouch.metrics.parses import parses_to_tallies
+from retouch.toyfaces.edits import pictures_to_regions
+from retouch.toyfaces.stored import held_out_faces
 
 
 def region_of(n: int, size: int, rows: slice, columns: slice) -> Tensor:

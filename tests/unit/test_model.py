@@ -8,10 +8,11 @@ import pytest
 import safetensors.torch
 import torch
 
-from retouch.methods import METHODS
+from retouch.evaluation.tallies import read_tallies
+from retouch.files import write_atomically
+from retouch.methods.registry import METHODS
 from retouch.metrics.bootstrap import tally_to_value
-from retouch.metrics.tallies import read_tallies
-from retouch.model import CONFIG, SHIPPED, WEIGHTS, load_model, save_model, write_atomically
+from retouch.model import CONFIG, SHIPPED, WEIGHTS, load_model, save_model
 from tests.batches import random_request
 
 

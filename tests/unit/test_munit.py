@@ -16,7 +16,7 @@ from retouch.engine.trainer import Trainer
 from retouch.engine.update import DomainRequest, Step
 from retouch.methods.munit import MUNIT, Config
 from retouch.networks.munit import AdaINResidual, AutoEncoder, LayerNorm, MultiScaleDiscriminator, depth_at
-from retouch.recipes import RECIPES
+from retouch.recipes.registry import RECIPES
 from tests.batches import random_batch
 
 SPEC = DataSpec(size=16, domains=('A', 'B'))

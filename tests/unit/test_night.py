@@ -5,16 +5,18 @@ import numpy as np
 import pytest
 import torch
 
-from retouch.data import toyfaces
+from retouch import toyfaces
 from retouch.data.batches import DataSpec
-from retouch.data.night import BOTTOM, COLOUR, GREY, TINT, night, night_hash
-from retouch.data.sets import HELD_OUT, DomainData, drawn, open_domains
+from retouch.data.configs import DomainData
+from retouch.data.sets import open_domains
 from retouch.engine.update import DomainRequest, Translation
-from retouch.metrics.card import Card
-from retouch.metrics.judge import Judge
-from retouch.metrics.protocols import evaluate
-from retouch.metrics.scoring import pictures_to_tensor
-from retouch.metrics.tasks import domain_tasks
+from retouch.evaluation.card import Card
+from retouch.evaluation.judge import Judge
+from retouch.evaluation.protocols import evaluate
+from retouch.evaluation.scoring import pictures_to_tensor
+from retouch.evaluation.tasks import domain_tasks
+from retouch.toyfaces.night import BOTTOM, COLOUR, GREY, TINT, night, night_hash
+from retouch.toyfaces.stored import HELD_OUT, drawn
 from tests.unit.test_card import SIZE, Fake, Reader, classifier
 
 

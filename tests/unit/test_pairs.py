@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from retouch.data import toyfaces
+from retouch import toyfaces
 from retouch.data.batches import DataSpec
 from retouch.engine.update import DomainRequest, Translation
-from retouch.metrics.card import Card
-from retouch.metrics.ledger import Ledger
-from retouch.metrics.pairs import evaluate_pairs, held_out_pairs, pair_task, pictures_to_classes
-from retouch.metrics.scoring import pictures_to_tensor
-from retouch.report import tasks_to_rows
+from retouch.evaluation.card import Card
+from retouch.evaluation.ledger import Ledger
+from retouch.evaluation.pairs import evaluate_pairs, held_out_pairs, pair_task, pictures_to_classes
+from retouch.evaluation.scoring import pictures_to_tensor
+from retouch.report.gallery import tasks_to_rows
 from tests.unit.test_card import FakeModel
 
 SIZE = 32

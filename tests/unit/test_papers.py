@@ -12,10 +12,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from retouch.cli import main
-from retouch.data import toyfaces
+from retouch import toyfaces
+from retouch.cli.main import main
 from retouch.data.batches import DataSpec
 from retouch.engine.update import Translation
+from retouch.evaluation.card import Card, CardData, Checkpoint, JudgeFacts
+from retouch.evaluation.pairs import CITYSCAPES, evaluate_pairs
+from retouch.evaluation.papers import EACH, PAPERS, as_paper, column_to_text, family_of, protocol_of
 from retouch.methods.aggan_multi import AGGANMulti
 from retouch.methods.asgit import ASGITPairs
 from retouch.methods.classifier import AttributeClassifier
@@ -23,13 +26,12 @@ from retouch.methods.cyclegan import CycleGAN
 from retouch.methods.lomit import LOMIT
 from retouch.methods.munit import MUNIT
 from retouch.metrics import features, fidelity
-from retouch.metrics.card import MEASURES, Card, CardData, Checkpoint, JudgeFacts, Measure
 from retouch.metrics.features import Extractor
-from retouch.metrics.pairs import CITYSCAPES, evaluate_pairs
-from retouch.metrics.papers import EACH, PAPERS, THIRTEEN, as_paper, column_to_text, family_of, protocol_of
+from retouch.metrics.measure import MEASURES, Measure
 from retouch.model import save_model
 from retouch.recipes import stargan
-from retouch.report import write_report
+from retouch.report.run import write_report
+from retouch.toyfaces.identity import THIRTEEN
 from tests.unit.test_pairs import Paired
 
 # ---- the table

@@ -13,19 +13,21 @@ import torch.nn.functional as F
 from PIL import Image
 from pydantic import ValidationError
 
-from retouch import cli
-from retouch.data import toyfaces
+from retouch import toyfaces
+from retouch.cli import main as cli
 from retouch.data.batches import IGNORED, DataSpec, Moment, ParsingBatch
+from retouch.data.configs import ParsingData
 from retouch.data.loader import ParsingLoader
 from retouch.data.parsing import GROUPS, IDS, TWELVE, groups_of, logits_to_twelve, mirrored_classes, warp
-from retouch.data.sets import ParsingData, ParsingSet, make_loader, open_parsing, set_to_hash
+from retouch.data.sets import ParsingSet, make_loader, open_parsing, set_to_hash
+from retouch.evaluation.card import Card
+from retouch.evaluation.parsing import images_to_parses, parser_card
 from retouch.methods.parser import Config, Parser, dice_loss, hard_cross_entropy
 from retouch.metrics.bootstrap import tally_to_value, tally_to_values
-from retouch.metrics.card import Card
-from retouch.metrics.parsing import images_to_parses, model_to_parser, parser_card, parses_to_tallies
-from retouch.model import Model, load_model, save_model
+from retouch.metrics.parses import parses_to_tallies
+from retouch.model import Model, load_model, model_to_parser, save_model
 from retouch.networks.parser import UNet
-from retouch.recipes import RECIPES
+from retouch.recipes.registry import RECIPES
 from tests.batches import random_batch
 
 CPU = torch.device('cpu')

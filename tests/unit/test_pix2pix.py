@@ -14,7 +14,7 @@ from retouch.methods.pix2pix import Config, Pix2Pix
 from retouch.networks import unet
 from retouch.networks.cyclegan import PatchDiscriminator
 from retouch.networks.unet import UNet, levels_of
-from retouch.recipes import RECIPES, TABLES
+from retouch.recipes.registry import RECIPES, TABLES
 from tests.batches import random_batch
 
 SPEC = DataSpec(size=64, domains=('parse', 'picture'))

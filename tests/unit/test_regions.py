@@ -8,14 +8,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from retouch.data import toyfaces
+from retouch import toyfaces
 from retouch.data.batches import DataSpec
 from retouch.data.parsing import TWELVE
 from retouch.engine.update import AttributeRequest, Translation
-from retouch.metrics.card import Card, about, compare
-from retouch.metrics.judge import Judge
-from retouch.metrics.protocols import evaluate
-from retouch.metrics.regions import PARTS
+from retouch.evaluation.card import Card
+from retouch.evaluation.comparison import cards_to_comparison as compare
+from retouch.evaluation.judge import Judge
+from retouch.evaluation.protocols import evaluate
+from retouch.evaluation.regions import PARTS
+from retouch.metrics.measure import about
 from tests.unit.test_card import Fake, FakeModel, Reader, classifier
 
 SIZE, ASKED = 32, ('Black_Hair', 'Pale_Skin', 'Young')

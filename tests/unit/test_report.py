@@ -16,9 +16,11 @@ from torch import nn
 
 from retouch.data.batches import DataSpec
 from retouch.engine.update import Translation
-from retouch.metrics.card import Card, CardData, Checkpoint, JudgeFacts, LeakageMatrix, Measure
-from retouch.page import RESPONSIBLE_USE, read_log
-from retouch.report import GalleryRow, gallery_rows, write_report
+from retouch.evaluation.card import Card, CardData, Checkpoint, JudgeFacts, LeakageMatrix
+from retouch.metrics.measure import Measure
+from retouch.report.gallery import GalleryRow, gallery_rows
+from retouch.report.page import RESPONSIBLE_USE, read_log
+from retouch.report.run import write_report
 
 NASTY = '<script>alert("x")</script>'
 

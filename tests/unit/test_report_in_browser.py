@@ -11,9 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retouch.comparison_report import write_comparison
-from retouch.metrics.card import Card, CardData, Checkpoint, LeakageMatrix, Measure, PaperColumn, compare
-from retouch.report import GalleryRow, write_report
+from retouch.evaluation.card import Card, CardData, Checkpoint, LeakageMatrix, PaperColumn
+from retouch.evaluation.comparison import cards_to_comparison as compare
+from retouch.metrics.measure import Measure
+from retouch.report.comparison import write_comparison
+from retouch.report.gallery import GalleryRow
+from retouch.report.run import write_report
 
 BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'))), None)
 PHONE, DESK = 390, 1200

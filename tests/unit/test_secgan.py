@@ -14,19 +14,19 @@ import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from retouch import cli, evaluation
+from retouch.cli import main as cli
 from retouch.data.batches import DataSpec
 from retouch.data.parsing import IDS, TWELVE, groups_of
 from retouch.engine import schedules
 from retouch.engine.trainer import Trainer
 from retouch.engine.update import AttributeRequest
+from retouch.evaluation import evaluate as evaluation
 from retouch.losses import gradient_penalty
 from retouch.methods import cam, parser
 from retouch.methods.secgan import BACKBONES, Config, SeCGAN
 from retouch.model import load_model, save_model
-from retouch.recipes import RECIPES, TABLES
-from retouch.run import override
-from retouch.train import build, train
+from retouch.recipes.registry import RECIPES, TABLES, override
+from retouch.training import build, train_run
 from tests.batches import random_batch
 
 NAMES = tuple(BACKBONES)
@@ -469,12 +469,12 @@ def test_training_resumes_with_its_parser(tmp_path: Path) -> None:
     """A run goes on with the same parser wherever that lies, and with no other."""
     first, other = saved_parser(tmp_path / 'first'), saved_parser(tmp_path / 'other', seed=4)
     run, out = small_run(**{'method.parser': str(first)}), tmp_path / 'run'
-    assert train(run, out, stop_after=2, show=False)[1] == 'stopped'
+    assert train_run(run, out, stop_after=2, show=False)[1] == 'stopped'
     with pytest.raises(ValueError, match='the parser is another one') as caught:
-        train(small_run(**{'method.parser': str(other)}), out, resume='auto', show=False)
+        train_run(small_run(**{'method.parser': str(other)}), out, resume='auto', show=False)
     assert '\n' not in str(caught.value)
     shutil.move(first, tmp_path / 'moved')
-    assert train(small_run(**{'method.parser': str(tmp_path / 'moved')}), out, resume='auto', show=False)[1] == 'finished'
+    assert train_run(small_run(**{'method.parser': str(tmp_path / 'moved')}), out, resume='auto', show=False)[1] == 'finished'
     assert set(load_model(out).method.nets) == {'G', 'D'}
 
 

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from retouch.data import toyfaces
-from retouch.data.check import check_folder, contact_sheet, render
+from retouch import toyfaces
+from retouch.data.check import check_folder, render
+from retouch.data.configs import AttributeData, DomainData, PairData
 from retouch.data.images import shown_size
-from retouch.data.sets import AttributeData, DomainData, PairData, open_attributes, open_domains, open_pairs
+from retouch.data.layouts import LAYOUTS, recognise
+from retouch.data.sets import open_attributes, open_domains, open_pairs
+from retouch.data.sheet import contact_sheet
 from retouch.data.sources import (
-    LAYOUTS,
     AttributeFolder,
     DomainFolder,
     PairFolder,
@@ -27,7 +29,6 @@ from retouch.data.sources import (
     read_domain_folder,
     read_pair_folder,
     read_parsing_folder,
-    recognise,
 )
 
 

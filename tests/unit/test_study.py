@@ -16,10 +16,10 @@ from torch import nn
 
 from retouch.data.batches import DataSpec
 from retouch.engine.update import AttributeRequest, DomainRequest, Translation
-from retouch.metrics.scoring import Task
-from retouch.metrics.tasks import domain_folder_tasks, folder_tasks
+from retouch.evaluation.scoring import Task
+from retouch.evaluation.tasks import domain_folder_tasks, folder_tasks
 from retouch.model import Model
-from retouch.study import Answers, Study, Vote, answers_to_shares, choose_trials, read_answers, votes_to_share, write_study
+from retouch.report.study import Answers, Study, Vote, answers_to_shares, choose_trials, read_answers, votes_to_share, write_study
 
 NASTY = '</script><b>Bangs'
 

@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from retouch.evaluation.card import Card
+from retouch.evaluation.comparison import Comparison
+from retouch.evaluation.comparison import cards_to_comparison as compare
+from retouch.evaluation.tallies import REDUCE, arrays_to_tallies, read_tallies, tallies_to_arrays, write_tallies
 from retouch.metrics.bootstrap import Tally, mean_over_attributes, pooled, pooled_psnr, tallies_to_difference, tally_to_interval
-from retouch.metrics.card import Card, Comparison, Measure, compare, difference_to_text
-from retouch.metrics.tallies import REDUCE, arrays_to_tallies, read_tallies, tallies_to_arrays, write_tallies
+from retouch.metrics.measure import Measure, difference_to_text
 
 
 def tallies(seed: int, n: int = 200, gain: float = 0.1) -> tuple[Tally, Tally]:
@@ -99,11 +102,11 @@ def test_compare_adds_differences_where_both_have_sums() -> None:
     assert (found.value, found.low, found.high) == tallies_to_difference(first, second, seed=3) and found.unit == 'share'
     header, rows = table.difference_cells()
     assert header[1:] == ['leakage'] and [row[0] for row in rows] == ['b'] and rows[0][1].startswith('+') and rows[0][1].endswith(' *')
-    assert len(table.markdown().splitlines()) == 6 + 1 + 3
+    assert len(table.to_markdown().splitlines()) == 6 + 1 + 3
     assert Comparison.model_validate_json(table.model_dump_json()) == table
     plain = compare(dict.fromkeys('ab', card()))
     assert plain.differences == {} == compare(dict.fromkeys('ab', card()), {'b': sums['b']}).differences
-    assert len(plain.markdown().splitlines()) == 5
+    assert len(plain.to_markdown().splitlines()) == 5
 
 
 def test_a_difference_as_text() -> None:

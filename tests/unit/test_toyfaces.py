@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retouch.data import toyfaces
-from retouch.data.toyfaces import ATTRIBUTES, CLASSES, HAIR_COLOURS, PALETTE, counterfactual, draw_set, face, render
+from retouch import toyfaces
+from retouch.toyfaces import CLASSES, PALETTE, counterfactual, draw_set, face, render
+from retouch.toyfaces.identity import ATTRIBUTES, HAIR_COLOURS
 
 SAMPLE = 40
 
@@ -84,7 +85,7 @@ def test_any_number_of_workers_draws_the_same_bytes() -> None:
 
 def test_a_script_without_a_main_guard_may_draw(tmp_path: Path) -> None:
     script = tmp_path / 'script.py'
-    script.write_text('from retouch.data.toyfaces import draw_set\nprint(draw_set(range(300), 16, workers=2)[0].shape, __file__)\n')
+    script.write_text('from retouch.toyfaces import draw_set\nprint(draw_set(range(300), 16, workers=2)[0].shape, __file__)\n')
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, f'(300, 16, 16, 3) {script}\n', '')
 

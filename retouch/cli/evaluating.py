@@ -1,0 +1,115 @@
+"""`retouch evaluate`."""
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.table import Table
+
+from retouch.cli.options import EvaluateOptions
+from retouch.cli.studying import write_study_of
+from retouch.evaluation.evaluate import Request, Scored
+from retouch.evaluation.evaluate import evaluate as score
+from retouch.evaluation.ledger import Ledger
+from retouch.evaluation.papers import column_to_text
+from retouch.evaluation.transfers import Pairs, Transfers
+from retouch.metrics.measure import about, measure_to_text
+from retouch.model import CONFIG, find_model_dir
+from retouch.report.figures import codes_to_rows, removals_to_rows
+from retouch.report.gallery import GalleryRow, gallery_of
+from retouch.report.run import write_report
+from retouch.terminal import console, progress_bar
+
+
+def evaluate(options: EvaluateOptions) -> int:
+    """`retouch evaluate`."""
+    if options.study:
+        return write_study_of(options, options.study)
+    if options.edits:
+        raise ValueError(f'--edits {" ".join(options.edits)} needs --study: a card is of all edits')
+    run = Path(options.model)
+    out = options.out or (run if (run / 'model' / CONFIG).is_file() else None)
+    if options.figures and out is None:
+        raise ValueError(f'--figures needs a folder: {options.model} is no run directory, add --out DIR')
+    check_out(out)
+    request = Request(**{field.name: getattr(options, field.name) for field in dataclasses.fields(Request)})
+    ledger = Ledger(out)
+    try:
+        with progress_bar() as progress:
+            scored = score(request, ledger, progress)
+    except KeyboardInterrupt:
+        if ledger.kept is not None:
+            print(f'stopped: what was computed is kept in {ledger.kept}; the same command continues', file=sys.stderr)
+        raise
+    if ledger.found:
+        print(f'note: {ledger.found} pieces of an evaluation that was stopped were not computed again', file=sys.stderr)
+    card, files = scored.card, list[Path]()
+    if out is not None:
+        gallery = _gallery(scored, options.figures)
+        files = [out / 'card.json', out / 'report.html']
+        ledger.close(card)
+        write_report(files[1], card, gallery, log_of(options.model), title=run.resolve().name if run.is_dir() else options.model)
+        files += _figures(gallery, out / 'figures') if options.figures else []
+    if options.json:
+        print(json.dumps(card.model_dump(mode='json'), indent=2))
+        return 0
+    columns = {'model': card.measures, **card.references}
+    if card.paper:
+        theirs = Table(card.paper, *columns, 'measure', 'note', box=None, pad_edge=False)
+        for column in card.paper_columns:
+            theirs.add_row(column.name, *(column_to_text(column, row) for row in columns.values()), column.measure or 'not measured',
+                           column.note)
+        console().print(theirs, 'differs from the paper:', *(f'  {line}' for line in card.differs), '', sep='\n', markup=False)
+    table = Table('measure', *columns, 'meaning', box=None, pad_edge=False)
+    for name, measure in card.measures.items():
+        label = f'{name} ({measure.unit})' if measure.unit else name
+        table.add_row(label, *(measure_to_text(row.get(name)) for row in columns.values()), about(name).text)
+    console().print(f'{options.model}: protocol {card.protocol}, n={card.n}, seed={card.seed}', table, sep='\n', markup=False)
+    if files:
+        print('written:', *files[:2], *([f'{len(files) - 2} figures in {out}/figures'] if files[2:] else []))
+    else:
+        print('not written: add --out DIR')
+    return 0
+
+
+def _gallery(scored: Scored, figures: bool) -> list[GalleryRow]:
+    """What a report shows; with --figures also what the masks and codes of a system do that takes an exemplar."""
+    card, method, pairs = scored.card, scored.model.method, scored.pictures
+    rows = gallery_of(scored.model, card.protocol, card.n, card.seed, pairs)
+    if figures and method.kind == 'exemplars' and isinstance(pairs, Pairs):
+        rows += removals_to_rows(method, pairs, card.seed) if isinstance(pairs, Transfers) else []
+        try:
+            rows += codes_to_rows(method, pairs, card.seed)
+        except ModuleNotFoundError:
+            print("note: no t-SNE of codes, which needs scikit-learn: pip install 'retouch[figures]'", file=sys.stderr)
+    return rows
+
+
+def _figures(gallery: Sequence[GalleryRow], folder: Path) -> list[Path]:
+    """Every row of the gallery as one PNG, its panels side by side."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for row in gallery:
+        panels = [p if p.ndim == 3 else np.repeat(p[..., None], 3, 2) for p in row.panels.values()]
+        name = re.sub(r'[^\w=]+', '-', row.title)
+        paths.append(folder / f'{name}.png')
+        Image.fromarray(np.hstack(panels)).save(paths[-1])
+    return paths
+
+
+def check_out(out: Path | None) -> None:
+    """ValueError where a folder for results is a file: better said before the work than after it."""
+    if out is not None and out.exists() and not out.is_dir():
+        raise ValueError(f'--out {out} is a file: expected a folder, which is made if it is missing')
+
+
+def log_of(name: str) -> Path:
+    """Where the log of a model's training would lie."""
+    folder = find_model_dir(name)
+    return (folder.parent if folder.name == 'model' else folder) / 'log.jsonl'

@@ -1,0 +1,166 @@
+"""What each command takes, with its help."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Train a system from a recipe, or replay a run.json.
+
+    Every field of the run is an option too: --train.iterations 100, --method.lambda-cls 3, --data.size 64;
+    `retouch train RECIPE --help` lists them with their values, `retouch list` lists the recipes.
+    """
+
+    recipe: Annotated[Positional[str], arg(metavar='RECIPE')]
+    """A recipe's name, a run.json or a run directory."""
+    data: Annotated[str | None, arg(metavar='DIR', help_behavior_hint='')] = None
+    """Folder of pictures (see `retouch data check`), two folders as A,B, or toyfaces; short for --data.source."""
+    out: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
+    """Run directory; default: runs/RECIPE, below RETOUCH_RUNS if that is set."""
+    resume: Annotated[Literal['auto'] | None, arg(metavar='auto', help_behavior_hint='')] = None
+    """Continue from the run directory's saved state, if there is one."""
+    seed: Annotated[int | None, arg(metavar='S', help_behavior_hint='')] = None
+    """Seed of initialisation, sampling and noise."""
+    dry_run: Annotated[bool, arg(help_behavior_hint='')] = False
+    """Measure a few iterations (memory, images/s, ETA) without writing a run directory."""
+    stop_after: Annotated[int | None, arg(metavar='N', help_behavior_hint='')] = None
+    """Save and stop after iteration N, as Ctrl-C would."""
+
+
+@dataclass(frozen=True)
+class EditOptions:
+    """Edit pictures of any size: writes NAME.png, NAME.mask.png and NAME.diff.png, all of the input's size."""
+
+    model: Annotated[Positional[str], arg(metavar='MODEL')]
+    """A run directory, a model directory or a shipped model (toyfaces)."""
+    images: Annotated[Positional[tuple[str, ...]], arg(metavar='IMAGE…', help_behavior_hint='')]
+    """Pictures."""
+    out: Annotated[Path, arg(metavar='DIR')]
+    """Folder for the results."""
+    set: Annotated[tuple[str, ...], arg(metavar='A=1 B=0 …', help_behavior_hint='')] = ()
+    """Attributes to change; the others stay as they are read."""
+    source: Annotated[tuple[str, ...], arg(metavar='A=0 …', help_behavior_hint='')] = ()
+    """What the picture shows, where it is misread."""
+    to: Annotated[str | None, arg(metavar='DOMAIN', help_behavior_hint='')] = None
+    """Domain to translate to, for models of domains and pairs."""
+    box: Annotated[str | None, arg(metavar='X,Y,W,H', help_behavior_hint='')] = None
+    """Pixels around which the model's square frame is laid; default: the largest centred square."""
+    exemplar: Annotated[Path | None, arg(metavar='IMAGE', help_behavior_hint='')] = None
+    """A picture to take the look from, for models that take one; also writes NAME.exemplar-mask.png, where the model has such a mask."""
+    mask: Annotated[Path | None, arg(metavar='PNG', help_behavior_hint='')] = None
+    """A painted picture, white where changes are allowed; confines any model."""
+    exemplar_mask: Annotated[Path | None, arg(metavar='PNG', help_behavior_hint='')] = None
+    """A painted picture, white where the exemplar's style is read."""
+    strength: Annotated[float, arg(metavar='S')] = 1.0
+    """Factor on the change, 0 to 2."""
+    no_note: Annotated[bool, arg(help_behavior_hint='')] = False
+    """Leave out the note inside NAME.png that it was edited with AI, by which model and how."""
+    device: Annotated[str, arg(metavar='DEVICE')] = 'auto'
+    """auto, cpu, cuda or mps."""
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Score a model: a metric card and, for a run directory or with --out, card.json and report.html."""
+
+    model: Annotated[Positional[str], arg(metavar='MODEL')]
+    """A run directory, a model directory or a shipped model (toyfaces)."""
+    data: Annotated[str | None, arg(metavar='DIR', help_behavior_hint='')] = None
+    """Folder of pictures in a layout that fits the model, or toyfaces, instead of its own data."""
+    protocol: Annotated[str | None, arg(metavar='P', help_behavior_hint='')] = None
+    """What is measured and how; default: the one for the model's data. A paper's numbers: cam, asgit, aggan, lomit or secgan."""
+    proxy: Annotated[bool, arg(help_behavior_hint='')] = False
+    """With the protocol of a paper: let features of the judge stand in for published weights; such numbers are named proxies."""
+    n: Annotated[int | None, arg(metavar='N', help_behavior_hint='')] = None
+    """Number of held-out pictures; default: the protocol's."""
+    seed: Annotated[int, arg(metavar='S')] = 0
+    """Which held-out pictures."""
+    size: Annotated[int | None, arg(metavar='PX', help_behavior_hint='')] = None
+    """Classifiers: side of the pictures before they are brought to the model's; default: the model's."""
+    judge: Annotated[str | None, arg(metavar='MODEL', help_behavior_hint='')] = None
+    """The classifier that decides whether an edit worked (default: the shipped one), or the parser that reads pictures made from parses."""
+    parser: Annotated[str | None, arg(metavar='MODEL', help_behavior_hint='')] = None
+    """Faces with attributes: add PSNR outside the parts of the face that an edit names, by this face parser."""
+    out: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
+    """Folder for card.json and report.html; default: the run directory."""
+    figures: Annotated[bool, arg(help_behavior_hint='')] = False
+    """Also write a grid of edits."""
+    study: Annotated[str | None, arg(metavar='MODEL', help_behavior_hint='')] = None
+    """Instead of scoring, write to --out a page that asks raters whose edits are better, this model's or MODEL's, of --n pictures or 40."""
+    edits: Annotated[tuple[str, ...], arg(metavar='A B …', help_behavior_hint='')] = ()
+    """With --study: attributes to edit; default: all."""
+    features: Annotated[tuple[str, ...], arg(metavar='A B …', help_behavior_hint='')] = ()
+    """Add measures by these networks: inception-v3-compat (FID, Inception score), inception-v3-torchvision, dinov2-vitb14, swav-resnet50,
+    lpips-alexnet, judge."""
+    weights: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
+    """With --features: folder of their published weights; default: RETOUCH_WEIGHTS, else torch's cache."""
+    download: Annotated[bool, arg(help_behavior_hint='')] = False
+    """With --features: fetch weights that are missing there."""
+    json: Annotated[bool, arg(help_behavior_hint='')] = False
+    """Print the card as JSON."""
+    device: Annotated[str, arg(metavar='DEVICE')] = 'auto'
+    """auto, cpu, cuda or mps."""
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """One table of several models' cards, beside the reference rows `copy` and `truth`. Cards of different protocols are refused."""
+
+    models: Annotated[Positional[tuple[str, ...]], arg(metavar='MODEL…', help_behavior_hint='')] = ()
+    """Run directories, model directories, shipped models or folders of `evaluate --out`; a model without a card.json is evaluated."""
+    out: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
+    """Folder for report.html, with the same edits of all models side by side, and comparison.json; with --suite: of the results, one JSON a
+    row and seed, default: runs/leaderboard, below RETOUCH_RUNS if that is set."""
+    suite: Annotated[str | None, arg(metavar='NAME', help_behavior_hint='')] = None
+    """Instead of models: train and score every method on one task and budget (toyfaces), then print the table. Hours; stops and goes on."""
+    only: Annotated[tuple[str, ...], arg(metavar='RECIPE …', help_behavior_hint='')] = ()
+    """With --suite: rows to run; default: all."""
+    seeds: Annotated[tuple[int, ...], arg(metavar='S …', help_behavior_hint='')] = ()
+    """With --suite: seeds to run, of those that a row is planned with; default: all."""
+    n: Annotated[int | None, arg(metavar='N', help_behavior_hint='')] = None
+    """With --suite: number of held-out faces; default: 500."""
+    threads: Annotated[int | None, arg(metavar='T', help_behavior_hint='')] = None
+    """With --suite: CPU threads of training; default: torch's choice."""
+    parser: Annotated[str | None, arg(metavar='MODEL', help_behavior_hint='')] = None
+    """With --suite: the face parser that guides SeCGAN; default: one that is trained first."""
+    print: Annotated[bool, arg(help_behavior_hint='')] = False
+    """With --suite: run nothing, print the table of what there is."""
+    json: Annotated[bool, arg(help_behavior_hint='')] = False
+    """Print JSON."""
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """What raters answered on the page of `retouch evaluate --study`: the share of votes for each system, in all and by edit."""
+
+    folder: Annotated[Positional[Path], arg(metavar='DIR')]
+    """The folder of the study."""
+    answers: Annotated[Positional[tuple[Path, ...]], arg(metavar='ANSWERS…', help_behavior_hint='')] = ()
+    """The raters' files; default: answers*.json in the folder."""
+    json: Annotated[bool, arg(help_behavior_hint='')] = False
+    """Print JSON."""
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """Recognise a folder's layout; list counts, sizes, unreadable files, label balance and mask polarity."""
+
+    folder: Annotated[Positional[Path], arg(metavar='DIR')]
+    """The folder."""
+    json: Annotated[bool, arg(help_behavior_hint='')] = False
+    """Print JSON."""
+    sheet: Annotated[Path | None, arg(metavar='PNG', help_behavior_hint='')] = None
+    """Write a contact sheet of the pictures."""
+
+
+@dataclass(frozen=True)
+class ListOptions:
+    """Methods, recipes with their parameter counts, and data layouts."""
+
+    json: Annotated[bool, arg(help_behavior_hint='')] = False
+    """Print JSON."""

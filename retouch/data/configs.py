@@ -1,0 +1,145 @@
+"""What a training may say of its data: one frozen configuration for every kind of batch."""
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from retouch.config import Config
+from retouch.data.parsing import IDS, TWELVE, Ids
+from retouch.toyfaces.stored import HELD_OUT
+
+
+def check_load_size(config: Any) -> Any:
+    """Returns a DomainData or PairData whose random crop fits; ValueError otherwise."""
+    if config.load_size is not None and config.load_size < config.size:
+        raise ValueError(f'load_size={config.load_size} is below size={config.size}: raise --data.load-size, or set it to none')
+    return config
+
+
+class AttributeData(Config):
+    """Pictures with binary attributes."""
+
+    kind: Literal['attributes'] = 'attributes'
+    source: str = 'toyfaces'
+    """'toyfaces', or a folder in a layout that `retouch data check` knows."""
+    attributes: tuple[str, ...] = ()
+    """Columns to use, in order; empty: all there are."""
+    size: int = Field(default=128, gt=0)
+    """Side of the pictures in pixels."""
+    crop: int | None = Field(default=None, gt=0)
+    """Central square cut from every picture before it is resized, in pixels; None: the largest."""
+    flip: bool = True
+    targets: Literal['permute', 'single'] = 'permute'
+    """Training targets: other rows of the batch (the papers), or one edited attribute a row."""
+    n: int = Field(default=4000, gt=0, le=HELD_OUT)
+    """Drawn faces in the training set (toyfaces only)."""
+    holdout: int = Field(default=2000, ge=0)
+    """Last pictures of a folder that training never sees (at most a fifth of it)."""
+    seed: int = 0
+    """Which drawn set (toyfaces only)."""
+
+
+class DomainData(Config):
+    """Two unpaired sets of pictures."""
+
+    kind: Literal['domains'] = 'domains'
+    source: str = 'toyfaces'
+    """'toyfaces', a folder with trainA, trainB, testA, testB, or two folders as 'A,B'."""
+    attribute: str = 'Eyeglasses'
+    """Toyfaces: domain A lacks it, domain B has it. Black_Hair/Blond_Hair, or two other hair colours: A has the first, B the second.
+    Night: A holds every other face as drawn, B the faces between them at night."""
+    size: int = Field(default=256, gt=0)
+    load_size: int | None = 286
+    """Side to which pictures are resized before a random crop of `size`; None: no crop."""
+    flip: bool = True
+    n: int = Field(default=4000, gt=0, le=HELD_OUT)
+    seed: int = 0
+
+    @model_validator(mode='after')
+    def _crop_fits(self) -> Self:
+        return check_load_size(self)
+
+
+class PairData(Config):
+    """Aligned pictures."""
+
+    kind: Literal['pairs'] = 'pairs'
+    source: str = 'toyfaces'
+    """'toyfaces' (parse and picture), a folder of side-by-side files, or two folders as 'A,B'."""
+    edit: str | None = None
+    """Toyfaces: an attribute; A holds the faces that lack it, B the same faces with it. None: parse and picture."""
+    direction: Literal['a_to_b', 'b_to_a'] = 'a_to_b'
+    """Which picture is given and which is wanted."""
+    size: int = Field(default=256, gt=0)
+    load_size: int | None = 286
+    flip: bool = True
+    n: int = Field(default=4000, gt=0, le=HELD_OUT)
+    """Drawn faces in the training set, before those that have the attribute of an edit are left out (toyfaces only)."""
+    seed: int = 0
+
+    @model_validator(mode='after')
+    def _crop_fits(self) -> Self:
+        return check_load_size(self)
+
+
+class ParsingData(Config):
+    """Pictures with the class of every pixel."""
+
+    kind: Literal['parsing'] = 'parsing'
+    source: str = 'toyfaces'
+    """'toyfaces', or a folder of images/ and masks/ with equal names."""
+    ids: Ids = 'celebamask'
+    """What the ids in a folder's masks mean: the order of CelebAMask-HQ's README, of face-parsing.PyTorch, or the twelve classes."""
+    classes: Literal['twelve', 'nineteen'] = 'twelve'
+    """What the parser learns: SeCGAN's twelve, or CelebAMask-HQ's nineteen as they are (folders only)."""
+    size: int = Field(default=128, gt=0)
+    scale: tuple[float, float] = (1.0, 1.0)
+    """Random scale of the frame in training, lowest and highest; below 1 the face gets smaller."""
+    shift: float = Field(default=0.0, ge=0, le=0.5)
+    """Largest random shift in training, in fractions of the frame."""
+    flip: bool = True
+    n: int = Field(default=4000, gt=0, le=HELD_OUT)
+    holdout: int = Field(default=2000, ge=0)
+    """Last pictures that training never sees: at most a tenth of a folder; drawn faces of their own."""
+    seed: int = 0
+
+    @model_validator(mode='after')
+    def _fits(self) -> Self:
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise ValueError(f'scale={self.scale[0]},{self.scale[1]}: expected the lowest first, both above 0; try --data.scale 0.75,1.1')
+        if self.classes == 'nineteen' and (self.source == 'toyfaces' or self.ids == 'twelve'):
+            what = 'toyfaces' if self.source == 'toyfaces' else 'masks with ids=twelve'
+            raise ValueError(f'classes=nineteen of {what}: there are twelve; set --data.classes twelve')
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes in the parser's order."""
+        return TWELVE if self.classes == 'twelve' else IDS[self.ids]
+
+
+class ExemplarData(Config):
+    """Labelled pictures, two at a time: one to translate and one to take the style from."""
+
+    kind: Literal['exemplars'] = 'exemplars'
+    source: str = 'toyfaces'
+    """'toyfaces', or a folder of attributes in a layout that `retouch data check` knows."""
+    attributes: tuple[str, ...] = ()
+    """Columns to use, in order; empty: all there are."""
+    any_of: tuple[str, ...] = ()
+    """Keep only pictures that show at least one of these, columns of `attributes` or others; empty: keep all."""
+    size: int = Field(default=128, gt=0)
+    """Side of the pictures in pixels."""
+    crop: int | None = Field(default=None, gt=0)
+    """Central square cut from every picture before it is resized, in pixels; None: the largest."""
+    flip: bool = True
+    n: int = Field(default=4000, gt=0, le=HELD_OUT)
+    """Drawn faces in the training set, before `any_of` (toyfaces only)."""
+    holdout: int = Field(default=2000, ge=0)
+    """Last pictures of a folder, before `any_of`, that training never sees (at most a fifth of it)."""
+    seed: int = 0
+    """Which drawn set (toyfaces only)."""
+
+
+DataConfig = Annotated[AttributeData | DomainData | PairData | ParsingData | ExemplarData, Field(discriminator='kind')]

@@ -1,0 +1,188 @@
+"""How a folder is laid out: what it holds, and which of the known layouts that is."""
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from retouch.data.images import IMAGE_SUFFIXES, shown_size
+
+LAYOUTS = {
+    'celeba': 'img_align_celeba/ + list_attr_celeba.txt',
+    'celeba_hq': 'CelebA-HQ-img/ + CelebAMask-HQ-attribute-anno.txt',
+    'table': 'pictures + one .csv, .tsv or .jsonl of file names and 0/1 or -1/1 columns',
+    'classes': 'two or more folders of pictures, one per class (or train/<class>/ and test/<class>/)',
+    'parsing': 'images/ + masks/ with equal names, no labels',
+    'domains': 'trainA/ trainB/ [testA/ testB/]',
+    'pairs': 'train/ [val/] test/ of side-by-side files, width = 2 x height, A left and B right',
+    'pairs_ab': 'A/ and B/ with equal names',
+}
+CELEBA_FILES = {'celeba': ('img_align_celeba', 'list_attr_celeba.txt'), 'celeba_hq': ('CelebA-HQ-img', 'CelebAMask-HQ-attribute-anno.txt')}
+TABLE_SUFFIXES = ('.csv', '.tsv', '.jsonl')
+
+
+# CelebA is also handed round as four tables; only list_attr_celeba.csv holds labels.
+NOT_LABELS = {'list_bbox_celeba', 'list_eval_partition', 'list_landmarks_align_celeba', 'list_landmarks_celeba'}
+
+
+# Names with a meaning of their own are no classes.
+RESERVED = {'img_align_celeba', 'celeba-hq-img', 'images', 'masks', 'a', 'b', 'train', 'val', 'valid', 'test',
+            'traina', 'trainb', 'testa', 'testb', 'vala', 'valb', '__macosx'}
+
+
+# ---- what a folder holds
+
+def images_in(folder: Path) -> tuple[Path, ...]:
+    """The pictures directly in a folder, by name; none where there is no such folder. Hidden files are no pictures."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [e.name for e in entries if e.name.lower().endswith(IMAGE_SUFFIXES) and not e.name.startswith('.') and e.is_file()]
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    return tuple(folder / name for name in sorted(names))
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """The folders directly in a folder, by name, without hidden ones."""
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if not p.name.startswith('.') and p.name != '__MACOSX' and p.is_dir())
+
+
+def images_under(folder: Path) -> dict[Path, tuple[Path, ...]]:
+    """Every folder at or under `folder` with pictures of its own -> those pictures."""
+    found = {}
+    for here, folders, _ in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith('.') and name != '__MACOSX')
+        if pictures := images_in(Path(here)):
+            found[Path(here)] = pictures
+    return found
+
+
+def existing_folder(folder: str | os.PathLike[str]) -> Path:
+    """The folder as a Path; ValueError where it does not exist or is a file."""
+    folder = Path(folder).expanduser()
+    if not folder.exists():
+        raise ValueError(f'no folder {str(folder)!r}: expected an existing folder of pictures; check the path')
+    if not folder.is_dir():
+        raise ValueError(f'{folder} is a file: expected a folder of pictures; give the folder it lies in')
+    return folder
+
+
+def tables_in(root: Path) -> list[Path]:
+    """Label tables directly in a folder."""
+    return sorted(p for p in root.iterdir()
+                  if p.suffix.lower() in TABLE_SUFFIXES and not p.name.startswith('.') and p.stem not in NOT_LABELS and p.is_file())
+
+
+def class_folders(root: Path) -> list[Path]:
+    """The folders directly in `root` that can be classes: with pictures, and with a name that means nothing else."""
+    return [p for p in folders_in(root) if p.name.lower() not in RESERVED and images_in(p)]
+
+
+# ---- recognising a layout
+
+def recognise(root: str | os.PathLike[str]) -> str:
+    """The layout of a folder, a key of LAYOUTS.
+
+    Raises:
+        ValueError: no such folder, no known layout (the nearest ones are named with what they miss), or more than one.
+    """
+    root = existing_folder(root)
+    found: list[str] = []                   # layouts that are whole
+    missing: dict[str, str] = {}            # layouts that are begun, and what they miss
+    _look_for_label_files(root, found, missing)
+    has_labels = bool(found or missing)
+    _look_for_domains(root, found, missing)
+    _look_for_pairs(root, found, missing)
+    if not has_labels:                      # with a label file, folders of pictures are only folders of pictures
+        images, masks = images_in(root / 'images'), images_in(root / 'masks')
+        if images and masks:
+            found.append('parsing')
+        elif images or masks:
+            missing['parsing'] = f'no pictures in {"masks" if images else "images"}/'
+        _look_for_classes(root, found, missing)
+    if len(found) > 1:
+        raise ValueError(f'{root} is ambiguous: it fits {" and ".join(f"{name} ({LAYOUTS[name]})" for name in found)}; '
+                         'keep one of them in this folder')
+    if not found:
+        raise ValueError(_no_layout(root, missing))
+    return found[0]
+
+
+def _look_for_label_files(root: Path, found: list[str], missing: dict[str, str]) -> None:
+    files = []
+    for name, (folder, labels) in CELEBA_FILES.items():
+        has_images, has_labels = bool(images_in(root / folder)), (root / labels).is_file()
+        if has_labels:
+            files.append(root / labels)
+        if has_images and has_labels:
+            found.append(name)
+        elif has_labels:
+            missing[name] = f'no pictures in {folder}/'
+        elif has_images and not tables_in(root):
+            missing[name] = f'no {labels}'
+    tables = tables_in(root)
+    files += tables
+    if len(files) > 1:
+        raise ValueError(f'{root} is ambiguous: label files {", ".join(p.name for p in files)}; expected one; move the others elsewhere')
+    if tables:
+        if images_under(root):
+            found.append('table')
+        else:
+            missing['table'] = f'no pictures beside {tables[0].name}'
+
+
+def _look_for_domains(root: Path, found: list[str], missing: dict[str, str]) -> None:
+    folders = [name for name in ('trainA', 'trainB', 'testA', 'testB') if (root / name).is_dir()]
+    if 'trainA' in folders and 'trainB' in folders:
+        found.append('domains')
+    elif folders:
+        absent = [name for name in ('trainA', 'trainB') if name not in folders]
+        missing['domains'] = f'no {" and no ".join(f"{name}/" for name in absent)}'
+
+
+def _look_for_pairs(root: Path, found: list[str], missing: dict[str, str]) -> None:
+    if side_by_side := images_in(root / 'train'):
+        try:
+            for path in side_by_side[:4]:
+                check_side_by_side(path, shown_size(path))
+            found.append('pairs')
+        except ValueError as error:
+            missing['pairs'] = str(error)
+    elif not folders_in(root / 'train') and (images_in(root / 'test') or images_in(root / 'val')):
+        missing['pairs'] = 'no pictures in train/'
+    has_a, has_b = bool(images_in(root / 'A')), bool(images_in(root / 'B'))
+    if has_a and has_b:
+        found.append('pairs_ab')
+    elif has_a or has_b:
+        missing['pairs_ab'] = f'no pictures in {"B" if has_a else "A"}/'
+
+
+def _look_for_classes(root: Path, found: list[str], missing: dict[str, str]) -> None:
+    split = class_folders(root / 'train')
+    classes = split or class_folders(root)
+    if len(classes) > 1:
+        found.append('classes')
+    elif classes:
+        missing['classes'] = f'only one folder with pictures, {classes[0].relative_to(root)}/: expected at least 2'
+    if split and class_folders(root):
+        names = ', '.join(f'{p.name}/' for p in class_folders(root)[:3])
+        raise ValueError(f'{root} is ambiguous: class folders in train/ and beside it ({names}); keep one of them')
+
+
+def check_side_by_side(path: Path, size: tuple[int, int]) -> None:
+    """ValueError where a picture of size (width, height) px cannot be two square halves."""
+    if size[0] != 2 * size[1]:
+        raise ValueError(f'{path}: {size[0]} x {size[1]} px: expected width = 2 x height, A left and B right')
+
+
+def _no_layout(root: Path, missing: dict[str, str]) -> str:
+    if missing:
+        begun = '; '.join(f'nearest is {name} ({LAYOUTS[name]}): {what}' for name, what in missing.items())
+        return f'{root} is no known layout: {begun}'
+    known = '; '.join(f'{name}: {what}' for name, what in LAYOUTS.items())
+    if n := len(images_in(root)):
+        return f'{root} holds {n} pictures and no labels: expected a table beside them (labels.csv), a folder per class, or one of: {known}'
+    inner = [p.name for p in folders_in(root) if (p / 'trainA').is_dir() or any((p / f).is_file() for _, f in CELEBA_FILES.values())]
+    hint = f'; did you mean {str(root / inner[0])!r}?' if inner else ''
+    return f'{root} is no known layout and holds no pictures where one would have them{hint}: expected one of: {known}'

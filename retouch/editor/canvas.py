@@ -1,0 +1,131 @@
+"""The original picture and the square of it that a model sees: there, and back at the original size."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from retouch.editor.pictures import Painted, Picture, open_picture, painted_to_mask, picture_to_pixels
+from retouch.engine.update import Translation
+
+Box = tuple[int, int, int, int]              # x, y, width, height
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """The original picture and the square of it that the model sees."""
+
+    rgb: np.ndarray                         # uint8 [H,W,3]
+    alpha: np.ndarray | None                # uint8 [H,W]
+    icc: bytes | None
+    frame: tuple[int, int, int]             # left, top, side in pixels
+    painted: np.ndarray | None              # float32 [H,W] in [0,1]
+    notes: list[str]
+    inputs: tuple[Path, ...]                # files that were read
+
+    @classmethod
+    def open(cls, image: Picture, box: Box | None, mask: Painted | None) -> Canvas:
+        picture = open_picture(image)
+        rgb, alpha, icc, notes = picture_to_pixels(picture)
+        height, width = rgb.shape[:2]
+        left, top, side = frame_of(width, height, box)
+        if side < max(width, height):
+            notes.append(f'the model saw the {side} x {side} px square at x={left}, y={top}; the rest is untouched')
+        if box is not None and (box[2] > side or box[3] > side):
+            notes.append(f'the box of {box[2]} x {box[3]} px is larger than the largest square in the picture and is not covered whole')
+        painted = None if mask is None else painted_to_mask(mask, width, height, notes)
+        inputs = tuple(Path(given) for given in (image, mask) if isinstance(given, str | Path))
+        return cls(rgb, alpha, icc, (left, top, side), painted, notes, inputs)
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """The frame as rows and columns."""
+        left, top, side = self.frame
+        return slice(top, top + side), slice(left, left + side)
+
+    def model_input(self, size: int) -> Tensor:
+        """The frame at the model's size: [1,3,size,size] in [-1,1]."""
+        crop = self.rgb[self.place]
+        channels = [resize_to(torch.from_numpy(crop[..., c].astype(np.float32))[None, None], size, 'bicubic') for c in range(3)]
+        return torch.cat(channels, 1).clamp(0, 255) / 127.5 - 1                        # one at a time, for the memory of large pictures
+
+    def model_mask(self, size: int) -> Tensor:
+        """What was painted in the frame, at the model's size: a Mask [1,1,size,size]."""
+        assert self.painted is not None
+        return resize_to(torch.from_numpy(self.painted[self.place])[None, None], size, 'bilinear').clamp(0, 1)
+
+    def compose(self, x: Tensor, translation: Translation, strength: float, mask_floor: float,
+                another: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Brings mask and change back to the original: pixels uint8 [H,W,3] and mask uint8 [H,W].
+
+        A system with a mask has composited already, so its change is zero where its mask is: here the mask only decides which pixels
+        are out of bounds and is not multiplied in again. A painted mask is. Where the answer is `another` picture, as of a pair, its
+        pixels take the place of the original's, whose fine detail says nothing of it.
+        """
+        place, side = self.place, self.frame[2]
+        inside = torch.ones(side, side)
+        if translation.mask is not None:
+            inside = resize_to(translation.mask.float().cpu(), side, 'bilinear')[0, 0].clamp(0, 1)
+        allowed = torch.ones(()) if self.painted is None else torch.from_numpy(self.painted[place])
+        inside = inside * allowed
+        inside[inside < mask_floor] = 0
+        mask8 = (inside * 255).round().to(torch.uint8)
+        gain = allowed * (mask8 > 0) * (127.5 * strength)
+
+        pixels, mask = self.rgb.copy(), np.zeros(self.rgb.shape[:2], np.uint8)
+        mask[place] = mask8.numpy()
+        delta = (translation.image.float() - (0 if another else x)).cpu()
+        for channel in range(3):                                                       # one at a time, for the memory of large pictures
+            old = torch.from_numpy(self.rgb[place][..., channel].astype(np.float32))
+            change = resize_to(delta[:, channel:channel + 1], side, 'bicubic')[0, 0]
+            new = old + (change - (old / 127.5 - 1) if another else change) * gain
+            pixels[place][..., channel] = new.round().clamp(0, 255).to(torch.uint8).numpy()
+        return pixels, mask
+
+    def enlarge(self, mask: Tensor) -> np.ndarray:
+        """A Mask [1,1,S,S] at the original's size: uint8 [H,W], 0 outside the frame."""
+        out = np.zeros(self.rgb.shape[:2], np.uint8)
+        out[self.place] = (resize_to(mask.float().cpu(), self.frame[2], 'bilinear')[0, 0].clamp(0, 1) * 255).round().numpy()
+        return out
+
+    def image_of(self, pixels: np.ndarray) -> Image.Image:
+        image = Image.fromarray(pixels if self.alpha is None else np.dstack([pixels, self.alpha]))
+        if self.icc:
+            image.info['icc_profile'] = self.icc
+        return image
+
+
+def frame_of(width: int, height: int, box: Box | None = None) -> tuple[int, int, int]:
+    """The square a model sees.
+
+    Args:
+        width: of the picture, pixels.
+        height: of the picture, pixels.
+        box: (x, y, width, height) that the square is laid around; None: the whole picture.
+
+    Returns:
+        left, top, side: as large as the box's longer side, inside the picture, its centre as near to the box's as that allows.
+
+    Raises:
+        ValueError: a box that is empty or leaves the picture.
+    """
+    x, y, w, h = box or (0, 0, width, height)
+    if w < 1 or h < 1 or x < 0 or y < 0 or x + w > width or y + h > height:
+        raise ValueError(f'box {x},{y},{w},{h} does not fit: expected x,y,width,height inside the picture of {width} x {height} px')
+    if box is None:
+        side = min(width, height)
+    else:
+        side = min(max(w, h), width, height)
+    left = min(max(x + (w - side) // 2, 0), width - side)
+    top = min(max(y + (h - side) // 2, 0), height - side)
+    return left, top, side
+
+
+def resize_to(x: Tensor, side: int, mode: str) -> Tensor:
+    """[N,C,h,w] -> [N,C,side,side], antialiased; x itself if it has that size."""
+    return x if x.shape[-2:] == (side, side) else F.interpolate(x, size=(side, side), mode=mode, align_corners=False, antialias=True)

@@ -1,0 +1,27 @@
+"""The `train` section of a run."""
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from retouch.config import Config
+
+
+class TrainConfig(Config):
+    """How long, how much at once, how often to look."""
+
+    iterations: int = Field(gt=0)
+    """Length of the run; schedules are fractions of it."""
+    batch_size: int = Field(default=16, gt=0)
+    """Pictures per process and iteration."""
+    ema: float | None = Field(default=None, gt=0, lt=1)
+    """Decay of the weight average that is saved as the model; None saves the live weights, as the papers do."""
+    precision: Literal['32-true', 'bf16-mixed'] = '32-true'
+    channels_last: bool = False
+    """Keep convolution weights, and with them the maps, in channels-last order: faster for some networks, as --dry-run tells."""
+    threads: int | None = Field(default=None, gt=0)
+    """CPU threads; None leaves torch's choice."""
+    log_every: int = Field(default=50, gt=0)
+    sample_every: int = Field(default=500, gt=0)
+    save_every: int = Field(default=1000, gt=0)

@@ -1,0 +1,228 @@
+"""From a request to a card: the protocol that fits a model and its data, or a paper's, on the pictures that it scores."""
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from retouch.errors import unknown
+from retouch.evaluation import papers, protocols
+from retouch.evaluation.card import Card
+from retouch.evaluation.exemplars import evaluate_exemplars
+from retouch.evaluation.held_out import held_out, held_out_of_domains, held_out_parses, held_out_partners
+from retouch.evaluation.judge import Judge, model_to_judge, proved
+from retouch.evaluation.ledger import Ledger
+from retouch.evaluation.pairs import CITYSCAPES, evaluate_pairs
+from retouch.evaluation.parsing import parser_card
+from retouch.evaluation.tasks import Progress
+from retouch.evaluation.transfers import Pairs, folder_pairs, transfers_of
+from retouch.hardware import find_device
+from retouch.metrics import features
+from retouch.model import Model, load_model
+
+Named = str | Path | Model                      # a run directory, a model directory, a shipped name, or the model itself
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be scored, on what, and how. The options of `retouch evaluate` have the same names."""
+
+    model: Named
+    data: str | None = None                     # 'toyfaces' or a folder in place of the model's own data
+    protocol: str | None = None                 # None: the one that fits the model's data
+    n: int | None = None                        # held-out pictures; None: 500, or what the paper has
+    seed: int = 0                               # which held-out pictures, and of the bootstrap
+    size: int | None = None                     # classifiers: side of the pictures before they are brought to the model's
+    judge: Named | None = None                  # None: the shipped one, where it can judge
+    parser: Named | None = None                 # adds PSNR outside the parts of a face that an edit names
+    proxy: bool = False                         # of a paper's protocol: the judge's features stand in for published weights
+    features: tuple[str, ...] = ()              # of `metrics.features.NAMES`
+    weights: str | Path | None = None           # folder of their files
+    download: bool = False                      # fetch those that are missing and have a published digest
+    device: str = 'auto'
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A card, and what is needed to show what it is of."""
+
+    card: Card
+    model: Model
+    pictures: tuple[np.ndarray, np.ndarray] | Pairs | None       # with labels or partners; None of faces that are drawn one by one
+
+
+def evaluate(request: Request, ledger: Ledger | None = None, progress: Progress | None = None) -> Scored:
+    """Scores a model by the protocol that fits its data or that a paper has.
+
+    Args:
+        request: what and how.
+        ledger: keeps what was computed, so that an evaluation that is stopped can go on, and gets the sums behind the intervals.
+        progress: called with (done, total, what is being done).
+
+    Raises:
+        ValueError: no such model, protocol, data or weights, or some that do not go together; OSError: files that cannot be read.
+        FloatingPointError: an answer that is not finite.
+    """
+    model = _model_of(request.model, find_device(request.device))
+    name, told = request.protocol or '', progress or _silent
+    if name not in papers.PAPERS:
+        if request.proxy:
+            raise ValueError(f'--proxy needs the protocol of a paper: expected --protocol {" or ".join(papers.PAPERS)}')
+        return _score_model(model, request, ledger, told)
+    asked, family = _as_paper(model, name, request), papers.family_of(name, model.method)
+    scored = _score_model(model, asked, ledger, told, streets=name == 'asgit')
+    card = papers.as_paper(scored.card, name, 'pairs' if scored.card.protocol == 'pairs' else family, request.proxy)
+    command = _command(dataclasses.replace(request, n=asked.n), name)
+    return dataclasses.replace(scored, card=card.model_copy(update={'command': command}))
+
+
+def _model_of(named: Named, device: torch.device) -> Model:
+    return named if isinstance(named, Model) else load_model(named, device)
+
+
+def _path_of(named: Named | None) -> str | None:
+    """What the command line calls a model."""
+    return None if named is None else str(named.path if isinstance(named, Model) else named)
+
+
+def _silent(done: int, total: int, what: str) -> None:
+    pass
+
+
+def _as_paper(model: Model, name: str, request: Request) -> Request:
+    """The request that gives a paper's numbers of a model; ValueError where something is missing for them, before anything is read."""
+    paper, method = papers.PAPERS[name], model.method
+    family, source = papers.family_of(name, method), _source(model, request)
+    drawn, needed = source == 'toyfaces', paper.features.get(family, ())
+    protocol = papers.protocol_of(name, method, source)
+    if protocol == 'pairs' or family == 'pairs':
+        needed = ()
+    if request.proxy and not needed:
+        raise ValueError(f'--proxy does not apply to --protocol {name} of a {method.id}: its numbers need no published weights')
+    if paper.parser and not request.parser and not (request.proxy and drawn):
+        instead = '; on drawn faces --proxy takes the true region in its place' if drawn else ''
+        raise ValueError(f'--protocol {name} needs --parser MODEL, which finds the parts of a face that its PSNR leaves out{instead}')
+    if name == 'asgit' and family == 'pairs' and drawn and (edit := model.info.get('data', {}).get('edit')) is not None:
+        raise ValueError(f'--protocol {name} reads parses: pairs of a face and its edit, {edit}, have none; expected --protocol pairs')
+    if name == 'asgit' and family == 'pairs' and drawn and method.data.domains[-1] == 'B' and not request.judge:
+        raise ValueError(f'--protocol {name} of pictures made from parses needs --judge MODEL, the parser that reads them; train one with '
+                         f'`retouch train parser.toyfaces48 --data.size {method.data.size}`')
+    added = (features.JUDGE,) if request.proxy else needed
+    for extractor in (*added, *request.features):
+        if extractor in features.PUBLISHED:                               # others are refused where they are opened
+            features.find_weights(extractor, request.weights, request.download)
+    n = request.n if request.n is not None or drawn else paper.n
+    return dataclasses.replace(request, protocol=protocol, features=tuple(dict.fromkeys((*added, *request.features))), n=n, proxy=False)
+
+
+def _source(model: Model, request: Request) -> str:
+    return request.data or model.info.get('data', {}).get('source', 'toyfaces')
+
+
+def _command(request: Request, protocol: str) -> str:
+    """How to repeat an evaluation."""
+    given = {'--data': request.data, '--protocol': protocol, '--judge': _path_of(request.judge), '--parser': _path_of(request.parser),
+             '--n': str(500 if request.n is None else request.n), '--seed': str(request.seed), '--size': str(request.size or ''),
+             '--weights': str(request.weights or '')}
+    command = shlex.join(['retouch', 'evaluate', str(_path_of(request.model))])
+    command += ''.join(f' {flag} {shlex.quote(value)}' for flag, value in given.items() if value)
+    return command + (f' --features {shlex.join(request.features)}' if request.features else '') + (' --proxy' if request.proxy else '')
+
+
+def _score_model(model: Model, request: Request, ledger: Ledger | None, progress: Progress, streets: bool = False) -> Scored:
+    """The card of a model by the protocol that fits its data. streets: of pairs of a folder, which are Cityscapes'."""
+    n, device = 500 if request.n is None else request.n, model.device
+    if n < 2:
+        raise ValueError(f'--n {n}: expected at least 2 pictures')
+    trained, source = model.info.get('data', {}), _source(model, request)
+    protocol = fitting_protocol(model.method.id, model.method.kind, source)
+    takes_exemplar, reads = getattr(model.method, 'takes_exemplar', False), protocol in ('classifier', 'parser')
+    if source == 'toyfaces' and ((request.protocol == 'exemplars' and takes_exemplar) or (request.protocol == 'eyeglasses' and not reads)):
+        protocol = request.protocol                              # of other kinds of systems too, if asked for
+    if request.protocol == 'pairs' and source != 'toyfaces' and model.method.kind == 'domains':
+        protocol = 'pairs'                                       # likewise, of pictures that have partners
+    if request.protocol is not None:
+        names = [*protocols.PROTOCOLS, 'classifier', 'parser', *papers.PAPERS]
+        if request.protocol not in names:
+            raise unknown('protocol', request.protocol, names)
+        if request.protocol != protocol:
+            raise ValueError(f'--protocol {request.protocol} does not fit a {model.method.id} on {source}: expected {protocol}')
+    if request.size is not None and (protocol != 'classifier' or request.size < 8):
+        raise ValueError(f'--size {request.size}: expected at least 8, and a classifier; other systems are scored at their own size')
+    if protocol in ('classifier', 'parser'):
+        for flag, value in {'--judge': request.judge, **_features(request)}.items():
+            if value:
+                truth = 'labels' if protocol == 'classifier' else 'masks'
+                raise ValueError(f'{flag} does not apply to a {protocol}: its readings are scored against the {truth}')
+    if request.parser and protocol not in ('toyfaces', 'folder'):
+        raise ValueError(f'--parser does not apply to {protocol}: it reads parts of faces whose attributes are edited')
+    if not request.features and (request.weights or request.download):
+        raise ValueError(f'{"--weights" if request.weights else "--download"} needs --features: no other measure has published weights')
+    shared: dict[str, Any] = {'seed': request.seed, 'device': device, 'command': _command(request, protocol), 'ledger': ledger}
+    added: dict[str, Any] = {'features': request.features, 'weights': request.weights, 'download': request.download}
+    if protocol == 'pairs':
+        reader = None if request.judge is None else _model_of(request.judge, device)
+        given, wanted = held_out_partners(model, source, n, request.seed, progress)
+        palette = CITYSCAPES if streets and source != 'toyfaces' else None
+        card = evaluate_pairs(model, given, wanted, source=source, reader=reader, progress=progress, untrained=_untrained(model),
+                              palette=palette, **added, **shared)
+        return Scored(card, model, (given, wanted))
+    judge: Judge | None = None
+    if request.judge:                                            # one of photographs rarely reaches 0.99: its accuracy stands in the card
+        drawn, name = protocol in (*protocols.DRAWN, 'exemplars'), str(_path_of(request.judge))
+        judge = model_to_judge(_model_of(request.judge, device), device)
+        judge = proved(judge, name, drawn=True) if drawn else proved(judge, name, minimum=0, drawn=False)
+    parser = _model_of(request.parser, device) if request.parser else None
+    if protocol in protocols.EXEMPLARS:
+        own = protocol == 'exemplars_folder'
+        pairs = (folder_pairs(model.data.attributes, *held_out(model, source, trained, n, request.seed, progress), seed=request.seed)
+                 if own else transfers_of(model, n, request.seed, progress))
+        card = evaluate_exemplars(model, pairs, judge=judge, source=source if own else 'toyfaces', progress=progress,
+                                  untrained=None if own else _untrained(model), **added, **shared)
+        return Scored(card, model, pairs)
+    if protocol in protocols.DRAWN:
+        card = protocols.evaluate(model, protocol=protocol, n=n, judge=judge, progress=progress, parser=parser,
+                                  untrained=_untrained(model), **added, **shared)
+        return Scored(card, model, None)
+    if protocol == 'parser':
+        parses = held_out_parses(model, source, trained, n, request.seed, progress)
+        return Scored(parser_card(model, parses, source=source, progress=progress, **shared), model, None)
+    if protocol == 'domains_folder':
+        images, labels = held_out_of_domains(model, source, n, progress)
+    else:
+        images, labels = held_out(model, source, trained, n, request.seed, progress, request.size)
+    if protocol == 'classifier':
+        return Scored(protocols.classifier_card(model, images, labels, source=source, progress=progress, **shared), model, None)
+    card = protocols.evaluate(model, protocol=protocol, judge=judge, images=images, labels=labels, source=source, progress=progress,
+                              parser=parser, **added, **shared)
+    return Scored(card, model, (images, labels))
+
+
+def _features(request: Request) -> dict[str, Any]:
+    return {'--features': request.features, '--weights': request.weights, '--download': request.download}
+
+
+def _untrained(model: Model) -> Any:
+    """The same method before its first step, for the row that shows what training gave."""
+    torch.manual_seed(model.info.get('seed', 0))
+    untrained = type(model.method)(model.method.config, model.data)
+    learned = {net for update in untrained.updates() for net in update.nets}
+    for net in set(model.method.nets) - learned:                 # a frozen parser, which was there before
+        untrained.nets[net].load_state_dict(model.method.nets[net].state_dict())
+    return untrained
+
+
+def fitting_protocol(method: str, kind: str, source: str) -> str:
+    """The protocol that scores a method on a source of data."""
+    if method in ('classifier', 'parser'):
+        return method
+    if kind == 'pairs':
+        return 'pairs'
+    drawn, folder = {'attributes': ('toyfaces', 'folder'), 'domains': ('domains', 'domains_folder'),
+                     'exemplars': ('exemplars', 'exemplars_folder')}[kind]
+    return drawn if source == 'toyfaces' else folder

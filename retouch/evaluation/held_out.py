@@ -1,0 +1,92 @@
+"""Held-out pictures: what a model is scored on, by the kind of its data."""
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from retouch.data.configs import AttributeData, DomainData, ExemplarData, PairData, ParsingData
+from retouch.data.sets import ParsingSet, open_attributes, open_domains, open_pairs, open_parsing
+from retouch.evaluation.card import Card
+from retouch.evaluation.pairs import held_out_pairs
+from retouch.evaluation.protocols import EXEMPLARS
+from retouch.evaluation.provenance import pairs_to_hash, pictures_to_hash
+from retouch.evaluation.tasks import Progress
+from retouch.evaluation.transfers import Pairs, folder_pairs, transfers_of
+from retouch.model import Model
+from retouch.toyfaces import ATTRIBUTES, drawing_hash
+from retouch.toyfaces.night import NIGHT, night_hash
+from retouch.toyfaces.stored import held_out_faces
+
+
+def held_out(model: Model, source: str, trained: dict[str, Any], n: int, seed: int, progress: Progress,
+             size: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures uint8 [N,S,S,3] that training never saw, with the model's labels [N,K]."""
+    names, size = model.data.attributes, size or model.data.size
+    if source == 'toyfaces':
+        images, labels = held_out_faces(n, size, seed, lambda done, total: progress(done, total, 'drawing faces'))
+        return images, labels[:, [ATTRIBUTES.index(name) for name in names]]
+    known = {k: v for k, v in trained.items() if k in ('crop', 'holdout', 'any_of')}
+    data = ExemplarData if model.method.kind == 'exemplars' else AttributeData
+    config = data(source=source, attributes=names, size=size, **known)
+    opened = open_attributes(config, 'test', lambda done, total: progress(done, total, 'reading pictures'))
+    if not len(opened.images):
+        raise ValueError(f'{source} has no held-out pictures: expected at least 2; use a larger set')
+    return opened.images[:n], opened.labels[:n]
+
+
+def held_out_parses(model: Model, source: str, trained: dict[str, Any], n: int, seed: int, progress: Progress) -> ParsingSet:
+    """At most n pictures that training never saw, with their true parses."""
+    known = {'holdout': n, 'seed': seed} if source == 'toyfaces' else {k: trained[k] for k in ('ids', 'classes', 'holdout') if k in trained}
+    config = ParsingData(source=source, size=model.data.size, **known)
+    opened = open_parsing(config, 'test', lambda done, total: progress(done, total, 'reading pictures'))
+    return dataclasses.replace(opened, images=opened.images[:n], segmentations=opened.segmentations[:n])
+
+
+def held_out_of_domains(model: Model, source: str, n: int, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
+    """Test pictures of two domains uint8 [N,S,S,3], A and B in turn as far as both reach, and [N,2]: is of A, is of B."""
+    config = DomainData(source=source, size=model.data.size, load_size=None)
+    opened = open_domains(config, 'test', lambda done, total: progress(done, total, 'reading pictures'))
+    half = n // 2
+    both = sorted([(i, 0) for i in range(min(half, len(opened.a)))] + [(i, 1) for i in range(min(half, len(opened.b)))])
+    images = np.stack([(opened.a, opened.b)[of][i] for i, of in both])
+    return images, np.eye(2, dtype=np.float32)[[of for _, of in both]]
+
+
+def held_out_partners(model: Model, source: str, n: int, seed: int, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
+    """Test pairs uint8 [N,S,S,3] each: what is given, and the model's domain that is wanted."""
+    size, wanted = model.data.size, model.data.domains[-1]
+    edit = model.info.get('data', {}).get('edit') if source == 'toyfaces' else None
+    if source == 'toyfaces' and edit is None:
+        return held_out_pairs(n, size, seed, wanted)
+    direction: Any = 'b_to_a' if wanted == 'A' else 'a_to_b'
+    config = PairData(source=source, edit=edit, direction=direction, size=size, load_size=None, seed=seed)
+    opened = open_pairs(config, 'test', lambda done, total: progress(done, total, 'reading pictures'))
+    return opened.a[:n], opened.b[:n]
+
+
+def pictures_of(model: Model, card: Card, progress: Progress) -> tuple[np.ndarray, np.ndarray] | Pairs | None:
+    """The pictures of a card with their labels or partners; None of those that are drawn one by one. ValueError where they changed."""
+    pictures: tuple[np.ndarray, np.ndarray] | Pairs | None = None
+    protocol, source, n = card.protocol, card.data.source, card.n
+    trained = model.info.get('data', {})
+    if protocol == 'folder':
+        pictures = held_out(model, source, trained, n, card.seed, progress)
+        digest = pictures_to_hash(*pictures)
+    elif protocol in EXEMPLARS:
+        pairs = (transfers_of(model, n, card.seed, progress) if protocol == 'exemplars' else
+                 folder_pairs(model.data.attributes, *held_out(model, source, trained, n, card.seed, progress), seed=card.seed))
+        pictures, digest = pairs, pairs_to_hash(pairs.inputs, pairs.exemplars)
+    elif protocol == 'domains_folder':                           # n may have been more than there are of one domain
+        pictures = held_out_of_domains(model, source, 2 * max((card.data.count or {'': n}).values()), progress)
+        digest = pictures_to_hash(*pictures)
+    elif protocol == 'pairs':
+        is_parsed = source == 'toyfaces' and trained.get('edit') is None         # their drawing code is hashed, and no more are shown
+        pictures = held_out_partners(model, source, 4 if is_parsed else n, card.seed, progress)
+        digest = drawing_hash() if is_parsed else pairs_to_hash(*pictures)
+    else:
+        digest = night_hash() if protocol == 'domains' and trained.get('attribute') == NIGHT else drawing_hash()
+    if digest != card.data.hash and protocol not in ('classifier', 'parser'):
+        raise ValueError(f'{source} is {digest} now, {card.data.hash} in the card; evaluate again')
+    return pictures

@@ -1,0 +1,172 @@
+"""Files that are whole or not there at all, arrays that stay on disk, and where the cache lies."""
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+import platformdirs
+
+BATCH = 64      # rows read at once where nobody says how many
+
+
+@contextlib.contextmanager
+def whole_file(path: Path, alone: bool = False) -> Iterator[BinaryIO]:
+    """A binary file that takes the place of `path` when the block ends: a reader sees the old one or the new one, never half of either.
+
+    It is written under a temporary name beside `path`, synced and renamed, and the folder is synced too: after a power cut, one of the two
+    is there. Where the block fails, nothing is left behind and the old file stays.
+
+    Args:
+        path: the file; its folder must exist.
+        alone: no other process writes this file, so that what a killed one left of it may be removed.
+    """
+    for leftover in path.parent.glob(f'.{path.name}.*.tmp') if alone else ():
+        leftover.unlink(missing_ok=True)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        with open(temporary, 'wb') as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        put_in_place(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Renames a file that is whole and synced, and syncs the folder: the rename itself must survive a power cut."""
+    os.replace(temporary, path)
+    if hasattr(os, 'O_DIRECTORY'):                               # elsewhere a folder cannot be opened
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def write_atomically(path: Path, payload: bytes) -> None:
+    """Writes bytes to a `whole_file`. Raises OSError of one line."""
+    try:
+        with whole_file(path) as file:
+            file.write(payload)
+    except OSError as error:
+        raise OSError(f'could not write {path} ({error.strerror or error}): free some space or choose another --out; '
+                      'the previous file is untouched') from error
+
+
+def cache_root() -> Path:
+    """RETOUCH_CACHE, or retouch/ in the user's cache folder: XDG_CACHE_HOME or ~/.cache on Linux; without a home the temporary folder."""
+    chosen = os.environ.get('RETOUCH_CACHE') or platformdirs.user_cache_dir('retouch', appauthor=False)
+    return Path(tempfile.gettempdir()) / 'retouch' if chosen.startswith('~') else Path(chosen)
+
+
+# ---- arrays, written as they come and read a batch at a time, so that memory does not grow with the number of pictures
+
+class Rows:
+    """Rows of an array; a batch is copied when it is asked for.
+
+    The pages of a memory map are let go of at once: they would count as this process's memory until something else needs the room.
+    """
+
+    def __init__(self, array: Pictures, rows: np.ndarray | None = None) -> None:
+        """The rows `rows` (int64 [M]) of `array` [N,...], or all of them."""
+        self.array, self.rows = array, rows
+        self.shape: tuple[int, ...] = (len(array) if rows is None else len(rows), *array.shape[1:])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, which: Any) -> np.ndarray:
+        """A copy of what `array[rows][which]` is, without its other rows ever being read."""
+        found = np.array(self.array[which if self.rows is None else self.rows[which]], order='C')
+        mapped = getattr(self.array, '_mmap', None)
+        if mapped is not None and hasattr(mmap, 'MADV_DONTNEED'):       # Windows has none
+            mapped.madvise(mmap.MADV_DONTNEED)
+        return found
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:], dtype)
+
+    def mean(self) -> float:
+        """The mean over everything."""
+        return sum(int(part.sum()) for part in self.batches()) / int(np.prod(self.shape))
+
+    def any(self) -> bool:
+        """Whether anything is not 0."""
+        return any(bool(part.any()) for part in self.batches())
+
+    def batches(self) -> Iterator[np.ndarray]:
+        """Everything, BATCH rows at a time."""
+        return (self[i:i + BATCH] for i in range(0, len(self), BATCH))
+
+
+Pictures = np.ndarray | Rows
+
+
+class Writer:
+    """A uint8 array [N,...] that is written to a .npy file from its first row to its last; kept in memory where there is no room."""
+
+    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
+        self.path, self.shape, self.written = path, shape, 0
+        self.temporary = path.with_name(f'.{path.stem}.{os.getpid()}.npy')
+        self.kept: np.ndarray | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if shutil.disk_usage(path.parent).free < int(np.prod(shape)):
+                raise OSError
+            self.file = self.temporary.open('wb')
+        except OSError:
+            self.kept = np.empty(shape, np.uint8)
+        else:
+            np.lib.format.write_array_header_1_0(self.file, {'descr': '|u1', 'fortran_order': False, 'shape': shape})
+
+    def add(self, rows: np.ndarray) -> None:
+        """Writes the next rows, uint8 [n,...]."""
+        if self.kept is not None:
+            self.kept[self.written:self.written + len(rows)] = rows
+        else:
+            try:
+                self.file.write(np.ascontiguousarray(rows, np.uint8).data)
+            except OSError as error:
+                message = f'cannot write the cache {self.path.parent}: {error.strerror}; make room or set RETOUCH_CACHE to another folder'
+                raise OSError(error.errno, message) from None
+        self.written += len(rows)
+
+    def array(self) -> np.ndarray:
+        """What was written: a read-only memory map, or the array itself. Call it last."""
+        assert self.written == self.shape[0], (self.written, self.shape)
+        if self.kept is None:
+            self.file.flush()
+            os.fsync(self.file.fileno())
+            self.file.close()
+            put_in_place(self.temporary, self.path)
+            return np.load(self.path, mmap_mode='r')
+        return self.kept
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.kept is None:
+            self.file.close()
+            self.temporary.unlink(missing_ok=True)
+
+
+def read_rows(path: Path) -> np.ndarray | None:
+    """The memory map of a file that a Writer wrote; None, and the file is removed, if it is damaged."""
+    try:
+        return np.load(path, mmap_mode='r')
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, EOFError):                      # a damaged cache file is only a cache file
+        path.unlink(missing_ok=True)
+        return None

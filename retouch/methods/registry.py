@@ -1,0 +1,53 @@
+"""The systems, by id. Packages outside this one join through the entry-point group `retouch.methods`."""
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import Any
+
+from retouch.errors import unknown
+from retouch.methods.aggan import AGGAN
+from retouch.methods.aggan_multi import AGGANMulti
+from retouch.methods.asgit import ASGIT, ASGITPairs
+from retouch.methods.attentiongan import AttentionGAN
+from retouch.methods.attgan import AttGAN
+from retouch.methods.cam import CAM
+from retouch.methods.classifier import AttributeClassifier
+from retouch.methods.cyclegan import CycleGAN
+from retouch.methods.drit import DRIT
+from retouch.methods.lomit import LOMIT
+from retouch.methods.munit import MUNIT
+from retouch.methods.parser import Parser
+from retouch.methods.pix2pix import Pix2Pix
+from retouch.methods.secgan import SeCGAN
+from retouch.methods.stargan import StarGAN
+from retouch.methods.stgan import STGAN
+
+METHODS: dict[str, Any] = {
+    'stargan': StarGAN,
+    'attgan': AttGAN,
+    'stgan': STGAN,
+    'aggan': AGGAN,
+    'aggan_multi': AGGANMulti,
+    'cyclegan': CycleGAN,
+    'attentiongan': AttentionGAN,
+    'pix2pix': Pix2Pix,
+    'asgit': ASGIT,
+    'asgit_pairs': ASGITPairs,
+    'munit': MUNIT,
+    'drit': DRIT,
+    'lomit': LOMIT,
+    'cam': CAM,
+    'secgan': SeCGAN,
+    'classifier': AttributeClassifier,
+    'parser': Parser,
+}
+
+
+def find_method(name: str) -> Any:
+    """The class of a method id, from this package or from an installed one. Raises ValueError naming the nearest id."""
+    if name in METHODS:
+        return METHODS[name]
+    outside = {e.name: e for e in entry_points(group='retouch.methods')}
+    if name in outside:
+        return outside[name].load()
+    raise unknown('method', name, [*METHODS, *outside])

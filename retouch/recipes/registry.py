@@ -1,0 +1,104 @@
+"""All recipes by name, `<id>.<row>`, and from a name and changes to a Run."""
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from retouch.errors import unknown
+from retouch.recipes import (
+    aggan,
+    aggan_multi,
+    asgit,
+    attentiongan,
+    attgan,
+    cam,
+    classifier,
+    cyclegan,
+    drit,
+    lomit,
+    munit,
+    parser,
+    pix2pix,
+    secgan,
+    stargan,
+    stgan,
+    suite,
+)
+from retouch.run import Run, leaves, record_to_run
+
+MODULES = (stargan, attgan, stgan, aggan, aggan_multi, cyclegan, attentiongan, pix2pix, asgit, munit, drit, lomit, cam, secgan, classifier,
+           parser)
+TABLES = {**{module.__name__.rpartition('.')[2]: module.ROWS for module in MODULES}, 'asgit_pairs': asgit.PAIRS}
+RECIPES: dict[str, Callable[[], Run]] = {f'{method}.{row}': recipe for method, rows in TABLES.items() for row, recipe in rows.items()}
+RECIPES |= suite.ROWS
+
+
+def load_run(name: str | Path) -> Run:
+    """A recipe by name, or a run.json by path. Raises ValueError naming the nearest recipe."""
+    if str(name) in RECIPES:
+        return RECIPES[str(name)]().model_copy(update={'recipe': str(name)})
+    path = Path(name)
+    if path.is_dir() and (path / 'run.json').is_file():
+        path = path / 'run.json'
+    if path.suffix == '.json':
+        if not path.is_file():
+            raise ValueError(f'{path} does not exist: expected a run.json or the name of a recipe (`retouch list` shows them)')
+        try:
+            record = json.loads(path.read_text())
+        except json.JSONDecodeError as error:
+            raise ValueError(f'{path} is not JSON ({error}): expected the run.json that a training wrote') from error
+        if 'run' not in record:
+            raise ValueError(f"{path} has no field 'run': expected the run.json that a training wrote")
+        return record_to_run(record['run'])
+    raise unknown('recipe', str(name), RECIPES)
+
+
+def override(run: Run, changes: Mapping[str, Any]) -> Run:
+    """The run with fields replaced: {'train.iterations': 100, 'data.source': 'faces/'}.
+
+    Text is parsed by the field's type: lists are written a,b,c, None as 'none'. Raises ValueError naming the nearest field, as `--help`
+    writes it.
+    """
+    record = run.model_dump(mode='json')
+    for dotted, value in changes.items():
+        *sections, leaf = dotted.replace('-', '_').split('.')
+        node: Any = record
+        for section in sections:
+            if not isinstance(node, dict) or section not in node:
+                raise _unknown_option(run, dotted)
+            node = node[section]
+        if dotted.removesuffix('.id') == 'method.backbone' and 'backbone' in record['method']:
+            raise _chosen_by_recipe(run, dotted, str(value))
+        if not isinstance(node, dict) or leaf not in node or isinstance(node[leaf], dict) or leaf in ('id', 'kind'):
+            raise _unknown_option(run, dotted)
+        node[leaf] = _parse(value, node[leaf]) if isinstance(value, str) else value
+    return record_to_run(record)
+
+
+def _unknown_option(run: Run, dotted: str) -> ValueError:
+    names = [f'--{name.replace("_", "-")}' for name in field_names(run)]
+    return unknown('option', f'--{dotted.replace("_", "-")}', names)
+
+
+def _chosen_by_recipe(run: Run, dotted: str, text: str) -> ValueError:
+    """The backbone comes with its data and its length: another one is another recipe."""
+    prefixes = {f'{name.partition("_")[0]}_…': None for name in RECIPES if name.startswith(f'{run.method_id}.')}        # in their order
+    wanted = f'{run.method_id}.{text.lower()}_…'
+    names = wanted if wanted in prefixes else ' or '.join(prefixes)
+    return ValueError(f'--{dotted} {text}: the recipe chooses the backbone: expected a recipe {names}, which `retouch list` shows')
+
+
+def field_names(run: Run) -> list[str]:
+    """Every field that can be overridden, dotted: 'train.iterations', …"""
+    return [name for name in leaves(run.model_dump(mode='json')) if name != 'recipe' and name.rsplit('.', 1)[-1] not in ('id', 'kind')]
+
+
+def _parse(text: str, before: Any) -> Any:
+    if text.lower() == 'none':
+        return None
+    if isinstance(before, list):
+        return [part for part in re.split(r'[,\s]+', text) if part]
+    return text

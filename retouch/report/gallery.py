@@ -1,0 +1,149 @@
+"""Galleries: the same held-out pictures as a system edits them."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from retouch import toyfaces
+from retouch.data.transforms import to_uint8
+from retouch.editor.difference import difference_map
+from retouch.evaluation.exemplars import answer_of
+from retouch.evaluation.pairs import pair_task
+from retouch.evaluation.protocols import DRAWN
+from retouch.evaluation.scoring import Task, pictures_to_tensor
+from retouch.evaluation.tasks import asked_of, domain_folder_tasks, domain_tasks, eyeglasses_tasks, folder_tasks, toyfaces_tasks
+from retouch.evaluation.transfers import Pairs, Transfers, folder_pairs, transfers_of
+from retouch.guidance.gradcam import explain_edit
+from retouch.model import Model
+
+
+@dataclass(frozen=True)
+class GalleryRow:
+    """One edit: a title and its pictures, uint8 [H,W,3] or [H,W], in the order in which they are shown."""
+
+    title: str
+    panels: dict[str, np.ndarray]
+
+
+def gallery_rows(model: Any, attributes: Sequence[str] | None = None, n_faces: int = 4, size: int | None = None, seed: int = 0,
+                 attribute: str | None = None) -> list[GalleryRow]:
+    """Edits of the first held-out drawn faces.
+
+    Args:
+        model: a Model or a method; attribute or two-domain.
+        attributes: which edits; None: all the model knows.
+        n_faces: how many faces.
+        size: side in pixels; None: the model's.
+        seed: which drawn set.
+        attribute: what domain B has (two-domain models).
+
+    Returns:
+        one row for every face and edit that changes it, ordered by face: input, mask (if the system has one), edit, truth, difference
+        (of edit and input).
+    """
+    method = getattr(model, 'method', model)
+    if method.data.domains:
+        attribute = attribute or getattr(model, 'info', {}).get('data', {}).get('attribute')
+        inputs, tasks = domain_tasks(method, toyfaces.ATTRIBUTES, n_faces, seed, size, attribute)
+    else:
+        inputs, tasks = toyfaces_tasks(method, toyfaces.ATTRIBUTES, n_faces, seed, size, attributes)
+    return tasks_to_rows(method, inputs, tasks)
+
+
+def eyeglasses_rows(model: Any, n: int, seed: int = 0, n_faces: int = 8) -> list[GalleryRow]:
+    """As `gallery_rows`, of protocol eyeglasses and for a model of any kind: the first faces without them of those that a card is of."""
+    inputs, (task,) = eyeglasses_tasks(model, toyfaces.ATTRIBUTES, n, seed)
+    return tasks_to_rows(model.method, inputs, [replace(task, rows=task.rows[:n_faces])])
+
+
+def tasks_to_rows(method: Any, inputs: np.ndarray, tasks: Sequence[Task], what: str = 'face') -> list[GalleryRow]:
+    """Rows for the tasks of a protocol, ordered by picture. inputs uint8 [n,S,S,3]; a task without true results shows none.
+
+    The last panel shows where the edit differs from the input; of a pair, whose input is another picture, from the truth.
+    """
+    device = device_of(method)
+    rows: list[tuple[int, GalleryRow]] = []
+    for task in tasks:
+        if not len(task.rows):
+            continue
+        request = task.request(pictures_to_tensor(inputs[task.rows], device), slice(0, len(task.rows)))
+        with torch.no_grad():
+            out = method.translate(request)
+        shown = explain_edit(method, request, out.image) if out.mask is None else None
+        edits = to_uint8(out.image).cpu().numpy()
+        exemplar = getattr(request, 'exemplar', None)
+        for m, row in enumerate(task.rows.tolist()):
+            panels = {'input': inputs[row]}
+            if exemplar is not None:
+                panels['exemplar'] = to_uint8(exemplar[m:m + 1])[0].cpu().numpy()
+            if out.mask is not None:
+                panels['mask'] = mask_to_bytes(out.mask[m, 0])
+            elif shown is not None:
+                panels['Grad-CAM'] = mask_to_bytes(shown[m, 0])
+            panels['edit'] = edits[m]
+            if task.truth is not None:
+                panels['truth'] = task.truth[m]
+            if task.truth is not None and task.region is None:
+                panels['error'] = difference_map(edits[m], task.truth[m])
+            else:
+                panels['difference'] = difference_map(edits[m], inputs[row])
+            rows.append((row, GalleryRow(f'{what} {row + 1}: {asked_of(task, request, m, method.data.attributes)}', panels)))
+    return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
+
+
+def device_of(method: Any) -> torch.device:
+    """Where a method's weights are."""
+    return next((p.device for p in method.nets.parameters()), torch.device('cpu'))
+
+
+def mask_to_bytes(mask: Tensor) -> np.ndarray:
+    """A mask [H,W] in [0,1] -> uint8 [H,W], to be shown."""
+    return (mask.float().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+
+
+def pairs_to_rows(method: Any, pairs: Pairs, n: int = 4) -> list[GalleryRow]:
+    """The first n pairs: input, exemplar, both masks (where the system has them), edit, truth (if known), difference of edit and input."""
+    x, e = (pictures_to_tensor(images[:n], device_of(method)) for images in (pairs.inputs, pairs.exemplars))
+    with torch.no_grad():
+        out = answer_of(method, pairs)(x, e, slice(0, len(x)))
+    edits, other = to_uint8(out.image).cpu().numpy(), out.extras.get('exemplar_mask')
+    rows = []
+    for i, edit in enumerate(edits):
+        panels = {'input': pairs.inputs[i], 'exemplar': pairs.exemplars[i]}
+        if out.mask is not None:
+            panels['mask'] = mask_to_bytes(out.mask[i, 0])
+        if other is not None:
+            panels['exemplar mask'] = mask_to_bytes(other[i, 0])
+        panels['edit'] = edit
+        if isinstance(pairs, Transfers):
+            panels['truth'] = pairs.truths[i]
+        panels['difference'] = difference_map(edit, pairs.inputs[i])
+        rows.append(GalleryRow(f'pair {i + 1}', panels))
+    return rows
+
+
+def gallery_of(model: Model, protocol: str, n: int, seed: int,
+               pictures: tuple[np.ndarray, np.ndarray] | Pairs | None = None) -> list[GalleryRow]:
+    """The first pictures of a protocol in every edit; `pictures` are what it scores, with labels or partners; None where it draws them."""
+    if protocol == 'eyeglasses':
+        return eyeglasses_rows(model, n, seed)
+    if protocol in DRAWN:
+        return gallery_rows(model, seed=seed)
+    if protocol == 'exemplars' and pictures is None:
+        pictures = transfers_of(model, n, seed)
+    if pictures is None:
+        return []
+    if protocol == 'exemplars_folder' and not isinstance(pictures, Pairs):
+        pictures = folder_pairs(model.data.attributes, *pictures, seed=seed)
+    if isinstance(pictures, Pairs):
+        return pairs_to_rows(model.method, pictures)
+    images, known = (some[:4] for some in pictures)
+    if protocol == 'pairs':
+        return tasks_to_rows(model.method, images, [pair_task(model.method, known)], what='pair')
+    make = domain_folder_tasks if protocol == 'domains_folder' else folder_tasks
+    return tasks_to_rows(model.method, *make(model.method, images, known, None), what='picture')

@@ -1,0 +1,250 @@
+"""Trains a Run into a run directory: builds the method and its data, hands both to the engine, records what was done."""
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from retouch.data.parsing import IDS
+from retouch.data.sets import AttributeSet, make_loader, open_set, set_to_hash
+from retouch.engine.fit import fit, measure
+from retouch.engine.logs import Meter
+from retouch.engine.state import load_state
+from retouch.engine.trainer import Trainer
+from retouch.files import write_atomically
+from retouch.hardware import hardware
+from retouch.methods.registry import find_method
+from retouch.model import load_model, model_to_parser, save_model
+from retouch.run import Run, leaves
+from retouch.version import __version__
+
+Outcome = Literal['finished', 'stopped', 'interrupted']
+# what a resumed run may change; a set or a parser may lie elsewhere, its pictures or weights are compared
+FREE = {'train': ('log_every', 'sample_every', 'save_every', 'threads', 'channels_last'), 'method': ('lr', 'parser'), 'data': ('source',)}
+
+
+def runs_folder() -> Path:
+    """RETOUCH_RUNS, or runs/ below the current directory."""
+    return Path(os.environ.get('RETOUCH_RUNS') or 'runs')
+
+
+def default_out(run: Run) -> Path:
+    """<recipe> in the folder of runs."""
+    return runs_folder() / (run.recipe or run.method_id)
+
+
+def build(run: Run, opened: AttributeSet | Any) -> Any:
+    """The method of a run, initialised from its seed, on the CPU."""
+    labels = getattr(run.method, 'labels', None)
+    where = 'method.backbone.labels' if hasattr(run.method, 'backbone') else 'method.labels'
+    if labels == 'multi' and getattr(opened, 'exclusive', False):
+        raise ValueError(f"{where}='multi' on a set with one class a picture (class folders): set --{where} single "
+                         '--data.targets permute')
+    if labels == 'single' and isinstance(opened, AttributeSet) and not bool((opened.labels.sum(1) == 1).all()):
+        raise ValueError(f"{where}='single' on a set whose pictures have none or several attributes: set --{where} multi")
+    if labels == 'single' and getattr(run.data, 'targets', '') == 'single' and run.method_id != 'classifier':
+        raise ValueError(f"data.targets='single' with {where}='single': one flipped class is no class; set --data.targets permute")
+    torch.manual_seed(run.seed)
+    method = find_method(run.method_id)(run.method, opened.spec)
+    if getattr(run.method, 'uses_parser', False):
+        method.nets['P'].load_state_dict(_read_parser(run).nets['parser'].state_dict())
+    return method
+
+
+def _read_parser(run: Run) -> Any:
+    """The parser that guides a system. ValueError where there is none, or one of another size, list of classes or width."""
+    c, size = run.method, run.data.size
+    if not c.parser:
+        recipe = 'parser.toyfaces48' if run.data.source == 'toyfaces' else 'parser.celebamask --data CelebAMask-HQ'
+        raise ValueError(f'method.parser is not set: expected a face parser of {size} px; train one with `retouch train {recipe} '
+                         f'--data.size {size} --out runs/parser` and pass --method.parser runs/parser')
+    parser = model_to_parser(load_model(c.parser), size).method
+    names, width = parser.data.attributes, parser.config.width
+    if names != IDS[c.parser_classes]:
+        listed = next((ids for ids, known in IDS.items() if known == names), None)
+        fix = f'set --method.parser-classes {listed}' if listed else f'use a parser of one of the lists {", ".join(IDS)}'
+        raise ValueError(f'{c.parser} names {len(names)} classes, {", ".join(names[:3])}, …: expected those of '
+                         f'parser_classes={c.parser_classes}; {fix}')
+    if width != c.parser_width:
+        raise ValueError(f'{c.parser} has width {width}: expected parser_width={c.parser_width}; set --method.parser-width {width}')
+    return parser
+
+
+def make_trainer(run: Run, fabric: Fabric, show: bool) -> tuple[Trainer, Any, str]:
+    """Trainer and loader of a run, and the hash of its training set."""
+    method_class = find_method(run.method_id)
+    if method_class.kind != run.data.kind:
+        raise ValueError(f'{run.method_id} trains on {method_class.kind}, the data section says {run.data.kind}: use a recipe of that kind')
+    if getattr(run.method, 'uses_parser', False):
+        _read_parser(run)                                        # what does not fit is said before a large set is decoded
+    opened = open_set(run.data, 'train', _progress('preparing pictures') if show else None)
+    trainable = build(run, opened)
+    if run.train.channels_last:
+        trainable.to(memory_format=torch.channels_last)
+    trainer = Trainer(trainable, fabric, run.train.iterations, run.train.ema)
+    rule = getattr(run.method, 'label_rule', 'attgan_tf')
+    loader = make_loader(opened, run.data, run.train.batch_size, run.seed, fabric.device, fabric.global_rank, fabric.world_size, rule)
+    return trainer, loader, set_to_hash(opened)
+
+
+def make_fabric(run: Run) -> Fabric:
+    """Devices from the environment: one process, or those that torchrun started (gloo or nccl)."""
+    world = int(os.environ.get('WORLD_SIZE', '1'))
+    if world > 1:
+        local, nodes = int(os.environ.get('LOCAL_WORLD_SIZE', world)), int(os.environ.get('GROUP_WORLD_SIZE', '1'))
+        fabric = Fabric(accelerator='auto', devices=local, num_nodes=nodes, strategy='ddp', precision=run.train.precision)
+    else:
+        fabric = Fabric(accelerator='auto', devices=1, precision=run.train.precision)
+    fabric.launch()
+    return fabric
+
+
+def train_run(run: Run, out: Path | None = None, resume: str | None = None, stop_after: int | None = None,
+              show: bool = True, on_log: Callable[[int, dict[str, float]], None] | None = None) -> tuple[Path, Outcome]:
+    """Trains a run.
+
+    Args:
+        run: what to do.
+        out: run directory; None: `default_out`.
+        resume: 'auto' continues from a saved state if there is one; None refuses a directory that has one.
+        stop_after: save and stop after this iteration, as Ctrl-C would.
+        show: live progress on stderr.
+        on_log: as of `engine.fit.fit`.
+
+    Returns:
+        the run directory and how the training ended.
+
+    Raises:
+        ValueError: bad data or configuration; FloatingPointError: not finite; OSError: disk full. The last good state is always kept.
+    """
+    with _threads(run.train.threads):
+        return _train(run, out or default_out(run), resume, stop_after, show, on_log)
+
+
+def _train(run: Run, out: Path, resume: str | None, stop_after: int | None, show: bool,
+           on_log: Callable[[int, dict[str, float]], None] | None) -> tuple[Path, Outcome]:
+    fabric = make_fabric(run)
+    main = fabric.global_rank == 0
+    state = load_state(out / 'state')
+    if state is None and (out / 'model').exists():
+        raise ValueError(f'{out} holds a model without the state it was trained from: choose another --out, so that it is not overwritten')
+    if state is not None and resume != 'auto':
+        raise ValueError(f'{out} already holds a run at iteration {state["iteration"]}: continue it with --resume auto, '
+                         'or choose another --out')
+    trainer, loader, pictures = make_trainer(run, fabric, show and main)
+    if state is not None:
+        _check_same(run, pictures, out / 'run.json')
+        try:
+            trainer.load_state_dict(state)
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise ValueError(f'{out / "state"} does not fit this run ({str(error).splitlines()[0]}): the configuration must be the one '
+                             'it was started with; choose another --out to start anew') from error
+        if show and main:
+            print(f'resumed at iteration {trainer.iteration}', file=sys.stderr)
+    elif main:
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomically(out / 'run.json', (json.dumps(_record(run, trainer, pictures), indent=2) + '\n').encode())
+
+    def export(folder: Path, weights: dict[str, Tensor], iteration: int) -> None:
+        info = {'recipe': run.recipe, 'iteration': iteration, 'iterations': run.train.iterations, 'seed': run.seed, 'ema': run.train.ema,
+                'batch_size': run.train.batch_size, 'data': run.data.model_dump(mode='json')}
+        save_model(folder, trainer.trainable, weights, info)
+
+    began = time.monotonic()
+    outcome = fit(trainer, loader, run.train, out, export, stop_after, show, on_log)
+    if main:
+        spent = {'until_iteration': trainer.iteration, 'seconds': round(time.monotonic() - began, 1), 'hardware': hardware(fabric.device)}
+        with open(out / 'time.jsonl', 'a') as file:
+            file.write(json.dumps(spent) + '\n')
+    return out, outcome
+
+
+def dry_run(run: Run, show: bool = True) -> dict[str, float]:
+    """Two rounds of iterations, nothing written: memory, images/s, ETA (see `engine.fit.measure`)."""
+    with _threads(run.train.threads):
+        fabric = make_fabric(run)
+        trainer, loader, _ = make_trainer(run, fabric, show and fabric.global_rank == 0)
+        return measure(trainer, loader, run.train)
+
+
+@contextlib.contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """So many CPU threads, then as many as before; None: as many as there are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _record(run: Run, trainer: Trainer, pictures: str) -> dict[str, Any]:
+    packages = ('torch', 'lightning-fabric', 'pydantic', 'numpy', 'pillow')
+    try:
+        command = ['git', '-C', str(Path(__file__).parent), 'rev-parse', '--short', 'HEAD']
+        commit = subprocess.run(command, capture_output=True, text=True, timeout=5)
+        git = commit.stdout.strip() or None
+    except (OSError, subprocess.TimeoutExpired):
+        git = None
+    parameters = {n: sum(p.numel() for p in net.parameters()) for n, net in trainer.trainable.nets.items()}
+    return {'run': run.model_dump(mode='json'), 'parameters': parameters, 'data': trainer.trainable.data.model_dump(mode='json'),
+            'pictures': pictures,
+            'versions': {'retouch': __version__, 'python': platform.python_version(), **{p: version(p) for p in packages}},
+            'git': git, 'hardware': hardware(trainer.fabric.device), 'command': shlex.join(['retouch', *sys.argv[1:]])}
+
+
+def _check_same(run: Run, pictures: str, path: Path) -> None:
+    """A resumed run must be the run that was started: method, data and their pictures, seed, and all that schedules depend on."""
+    if not path.is_file():
+        raise ValueError(f'{path} is missing beside a saved state: expected the run.json that this training wrote, for nothing else says '
+                         'what was trained; put it back, or choose another --out')
+    try:
+        record = json.loads(path.read_text())
+        before, now = record['run'], run.model_dump(mode='json')
+    except (json.JSONDecodeError, KeyError) as error:
+        raise ValueError(f'{path} cannot be read ({type(error).__name__}): expected the run.json that this training wrote') from error
+    free = FREE if 'pictures' in record else {**FREE, 'data': ()}
+    found = first_difference(before, now, free)
+    if found is not None:
+        name, was, says = found
+        raise ValueError(f'{path.parent} was started with {name}={was}, this run says {says}: resume with the same value, or choose '
+                         'another --out')
+    if record.get('pictures', pictures) != pictures:
+        raise ValueError(f'{run.data.source} is not the set that {path.parent} was started with (its pictures, their number or order '
+                         'changed): put the set back, say where it lies with --data, or choose another --out')
+
+
+def first_difference(a: dict[str, Any], b: dict[str, Any], free: Mapping[str, tuple[str, ...]]) -> tuple[str, Any, Any] | None:
+    """The first field, dotted, in which two dumped runs differ, with both values; None if all that is not `free` is the same."""
+    a, b = leaves(a), leaves(b)
+    for name in sorted({*a, *b}, key=lambda name: (name != 'method.id', not name.endswith('.id'), name)):
+        section, leaf = name.split('.')[0], name.split('.')[-1]
+        if leaf not in free.get(section, ()) and section != 'recipe' and a.get(name) != b.get(name):
+            return name, a.get(name), b.get(name)
+    return None
+
+
+def _progress(what: str) -> Any:
+    meters: list[Meter] = []
+
+    def show(done: int, total: int) -> None:
+        if not meters:
+            meters.append(Meter(total, 0, 1, True, what))
+        meters[0].advance(done)
+        if done >= total:
+            meters[0].close()
+
+    return show

@@ -16,8 +16,8 @@ install: $(STAMP)  ## .venv with the locked, hash-checked dependencies and this 
 
 # The stamp is written last. An install that was interrupted leaves .incomplete behind, and the next one starts from an empty environment.
 $(STAMP):
-	@command -v $(PYTHON) >/dev/null 2>&1 || { echo 'make: $(PYTHON) not found: Retouch needs Python 3.11, 3.12 or 3.13; try make install PYTHON=python3.12' >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else "make: $(PYTHON) is Python %d.%d: Retouch needs 3.11, 3.12 or 3.13; try make install PYTHON=python3.12" % v)'
+	@command -v $(PYTHON) >/dev/null 2>&1 || { echo 'make: $(PYTHON) not found: Retouch needs Python 3.11 to 3.14; try make install PYTHON=python3.12' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 15) else "make: $(PYTHON) is Python %d.%d: Retouch needs 3.11 to 3.14; try make install PYTHON=python3.12" % v)'
 	@{ $(BIN)/python -m pip --version >/dev/null 2>&1 && [ ! -e $(VENV)/.incomplete ]; } || $(PYTHON) -m venv --clear $(VENV)
 	@touch $(VENV)/.incomplete
 	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock

@@ -55,7 +55,7 @@ def train(recipe_or_run: str | Path | Run, data: str | Path | None = None, out: 
         from retouch.training import train_run
 
         run, folder = resolve(recipe_or_run, {**changes, **({} if data is None else {'data.source': str(data)})}, out, resume)
-        folder, outcome = train_run(run, folder, resume, stop_after, progress, on_log)
+        folder, outcome = train_run(run, folder, resume, stop_after, progress, on_log, f'retouch.train({run.recipe or run.method_id!r}, …)')
     if outcome == 'interrupted':
         raise KeyboardInterrupt
     return folder

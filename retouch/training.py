@@ -113,7 +113,8 @@ def make_fabric(run: Run) -> Fabric:
 
 
 def train_run(run: Run, out: Path | None = None, resume: str | None = None, stop_after: int | None = None,
-              show: bool = True, on_log: Callable[[int, dict[str, float]], None] | None = None) -> tuple[Path, Outcome]:
+              show: bool = True, on_log: Callable[[int, dict[str, float]], None] | None = None,
+              command: str | None = None) -> tuple[Path, Outcome]:
     """Trains a run.
 
     Args:
@@ -123,6 +124,7 @@ def train_run(run: Run, out: Path | None = None, resume: str | None = None, stop
         stop_after: save and stop after this iteration, as Ctrl-C would.
         show: live progress on stderr.
         on_log: as of `engine.fit.fit`.
+        command: who asked, for the record; None: the command line.
 
     Returns:
         the run directory and how the training ended.
@@ -131,11 +133,11 @@ def train_run(run: Run, out: Path | None = None, resume: str | None = None, stop
         ValueError: bad data or configuration; FloatingPointError: not finite; OSError: disk full. The last good state is always kept.
     """
     with _threads(run.train.threads):
-        return _train(run, out or default_out(run), resume, stop_after, show, on_log)
+        return _train(run, out or default_out(run), resume, stop_after, show, on_log, command or shlex.join(['retouch', *sys.argv[1:]]))
 
 
 def _train(run: Run, out: Path, resume: str | None, stop_after: int | None, show: bool,
-           on_log: Callable[[int, dict[str, float]], None] | None) -> tuple[Path, Outcome]:
+           on_log: Callable[[int, dict[str, float]], None] | None, command: str) -> tuple[Path, Outcome]:
     fabric = make_fabric(run)
     main = fabric.global_rank == 0
     state = load_state(out / 'state')
@@ -156,7 +158,7 @@ def _train(run: Run, out: Path, resume: str | None, stop_after: int | None, show
             print(f'resumed at iteration {trainer.iteration}', file=sys.stderr)
     elif main:
         out.mkdir(parents=True, exist_ok=True)
-        write_atomically(out / 'run.json', (json.dumps(_record(run, trainer, pictures), indent=2) + '\n').encode())
+        write_atomically(out / 'run.json', (json.dumps(_record(run, trainer, pictures, command), indent=2) + '\n').encode())
 
     def export(folder: Path, weights: dict[str, Tensor], iteration: int) -> None:
         info = {'recipe': run.recipe, 'iteration': iteration, 'iterations': run.train.iterations, 'seed': run.seed, 'ema': run.train.ema,
@@ -191,11 +193,11 @@ def _threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _record(run: Run, trainer: Trainer, pictures: str) -> dict[str, Any]:
+def _record(run: Run, trainer: Trainer, pictures: str, command: str) -> dict[str, Any]:
     packages = ('torch', 'lightning-fabric', 'pydantic', 'numpy', 'pillow')
     try:
-        command = ['git', '-C', str(Path(__file__).parent), 'rev-parse', '--short', 'HEAD']
-        commit = subprocess.run(command, capture_output=True, text=True, timeout=5)
+        asked = ['git', '-C', str(Path(__file__).parent), 'rev-parse', '--short', 'HEAD']
+        commit = subprocess.run(asked, capture_output=True, text=True, timeout=5)
         git = commit.stdout.strip() or None
     except (OSError, subprocess.TimeoutExpired):
         git = None
@@ -203,7 +205,7 @@ def _record(run: Run, trainer: Trainer, pictures: str) -> dict[str, Any]:
     return {'run': run.model_dump(mode='json'), 'parameters': parameters, 'data': trainer.trainable.data.model_dump(mode='json'),
             'pictures': pictures,
             'versions': {'retouch': __version__, 'python': platform.python_version(), **{p: version(p) for p in packages}},
-            'git': git, 'hardware': hardware(trainer.fabric.device), 'command': shlex.join(['retouch', *sys.argv[1:]])}
+            'git': git, 'hardware': hardware(trainer.fabric.device), 'command': command}
 
 
 def _check_same(run: Run, pictures: str, path: Path) -> None:

@@ -22,7 +22,7 @@ from retouch.files import cache_root, whole_file
 
 RESAMPLE = {'bilinear': Image.Resampling.BILINEAR, 'bicubic': Image.Resampling.BICUBIC}
 Side = Literal['whole', 'left', 'right']
-VERSION = 1                  # raised when the same files and arguments would give other pixels
+VERSION = 2                  # raised when the same files and arguments would give other pixels
 CHUNK = 32
 _WRITING = threading.Lock()
 
@@ -32,7 +32,7 @@ def cached_images(paths: Sequence[Path], size: int | tuple[int, int], *, crop: i
                   root: Path | None = None, progress: Callable[[int, int], None] | None = None, workers: int | None = None) -> np.ndarray:
     """Pictures at the working size: a read-only memory map uint8 [N,H,W,3], decoded at the first call and kept.
 
-    EXIF orientation applied, transparency over white, centre crop, then Pillow's antialiased resize.
+    EXIF orientation applied, colours in sRGB, transparency over white, centre crop, then Pillow's antialiased resize.
 
     Args:
         paths: the files.
@@ -86,7 +86,10 @@ def cached_images(paths: Sequence[Path], size: int | tuple[int, int], *, crop: i
 def decode(path: Path, height: int, width: int, crop: int | None = None, resample: str = 'bilinear', side: str = 'whole',
            stretch: bool = False) -> np.ndarray:
     """One picture at the working size, uint8 [height,width,3]; the arguments are those of `cached_images`. ValueError of one line."""
-    picture = to_rgb(read_image(path))
+    try:
+        picture = to_rgb(read_image(path))
+    except ValueError as error:
+        raise error if str(error).startswith(str(path)) else ValueError(f'{path}: {error}') from None
     left, top, right, bottom = 0, 0, picture.width, picture.height
     if side != 'whole':
         if right != 2 * bottom:

@@ -1,15 +1,17 @@
-"""Opening one picture safely: size limit, EXIF orientation, damage found at once, errors of one line."""
+"""Opening one picture safely (size limit, EXIF orientation, damage found at once), and bringing any mode to the RGB that a network sees."""
 from __future__ import annotations
 
+import functools
 import io
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from retouch.errors import one_line
 
@@ -93,15 +95,75 @@ def upright(picture: Image.Image) -> Image.Image:
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:
-    """Any mode -> RGB: transparent pixels over white, 16-bit grey to 8 bits."""
-    if picture.mode == 'RGB' and 'transparency' not in picture.info:
-        return picture
-    if picture.mode.startswith('I'):
-        grey = np.asarray(picture).astype(np.float64) / 257
-        return Image.fromarray(grey.round().clip(0, 255).astype(np.uint8)).convert('RGB')
+    """Any mode -> RGB as a network sees it: 16-bit grey at 8 bits, colours in sRGB, transparent pixels over white.
+
+    Raises:
+        ValueError: grey values that are no 16 bits.
+    """
+    if picture.mode.startswith('I') or picture.mode == 'F':
+        return Image.fromarray(sixteen_to_eight(np.asarray(picture), picture.mode)).convert('RGB')
+    profile = picture.info.get('icc_profile') if picture.mode in PROFILED else None
     if picture.mode in ('RGBA', 'LA', 'PA', 'La', 'RGBa') or 'transparency' in picture.info:
         if picture.mode == 'La':                         # premultiplied grey has no direct way to RGBA
             picture = picture.convert('LA')
         rgba = picture.convert('RGBA')
-        return Image.alpha_composite(Image.new('RGBA', rgba.size, (255, 255, 255, 255)), rgba).convert('RGB')
-    return picture.convert('RGB')
+        rgb = Image.fromarray(to_srgb(np.asarray(rgba.convert('RGB')), profile)).convert('RGBA')
+        rgb.putalpha(rgba.getchannel('A'))
+        return Image.alpha_composite(Image.new('RGBA', rgba.size, (255, 255, 255, 255)), rgb).convert('RGB')
+    rgb = picture if picture.mode == 'RGB' else picture.convert('RGB')
+    return rgb if find_profile(profile) is None else Image.fromarray(to_srgb(np.asarray(rgb), profile))
+
+
+def sixteen_to_eight(values: np.ndarray, mode: str) -> np.ndarray:
+    """Grey values 0..65535 [H,W] of a picture in one of Pillow's deep modes -> uint8. ValueError for values beyond, and for floats."""
+    if mode == 'F' or values.min() < 0 or values.max() > 65535:
+        found = f'{values.min():.4g} to {values.max():.4g}'
+        raise ValueError(f'picture mode {mode} with values {found}: expected 8 or 16 bits a channel; save it as such')
+    return np.round(values.astype(np.float32) / 257).astype(np.uint8)
+
+
+# ---- colour profiles
+
+PROFILED = ('RGB', 'RGBA', 'RGBX', 'RGBa', 'P', 'PA')      # modes whose profile is one of RGB
+
+
+class Profile(NamedTuple):
+    """The ways from a picture's own colours to sRGB and back: relative colorimetric, 8 bits."""
+
+    there: ImageCms.ImageCmsTransform
+    back: ImageCms.ImageCmsTransform
+
+
+@functools.lru_cache(maxsize=32)
+def find_profile(icc: bytes | None) -> Profile | None:
+    """What an ICC profile of RGB does; None for none, for sRGB under any name (no colour moves by more than a level), and for one that
+    cannot be read."""
+    if not icc:
+        return None
+    try:
+        own, srgb = ImageCms.ImageCmsProfile(io.BytesIO(icc)), ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB'))
+        intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.NOCACHE          # threads share them
+        found = Profile(ImageCms.buildTransform(own, srgb, 'RGB', 'RGB', intent, flags),
+                        ImageCms.buildTransform(srgb, own, 'RGB', 'RGB', intent, flags))
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None
+    steps = np.arange(0, 256, 17, dtype=np.uint8)
+    colours = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(1, -1, 3)
+    moved = np.abs(_transformed(colours, found.there).astype(int) - colours).max()
+    return found if moved > 1 else None
+
+
+def to_srgb(pixels: np.ndarray, icc: bytes | None) -> np.ndarray:
+    """uint8 [H,W,3] in the colours of an ICC profile -> the same in sRGB; the array itself where nothing is to be done."""
+    profile = find_profile(icc)
+    return pixels if profile is None else _transformed(pixels, profile.there)
+
+
+def from_srgb(pixels: np.ndarray, icc: bytes | None) -> np.ndarray:
+    """uint8 [H,W,3] in sRGB -> the same in the colours of an ICC profile; the array itself where nothing is to be done."""
+    profile = find_profile(icc)
+    return pixels if profile is None else _transformed(pixels, profile.back)
+
+
+def _transformed(pixels: np.ndarray, transform: ImageCms.ImageCmsTransform) -> np.ndarray:
+    return np.asarray(ImageCms.applyTransform(Image.fromarray(np.ascontiguousarray(pixels)), transform))

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from retouch.data.check import CLASSES_AT_MOST, _parts, _read, _spread
+from retouch.data.check import parts_of
 from retouch.data.images import read_image, to_rgb
 from retouch.data.layouts import existing_folder, recognise
-from retouch.data.sources import AttributeFolder, DomainFolder, PairFolder
+from retouch.data.mask_check import CLASSES_AT_MOST, spread
+from retouch.data.sources import AttributeFolder, DomainFolder, PairFolder, read_folder
 
 
 def contact_sheet(root: str | Path, out: Path, n: int = 24, tile: int = 128) -> None:
@@ -27,7 +28,7 @@ def contact_sheet(root: str | Path, out: Path, n: int = 24, tile: int = 128) -> 
     if n < 1:
         raise ValueError(f'contact sheet of {n} pictures: expected at least 1')
     root = existing_folder(root)
-    entries = _spread(_captioned(_read(root, recognise(root))), n)
+    entries = spread(_captioned(read_folder(root, recognise(root))), n)
     wide = max(len(files) for files, _, _ in entries) * tile
     columns = max(1, min(len(entries), 1024 // wide))
     rows, text = -(-len(entries) // columns), 36
@@ -53,7 +54,7 @@ Entry = tuple[list[tuple[Path, str]], str, str]      # files (each whole, left, 
 
 def _captioned(source: AttributeFolder | DomainFolder | PairFolder) -> list[Entry]:
     if isinstance(source, DomainFolder):
-        both = [(path, name) for name, paths in _parts(source).items() for path in paths]
+        both = [(path, name) for name, paths in parts_of(source).items() for path in paths]
         return [([(path, 'whole')], f'{name}/{path.name}', '') for path, name in both]
     if isinstance(source, PairFolder):
         items = source.train + (() if source.test is source.val else source.test) + source.val

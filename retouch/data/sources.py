@@ -261,3 +261,12 @@ def _two_folders(root: Path, a: Path, b: Path) -> PairFolder:
                          'remove what has no partner, or train on them as two domains')
     train, test = _split(tuple(PairItem(stems_a[s], stems_b[s]) for s in sorted(stems_a)), _tail(len(images_a)))
     return PairFolder('pairs_ab', root, train, test)
+
+
+def read_folder(root: Path, layout: str) -> AttributeFolder | DomainFolder | PairFolder:
+    """What a folder of a layout holds; see the readers above."""
+    if layout == 'domains':
+        return read_domain_folder(root)
+    if layout in ('pairs', 'pairs_ab'):
+        return read_pair_folder(root)
+    return read_parsing_folder(root) if layout == 'parsing' else read_attribute_folder(root)

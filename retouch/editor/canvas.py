@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from retouch.data.images import from_srgb, to_srgb
 from retouch.editor.pictures import Painted, Picture, open_picture, painted_to_mask, picture_to_pixels
 from retouch.engine.update import Translation
 
@@ -20,7 +21,8 @@ Box = tuple[int, int, int, int]              # x, y, width, height
 class Canvas:
     """The original picture and the square of it that the model sees."""
 
-    rgb: np.ndarray                         # uint8 [H,W,3]
+    rgb: np.ndarray                         # uint8 [H,W,3], in the picture's own colours
+    seen: np.ndarray                        # uint8 [H,W,3], the same in sRGB, as the model was trained; `rgb` itself where they are equal
     alpha: np.ndarray | None                # uint8 [H,W]
     icc: bytes | None
     frame: tuple[int, int, int]             # left, top, side in pixels
@@ -32,6 +34,9 @@ class Canvas:
     def open(cls, image: Picture, box: Box | None, mask: Painted | None) -> Canvas:
         picture = open_picture(image)
         rgb, alpha, icc, notes = picture_to_pixels(picture)
+        seen = to_srgb(rgb, icc)
+        if seen is not rgb:
+            notes.append('the model saw the colours in sRGB; the edit keeps the ICC profile of the picture')
         height, width = rgb.shape[:2]
         left, top, side = frame_of(width, height, box)
         if side < max(width, height):
@@ -40,7 +45,7 @@ class Canvas:
             notes.append(f'the box of {box[2]} x {box[3]} px is larger than the largest square in the picture and is not covered whole')
         painted = None if mask is None else painted_to_mask(mask, width, height, notes)
         inputs = tuple(Path(given) for given in (image, mask) if isinstance(given, str | Path))
-        return cls(rgb, alpha, icc, (left, top, side), painted, notes, inputs)
+        return cls(rgb, seen, alpha, icc, (left, top, side), painted, notes, inputs)
 
     @property
     def place(self) -> tuple[slice, slice]:
@@ -50,7 +55,7 @@ class Canvas:
 
     def model_input(self, size: int) -> Tensor:
         """The frame at the model's size: [1,3,size,size] in [-1,1]."""
-        crop = self.rgb[self.place]
+        crop = self.seen[self.place]
         channels = [resize_to(torch.from_numpy(crop[..., c].astype(np.float32))[None, None], size, 'bicubic') for c in range(3)]
         return torch.cat(channels, 1).clamp(0, 255) / 127.5 - 1                        # one at a time, for the memory of large pictures
 
@@ -77,15 +82,28 @@ class Canvas:
         mask8 = (inside * 255).round().to(torch.uint8)
         gain = allowed * (mask8 > 0) * (127.5 * strength)
 
-        pixels, mask = self.rgb.copy(), np.zeros(self.rgb.shape[:2], np.uint8)
+        mask = np.zeros(self.rgb.shape[:2], np.uint8)
         mask[place] = mask8.numpy()
+        pixels = self.rgb.copy()
+        edited = pixels[place] if self.seen is self.rgb else self.seen[place].copy()
         delta = (translation.image.float() - (0 if another else x)).cpu()
         for channel in range(3):                                                       # one at a time, for the memory of large pictures
-            old = torch.from_numpy(self.rgb[place][..., channel].astype(np.float32))
+            old = torch.from_numpy(edited[..., channel].astype(np.float32))
             change = resize_to(delta[:, channel:channel + 1], side, 'bicubic')[0, 0]
             new = old + (change - (old / 127.5 - 1) if another else change) * gain
-            pixels[place][..., channel] = new.round().clamp(0, 255).to(torch.uint8).numpy()
+            edited[..., channel] = new.round().clamp(0, 255).to(torch.uint8).numpy()
+        if self.seen is not self.rgb:
+            pixels[place] = self.in_own_colours(edited)
         return pixels, mask
+
+    def in_own_colours(self, edited: np.ndarray) -> np.ndarray:
+        """The frame of sRGB, edited, in the picture's own colours: uint8 [side,side,3]. Where nothing was edited, its bytes as they were.
+
+        It is the change that is brought over and added: a colour that sRGB lacks is not lost because its neighbour was edited.
+        """
+        seen = self.seen[self.place]
+        change = from_srgb(edited, self.icc).astype(np.int16) - from_srgb(seen, self.icc)
+        return (self.rgb[self.place] + change).clip(0, 255).astype(np.uint8)
 
     def enlarge(self, mask: Tensor) -> np.ndarray:
         """A Mask [1,1,S,S] at the original's size: uint8 [H,W], 0 outside the frame."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageOps
 
-from retouch.data.images import MAX_PIXELS, read_image
+from retouch.data.images import MAX_PIXELS, PROFILED, read_image, sixteen_to_eight
 
 Picture = Image.Image | np.ndarray | str | Path
 Painted = Picture | tuple[int, int, int, int]    # a mask: array in [0,1] or 0..255, picture, or rectangle (left, top, right, bottom) of 1
@@ -39,19 +39,11 @@ def picture_to_pixels(picture: Image.Image) -> tuple[np.ndarray, np.ndarray | No
     has_alpha = picture.mode in ('RGBA', 'LA', 'PA', 'La', 'RGBa') or 'transparency' in picture.info
     if mode not in ('RGB', 'RGBA', 'RGBX'):
         notes.append(f'the {mode} picture was brought to {"RGBA" if has_alpha else "RGB"}')
-        if icc and mode not in ('P', 'PA', 'RGBa'):                                    # a grey or CMYK profile is wrong for RGB
+        if icc and mode not in PROFILED:                                    # a grey or CMYK profile is wrong for RGB
             icc = None
             notes.append(f'the ICC profile of the {mode} picture was left out: it does not fit RGB')
     pixels = np.asarray(picture.convert('RGBA' if has_alpha else 'RGB'))
     return np.ascontiguousarray(pixels[..., :3]), pixels[..., 3].copy() if has_alpha else None, icc, notes
-
-
-def sixteen_to_eight(values: np.ndarray, mode: str) -> np.ndarray:
-    """Grey values 0..65535 [H,W] -> uint8."""
-    if mode == 'F' or values.min() < 0 or values.max() > 65535:
-        found = f'{values.min():.4g} to {values.max():.4g}'
-        raise ValueError(f'picture mode {mode} with values {found}: expected 8 or 16 bits a channel; save it as such')
-    return np.round(values.astype(np.float32) / 257).astype(np.uint8)
 
 
 def painted_to_mask(mask: Painted, width: int, height: int, notes: list[str]) -> np.ndarray:

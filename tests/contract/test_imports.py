@@ -40,7 +40,7 @@ BUILT_ON = {'methods/registry.py': {'methods'}, 'methods/cam.py': {'methods.star
             'methods/asgit.py': {'methods.cyclegan'}, 'methods/secgan.py': {'methods.stargan', 'methods.attgan'}}
 # Where a function imports: torch takes seconds and is not loaded for help and mistakes, or an extra may be missing.
 LATE = {'__init__.py': 'torch', 'api.py': 'an extra', 'cli/main.py': 'torch', 'cli/editing.py': 'torch', 'cli/training.py': 'torch',
-        'data/check.py': 'torch', 'report/figures.py': 'an extra'}
+        'data/mask_check.py': 'torch', 'report/figures.py': 'an extra'}
 
 
 class Arrow(NamedTuple):

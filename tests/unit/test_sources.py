@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from retouch import toyfaces
-from retouch.data.check import check_folder, render
+from retouch.cli.data import render
+from retouch.data.check import check_folder
 from retouch.data.configs import AttributeData, DomainData, PairData
 from retouch.data.images import shown_size
 from retouch.data.layouts import LAYOUTS, recognise

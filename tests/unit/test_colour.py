@@ -1,0 +1,121 @@
+"""Colour profiles: a network sees sRGB, and a picture that comes back keeps its profile and, outside the mask, its bytes."""
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from retouch.data.cache import decode
+from retouch.data.images import find_profile, from_srgb, read_image, sixteen_to_eight, to_rgb, to_srgb
+from retouch.editor.canvas import Canvas
+from retouch.engine.update import Translation
+
+# XYZ of red, green and blue at D50, as the profiles of these names have them
+SRGB = np.array(((0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.71410)))
+P3 = np.array(((0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407)))
+ADOBE = np.array(((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457)))
+
+
+def profile_of(primaries: np.ndarray, gamma: float) -> bytes:
+    """An ICC profile (version 2) of three primaries and one gamma."""
+    def xyz(values: np.ndarray) -> bytes:
+        return b'XYZ \0\0\0\0' + b''.join(struct.pack('>i', round(float(v) * 65536)) for v in values)
+
+    name = b'test\0'
+    described = b'desc\0\0\0\0' + struct.pack('>I', len(name)) + name + bytes(78)
+    tags = {b'desc': described, b'cprt': b'text\0\0\0\0none\0', b'wtpt': xyz(np.array((0.9642, 1.0, 0.8249))),
+            **{key: xyz(row) for key, row in zip((b'rXYZ', b'gXYZ', b'bXYZ'), primaries, strict=True)},
+            **dict.fromkeys((b'rTRC', b'gTRC', b'bTRC'), b'curv\0\0\0\0' + struct.pack('>IH', 1, round(gamma * 256)))}
+    table, body, at = struct.pack('>I', len(tags)), b'', 128 + 4 + 12 * len(tags)
+    for key, data in tags.items():
+        data += bytes(-len(data) % 4)
+        table += key + struct.pack('>II', at + len(body), len(data))
+        body += data
+    header = struct.pack('>I4sI4s4s4s', at + len(body), b'lcms', 0x02100000, b'mntr', b'RGB ', b'XYZ ') + bytes(12) + b'acsp' + bytes(28)
+    header += struct.pack('>iii', round(0.9642 * 65536), 65536, round(0.8249 * 65536))
+    return header + bytes(128 - len(header)) + table + body
+
+
+def srgb_by_hand(pixels: np.ndarray, primaries: np.ndarray, gamma: float) -> np.ndarray:
+    """uint8 [N,3] of a profile -> levels 0..255 in sRGB, clipped."""
+    linear = (pixels / 255) ** (round(gamma * 256) / 256) @ primaries @ np.linalg.inv(SRGB)
+    linear = linear.clip(0, 1)
+    return 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+COLOURS = np.random.default_rng(0).integers(0, 256, (16, 16, 3)).astype(np.uint8)
+PROFILES = {'Display P3': (P3, 2.2), 'Adobe RGB': (ADOBE, 2.19921875)}
+
+
+@pytest.mark.parametrize('name', PROFILES)
+def test_a_network_sees_srgb(name: str, tmp_path: Path) -> None:
+    icc = profile_of(*PROFILES[name])
+    expected = srgb_by_hand(COLOURS.reshape(-1, 3), *PROFILES[name]).reshape(16, 16, 3)
+    assert np.abs(expected - COLOURS).max() > 20                                       # a profile that matters
+    assert np.abs(to_srgb(COLOURS, icc) - expected).max() < 1.6                        # littleCMS rounds its tables
+    for suffix, options in (('png', {}), ('webp', {'lossless': True}), ('tif', {})):
+        Image.fromarray(COLOURS).save(path := tmp_path / f'a.{suffix}', icc_profile=icc, **options)
+        assert np.array_equal(np.asarray(to_rgb(read_image(path))), to_srgb(COLOURS, icc)), suffix      # training
+        assert np.array_equal(decode(path, 16, 16), to_srgb(COLOURS, icc)), suffix
+        canvas = Canvas.open(path, None, None)                                                          # editing
+        assert np.array_equal(canvas.seen, to_srgb(COLOURS, icc)) and np.array_equal(canvas.rgb, COLOURS), suffix
+        assert np.array_equal(((canvas.model_input(16)[0].permute(1, 2, 0).numpy() + 1) * 127.5).round(), canvas.seen), suffix
+
+
+def test_transparency_is_laid_over_white_in_srgb(tmp_path: Path) -> None:
+    icc, alpha = profile_of(*PROFILES['Display P3']), np.full((16, 16, 1), 128, np.uint8)
+    Image.fromarray(np.concatenate([COLOURS, alpha], 2)).save(path := tmp_path / 'a.png', icc_profile=icc)
+    expected = to_srgb(COLOURS, icc) * (128 / 255) + 255 * (127 / 255)
+    assert np.abs(decode(path, 16, 16) - expected).max() <= 1
+
+
+@pytest.mark.parametrize('name', PROFILES)
+def test_what_comes_back_keeps_profile_and_bytes(name: str, tmp_path: Path) -> None:
+    """The left half is brightened by a fifth of the range in sRGB; the right half keeps every byte, also colours that sRGB lacks."""
+    icc = profile_of(*PROFILES[name])
+    pixels = np.full((16, 16, 3), 100, np.uint8)
+    pixels[:, 8:] = (0, 255, 0)                                                        # outside sRGB
+    pixels[:, :8] = (90, 120, 140)
+    Image.fromarray(pixels).save(path := tmp_path / 'a.png', icc_profile=icc)
+    canvas = Canvas.open(path, None, (0, 0, 8, 16))
+    x = canvas.model_input(16)
+    edited, mask = canvas.compose(x, Translation(x + 0.4), 1.0, 0.02)
+    image = canvas.image_of(edited)
+    assert image.info['icc_profile'] == icc and 'sRGB' in ' '.join(canvas.notes)
+    assert np.array_equal(edited[:, 8:], pixels[:, 8:]) and not mask[:, 8:].any() and (mask[:, :8] == 255).all()
+    change = to_srgb(edited, icc)[:, :8].astype(int) - canvas.seen[:, :8]
+    assert np.abs(change - 51).max() <= 2                                              # what the model asked for, in the colours it saw
+    untouched, _ = canvas.compose(x, Translation(x), 1.0, 0.02)
+    assert np.array_equal(untouched, pixels)
+
+
+@pytest.mark.parametrize('icc', [None, b'', b'not a profile', ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes(),
+                                 profile_of(SRGB, 2.2)[:200]])
+def test_nothing_is_done_for_srgb_and_for_what_cannot_be_read(icc: bytes | None) -> None:
+    assert find_profile(icc) is None and to_srgb(COLOURS, icc) is COLOURS and from_srgb(COLOURS, icc) is COLOURS
+
+
+def test_both_ways_cancel() -> None:
+    icc = profile_of(*PROFILES['Adobe RGB'])
+    inside = (COLOURS // 4 + 96).astype(np.uint8)                                      # colours that both have
+    assert np.abs(to_srgb(from_srgb(inside, icc), icc).astype(int) - inside).max() <= 2
+
+
+def test_sixteen_bits_become_eight_in_one_place(tmp_path: Path) -> None:
+    values = np.array([[0, 128, 129, 257, 65535]], np.uint16)
+    Image.fromarray(values).save(path := tmp_path / 'deep.png')
+    expected = [0, 0, 1, 1, 255]                                                       # round(v / 257)
+    assert sixteen_to_eight(values.astype(np.int32), 'I').tolist() == [expected]
+    assert np.asarray(to_rgb(read_image(path)))[0, :, 0].tolist() == expected
+    canvas = Canvas.open(path, None, None)
+    assert canvas.rgb[0, :, 0].tolist() == expected and '16-bit' in canvas.notes[0]
+    buffer = io.BytesIO()
+    Image.fromarray(np.array([[0.0, 0.5]], np.float32)).save(buffer, 'TIFF')
+    (tmp_path / 'float.tif').write_bytes(buffer.getvalue())
+    for read in (lambda: Canvas.open(tmp_path / 'float.tif', None, None), lambda: decode(tmp_path / 'float.tif', 1, 1)):
+        with pytest.raises(ValueError, match='mode F with values 0 to 0.5: expected 8 or 16 bits'):
+            read()

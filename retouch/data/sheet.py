@@ -47,8 +47,6 @@ def contact_sheet(root: str | Path, out: Path, n: int = 24, tile: int = 128) -> 
     sheet.save(out, 'PNG')
 
 
-# ---- the sheet
-
 Entry = tuple[list[tuple[Path, str]], str, str]      # files (each whole, left, right or mask), name, labels
 
 

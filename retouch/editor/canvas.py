@@ -11,10 +11,12 @@ from PIL import Image
 from torch import Tensor
 
 from retouch.data.images import from_srgb, to_srgb
+from retouch.editor.affine import apply_affine, fit_affine, tiles, widen
 from retouch.editor.pictures import Painted, Picture, open_picture, painted_to_mask, picture_to_pixels
 from retouch.engine.update import Translation
 
 Box = tuple[int, int, int, int]              # x, y, width, height
+NEAR = 8                                     # where the enlarged mask is an eighth or more, the affine map holds in full
 
 
 @dataclass(frozen=True)
@@ -69,29 +71,47 @@ class Canvas:
         """Brings mask and change back to the original: pixels uint8 [H,W,3] and mask uint8 [H,W].
 
         A system with a mask has composited already, so its change is zero where its mask is: here the mask only decides which pixels
-        are out of bounds and is not multiplied in again. A painted mask is. Where the answer is `another` picture, as of a pair, its
+        are out of bounds and is not multiplied in again. A painted mask is. Where the frame is larger than what the model saw, both come
+        back as local affine maps of the picture's own colours (see `affine`). Where the answer is `another` picture, as of a pair, its
         pixels take the place of the original's, whose fine detail says nothing of it.
         """
         place, side = self.place, self.frame[2]
-        inside = torch.ones(side, side)
-        if translation.mask is not None:
-            inside = resize_to(translation.mask.float().cpu(), side, 'bilinear')[0, 0].clamp(0, 1)
-        allowed = torch.ones(()) if self.painted is None else torch.from_numpy(self.painted[place])
-        inside = inside * allowed
-        inside[inside < mask_floor] = 0
-        mask8 = (inside * 255).round().to(torch.uint8)
-        gain = allowed * (mask8 > 0) * (127.5 * strength)
+        small, answer = x[0].float().cpu(), translation.image[0].float().cpu()                     # [3,s,s]
+        bounds = None if translation.mask is None else translation.mask[0].float().cpu()           # [1,s,s]
+        inside = torch.ones(side, side) if bounds is None else resize_to(bounds[None], side, 'bilinear')[0, 0].clamp(0, 1)
+        allowed = torch.ones(side, 1) if self.painted is None else torch.from_numpy(self.painted[place])
+        pixels, mask = self.rgb.copy(), np.zeros(self.rgb.shape[:2], np.uint8)
+        edited = pixels[place] if self.seen is self.rgb else self.seen[place].copy()   # [side,side,3], overwritten below
 
-        mask = np.zeros(self.rgb.shape[:2], np.uint8)
-        mask[place] = mask8.numpy()
-        pixels = self.rgb.copy()
-        edited = pixels[place] if self.seen is self.rgb else self.seen[place].copy()
-        delta = (translation.image.float() - (0 if another else x)).cpu()
-        for channel in range(3):                                                       # one at a time, for the memory of large pictures
-            old = torch.from_numpy(edited[..., channel].astype(np.float32))
-            change = resize_to(delta[:, channel:channel + 1], side, 'bicubic')[0, 0]
-            new = old + (change - (old / 127.5 - 1) if another else change) * gain
-            edited[..., channel] = new.round().clamp(0, 255).to(torch.uint8).numpy()
+        def change_pixels(rows: slice, channels: slice, change: Tensor) -> None:
+            """Adds a change [C,h,side] of 8-bit levels where the mask, by now known for these rows, is not 0."""
+            gain = allowed[rows] * (torch.from_numpy(mask[place][rows]) > 0) * strength
+            new = torch.addcmul(planes(edited[rows, :, channels]), change, gain)
+            edited[rows, :, channels] = new.round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
+
+        def settle(rows: slice) -> None:
+            """Writes the mask of some rows."""
+            found = inside[rows] * allowed[rows]
+            found[found < mask_floor] = 0
+            mask[place][rows] = (found * 255).round().to(torch.uint8).numpy()
+
+        if side > small.shape[-1] and not another:
+            change = (answer - small) / 2
+            maps = widen(fit_affine((small + 1) / 2, change if bounds is None else torch.cat([change, bounds])), side)
+            for rows in tiles(side):                                                   # a few at a time, for the memory of large pictures
+                found = apply_affine(maps, planes(edited[rows]) / 255, rows)           # [3,h,side], and the mask if there is one
+                near = (NEAR * inside[rows]).clamp(0, 1)                               # nothing far from the enlarged mask
+                if bounds is not None:
+                    inside[rows] = (found[3] * near).clamp(0, 1)
+                settle(rows)
+                change_pixels(rows, slice(3), found[:3] * near * 255)
+        else:
+            settle(whole := slice(side))
+            for channel in range(3):                                                   # one at a time, likewise
+                change = resize_to((answer if another else answer - small)[None, channel:channel + 1], side, 'bicubic')[0] * 127.5
+                if another:
+                    change = change + 127.5 - torch.from_numpy(edited[None, ..., channel].astype(np.float32))
+                change_pixels(whole, slice(channel, channel + 1), change)
         if self.seen is not self.rgb:
             pixels[place] = self.in_own_colours(edited)
         return pixels, mask
@@ -116,6 +136,11 @@ class Canvas:
         if self.icc:
             image.info['icc_profile'] = self.icc
         return image
+
+
+def planes(pixels: np.ndarray) -> Tensor:
+    """uint8 [h,w,C] -> float32 [C,h,w], 0 to 255."""
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float()
 
 
 def frame_of(width: int, height: int, box: Box | None = None) -> tuple[int, int, int]:

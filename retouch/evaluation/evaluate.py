@@ -17,6 +17,7 @@ from retouch.evaluation.exemplars import evaluate_exemplars
 from retouch.evaluation.held_out import held_out, held_out_of_domains, held_out_parses, held_out_partners
 from retouch.evaluation.judge import Judge, model_to_judge, proved
 from retouch.evaluation.ledger import Ledger
+from retouch.evaluation.native import NATIVE_N
 from retouch.evaluation.pairs import CITYSCAPES, evaluate_pairs
 from retouch.evaluation.parsing import parser_card
 from retouch.evaluation.tasks import Progress
@@ -35,7 +36,7 @@ class Request:
     model: Named
     data: str | None = None                     # 'toyfaces' or a folder in place of the model's own data
     protocol: str | None = None                 # None: the one that fits the model's data
-    n: int | None = None                        # held-out pictures; None: 500, or what the paper has
+    n: int | None = None                        # held-out pictures; None: 500, 200 of protocol native, or what the paper has
     seed: int = 0                               # which held-out pictures, and of the bootstrap
     size: int | None = None                     # classifiers: side of the pictures before they are brought to the model's
     judge: Named | None = None                  # None: the shipped one, where it can judge
@@ -124,10 +125,15 @@ def _source(model: Model, request: Request) -> str:
     return request.data or model.info.get('data', {}).get('source', 'toyfaces')
 
 
+def _n_of(request: Request) -> int:
+    usual = NATIVE_N if request.protocol == 'native' else 500
+    return usual if request.n is None else request.n
+
+
 def _command(request: Request, protocol: str) -> str:
     """How to repeat an evaluation."""
     given = {'--data': request.data, '--protocol': protocol, '--judge': _path_of(request.judge), '--parser': _path_of(request.parser),
-             '--n': str(500 if request.n is None else request.n), '--seed': str(request.seed), '--size': str(request.size or ''),
+             '--n': str(_n_of(request)), '--seed': str(request.seed), '--size': str(request.size or ''),
              '--weights': str(request.weights or '')}
     command = shlex.join(['retouch', 'evaluate', str(_path_of(request.model))])
     command += ''.join(f' {flag} {shlex.quote(value)}' for flag, value in given.items() if value)
@@ -136,7 +142,7 @@ def _command(request: Request, protocol: str) -> str:
 
 def _score_model(model: Model, request: Request, ledger: Ledger | None, progress: Progress, streets: bool = False) -> Scored:
     """The card of a model by the protocol that fits its data. streets: of pairs of a folder, which are Cityscapes'."""
-    n, device = 500 if request.n is None else request.n, model.device
+    n, device = _n_of(request), model.device
     if n < 2:
         raise ValueError(f'--n {n}: expected at least 2 pictures')
     trained, source = model.info.get('data', {}), _source(model, request)
@@ -144,6 +150,8 @@ def _score_model(model: Model, request: Request, ledger: Ledger | None, progress
     takes_exemplar, reads = getattr(model.method, 'takes_exemplar', False), protocol in ('classifier', 'parser')
     if source == 'toyfaces' and ((request.protocol == 'exemplars' and takes_exemplar) or (request.protocol == 'eyeglasses' and not reads)):
         protocol = request.protocol                              # of other kinds of systems too, if asked for
+    if request.protocol == 'native' and protocol == 'toyfaces':
+        protocol = 'native'
     if request.protocol == 'pairs' and source != 'toyfaces' and model.method.kind == 'domains':
         protocol = 'pairs'                                       # likewise, of pictures that have partners
     if request.protocol is not None:
@@ -187,7 +195,7 @@ def _score_model(model: Model, request: Request, ledger: Ledger | None, progress
         return Scored(card, model, pairs)
     if protocol in protocols.DRAWN:
         card = protocols.evaluate(model, protocol=protocol, n=n, judge=judge, progress=progress, parser=parser,
-                                  untrained=_untrained(model), **added, **shared)
+                                  untrained=None if protocol == 'native' else _untrained(model), **added, **shared)
         return Scored(card, model, None)
     if protocol == 'parser':
         parses = held_out_parses(model, source, trained, n, request.seed, progress)

@@ -1,6 +1,7 @@
 """Protocols: which pictures are edited how, and scored against what. Each ends in a metric card.
 
 toyfaces        attribute models on held-out drawn faces, with true results
+native          attribute models on held-out drawn faces of 512 px, through the Editor, with true results (`native.py`)
 domains         two-domain models on held-out drawn faces, with true results, both directions: B has an attribute, or it is night
 eyeglasses      any model that can put Eyeglasses on, on held-out drawn faces without them, with true results
 folder          attribute models on pictures of one's own, judged by a classifier trained on the same split; no true results
@@ -22,12 +23,14 @@ import torch
 from torch import Tensor
 
 from retouch import toyfaces
+from retouch.editor.editor import Editor
 from retouch.engine.update import Translation
 from retouch.errors import unknown
 from retouch.evaluation.card import Card, CardData, LeakageMatrix
 from retouch.evaluation.judge import Judge, load_judge, model_to_judge
 from retouch.evaluation.ledger import Ledger, Row
 from retouch.evaluation.looks import look_at_all, lpips_to_measures
+from retouch.evaluation.native import NATIVE_PX, editor_to_answer, native_measures, truth_to_answer
 from retouch.evaluation.provenance import checkpoint, pictures_to_hash, remembered, versions
 from retouch.evaluation.regions import parser_to_measures
 from retouch.evaluation.scoring import Answer, Found, More, Task, pictures_to_tensor, score
@@ -55,7 +58,8 @@ from retouch.model import Model
 from retouch.toyfaces.night import NIGHT, night_hash
 from retouch.toyfaces.stored import HELD_OUT
 
-DRAWN, FOLDERS, EXEMPLARS = ('toyfaces', 'domains', 'eyeglasses'), ('folder', 'domains_folder'), ('exemplars', 'exemplars_folder')
+DRAWN, FOLDERS, EXEMPLARS = ('toyfaces', 'native', 'domains', 'eyeglasses'), ('folder', 'domains_folder'), ('exemplars', 'exemplars_folder')
+NATIVE_BATCH = 8         # pictures of 512 px at once
 PROTOCOLS: tuple[str, ...] = (*DRAWN, *FOLDERS, 'pairs', *EXEMPLARS)
 
 
@@ -68,7 +72,7 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
 
     Args:
         model: a Model, or a method with weights in it.
-        protocol: 'toyfaces', 'domains', 'eyeglasses', 'folder' or 'domains_folder'.
+        protocol: 'toyfaces', 'native', 'domains', 'eyeglasses', 'folder' or 'domains_folder'.
         n: held-out drawn faces (all but folders).
         seed: which drawn set, and of the bootstrap.
         judge: a Judge or a classifier Model; None: the shipped judge (all but folders).
@@ -122,8 +126,9 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
     else:
         if n < 2:
             raise ValueError(f'n={n}: expected at least 2 held-out faces')
-        if protocol == 'toyfaces':
-            pictures, tasks = toyfaces_tasks(method, judge.names, n, seed, progress=progress)
+        if protocol in ('toyfaces', 'native'):
+            size = NATIVE_PX if protocol == 'native' else None
+            pictures, tasks = toyfaces_tasks(method, judge.names, n, seed, size, progress=progress)
         elif protocol == 'eyeglasses':
             pictures, tasks = eyeglasses_tasks(model, judge.names, n, seed, progress)
         else:
@@ -143,6 +148,8 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
         extractors['parser'] = parser.weights_sha256
     key = {'data': data.model_dump(mode='json'), 'n': n, 'seed': seed, 'judge': judge.sha256, 'protocol': protocol,
            'features': sorted(set(features)), 'extractors': extractors}
+    if protocol == 'native':
+        key['through'], batch_size = method.data.size, min(batch_size, NATIVE_BATCH)
     ledger = ledger or Ledger()
     ledger.open(key, method, untrained, batch_size, device)
 
@@ -162,6 +169,8 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
         further.append(parser_to_measures(parser, inputs.shape[1], tasks, device))
     if lpips is not None:
         further.append(lpips_to_measures(lpips))
+    if protocol == 'native':
+        further.append(native_measures)
 
     def more(task: Task, image: Tensor, x: Tensor, part: slice) -> Found:
         return {name: value for measure in further for name, value in measure(task, image, x, part).items()}
@@ -202,8 +211,10 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
     def row(name: str, answer: Answer) -> tuple[dict[str, Measure], Arrays]:
         return ledger.row(name, lambda: measure_row(name, answer))
 
-    measures, found = row('model', _answer(method))
+    measures, found = row('model', editor_to_answer(Editor(model)) if protocol == 'native' else _answer(method))
     answers: dict[str, Answer] = {'copy': _copy} | ({'truth': _truth} if protocol in DRAWN else {})
+    if protocol == 'native':
+        answers['through'] = truth_to_answer(method.data.size)
     references = remembered(key, lambda: {name: row(name, answer)[0] for name, answer in answers.items()})
     if untrained is not None:
         untrained.nets.to(device)

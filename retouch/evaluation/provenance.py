@@ -48,7 +48,7 @@ def versions() -> dict[str, str]:
 
 def remembered(key: dict[str, Any], compute: Callable[[], Table]) -> Table:
     """Reference rows do not depend on the model: computed once for a benchmark, a judge and a version of this code."""
-    rooms = Path(__file__).parent, Path(__file__).parents[1] / 'metrics'
+    rooms = Path(__file__).parent, Path(__file__).parents[1] / 'metrics', Path(__file__).parents[1] / 'editor'
     code = b''.join(path.read_bytes() for room in rooms for path in sorted(room.glob('*.py')))
     digest = hashlib.sha256(json.dumps([key, versions()], sort_keys=True).encode() + code).hexdigest()[:16]
     path = cache_root() / f'references-{digest}.json'

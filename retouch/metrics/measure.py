@@ -29,6 +29,8 @@ MEASURES: dict[str, About] = {
     'psnr_truth_per_image': About('dB', 'higher', 'the same for every picture, then the mean'),
     'mse_truth': About('squared 8-bit levels', 'lower', 'output against the true result, whole frame; pooled'),
     'psnr_whole': About('dB', 'neither', 'output against input, whole frame; pooled: how much was changed, not how well'),
+    'psnr_boundary': About('dB', 'higher', "output against the true result within 8 px of the true region's edge; pooled"),
+    'leftovers': About('share', 'lower', 'pixels of the true region that moved by less than a quarter of the true change; pooled'),
     'ssim_outside': About('', 'higher', 'structural similarity of output and input, averaged outside the true region'),
     'mask_iou': About('', 'higher', 'mask > 0.5 against the true region, pictures with a region'),
     'mask_area': About('share', 'neither', 'mean mask value: the share of the frame that may change'),

@@ -106,7 +106,7 @@ def test_changes_are_values_or_text(runs: tuple[Path, Path]) -> None:
     assert load_run(runs[0]) == load_run(runs[1]) == resolve(load_run(runs[0]), {})[0]
 
 
-def test_scores_and_comparisons_as_the_commands_print_them(runs: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_scores_and_comparisons_as_the_commands_print_them(runs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     a, b = runs
     cards = [evaluate(run, n=4, out=run) for run in runs]
     assert main(['evaluate', str(a), '--n', '4', '--json']) == 0

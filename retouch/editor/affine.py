@@ -1,0 +1,79 @@
+"""Bringing a small edit back to a large picture as a local affine map of its colours.
+
+In a window of the small picture the change is nearly an affine function of what is changed, y - x = A x + b: A and b vary slowly from
+place to place, so they may be enlarged where the change itself may not, and applied to the large picture, whose edges and strands the
+change then follows. It is the change that is fitted, and the ridge pulls A to 0: where nothing changed, nothing does, and detail that the
+small picture cannot show survives.
+
+Sources: He, Sun, Tang. Guided Image Filtering. ECCV 2010 (the fit in windows). Chen, Adams, Wadhwa, Hasinoff. Bilateral Guided Upsampling.
+ACM Transactions on Graphics 35, 2016 (affine maps of colour, fitted small and applied large). No code taken.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+RADIUS = 1               # of a window in pixels of the small picture: 3x3
+EPSILON = 3e-4           # squared units of [0,1]: how little contrast a window may have before its map is a constant
+TILE_PX = 32             # rows at once: the coefficients of a large picture are never all in memory
+
+
+def fit_affine(x: Tensor, y: Tensor, radius: int = RADIUS, epsilon: float = EPSILON) -> Tensor:
+    """The maps that best explain y by x in windows of 2 radius + 1 pixels, each the mean of those of all windows it lies in.
+
+    Args:
+        x: [3,s,s] in [0,1], what was edited.
+        y: [C,s,s], what shall follow it: changes of colour, a mask.
+        radius: of the windows in pixels.
+        epsilon: ridge on A, in squared units of x; the larger, the nearer A is to 0 and b to the mean of y.
+
+    Returns:
+        [C,4,s,s] float32: for every pixel the three factors A, and b, of each of the C.
+    """
+    x, y = x.float(), y.float()
+    mean_x, mean_y = _box(x, radius), _box(y, radius)                                  # [3,s,s], [C,s,s]
+    pairs = _box((x[:, None] * x[None]).flatten(0, 1), radius).unflatten(0, (3, 3)) - mean_x[:, None] * mean_x[None]           # [3,3,s,s]
+    cross = _box((x[:, None] * y[None]).flatten(0, 1), radius).unflatten(0, (3, len(y))) - mean_x[:, None] * mean_y[None]      # [3,C,s,s]
+    ridge = epsilon * torch.eye(3, device=x.device)
+    a = torch.linalg.solve(pairs.permute(2, 3, 0, 1) + ridge, cross.permute(2, 3, 0, 1)).permute(3, 2, 0, 1)                   # [C,3,s,s]
+    b = mean_y - (a * mean_x).sum(1)                                                   # [C,s,s]
+    return _box(torch.cat([a, b[:, None]], 1).flatten(0, 1), radius).unflatten(0, (len(y), 4))
+
+
+def widen(maps: Tensor, side: int) -> Tensor:
+    """Maps [C,4,s,s] with their columns enlarged bilinearly to `side`: [C,4,s,side], a few MB; the rows are enlarged tile by tile."""
+    return F.interpolate(maps, size=(maps.shape[2], side), mode='bilinear', align_corners=False)
+
+
+def apply_affine(wide: Tensor, pixels: Tensor, rows: slice) -> Tensor:
+    """What maps make of some rows of a square picture.
+
+    Args:
+        wide: [C,4,s,side] from `widen`.
+        pixels: [3,h,side] in [0,1], those rows.
+        rows: which of the `side` rows.
+
+    Returns:
+        [C,h,side].
+    """
+    small, side = wide.shape[2:]
+    at = ((torch.arange(rows.start, rows.stop) + 0.5) * (small / side) - 0.5).clamp(0, small - 1)
+    share = (1 - (at[:, None] - torch.arange(small)).abs()).clamp(min=0).to(wide)      # [h,s]: of each small row in each large one
+    factors = torch.matmul(share, wide)                                                # [C,4,h,side]
+    out = factors[:, 3]
+    for channel in range(3):
+        out = torch.addcmul(out, factors[:, channel], pixels[channel])
+    return out
+
+
+def tiles(side: int) -> Iterator[slice]:
+    """Rows of a square, TILE_PX at a time."""
+    return (slice(top, min(top + TILE_PX, side)) for top in range(0, side, TILE_PX))
+
+
+def _box(x: Tensor, radius: int) -> Tensor:
+    """Means over windows [N,s,s] -> [N,s,s], the border repeated."""
+    return F.avg_pool2d(F.pad(x[None], (radius,) * 4, mode='replicate'), 2 * radius + 1, 1)[0]

@@ -1,0 +1,100 @@
+"""Bringing a small edit back as a local affine map of colour."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from retouch.editor import affine
+from retouch.editor.affine import apply_affine, fit_affine, tiles, widen
+from retouch.editor.canvas import Canvas, resize_to
+from retouch.engine.update import Translation
+
+
+def picture(side: int, seed: int = 0) -> Tensor:
+    """[3,side,side] in [0,1], smooth."""
+    coarse = torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(seed))
+    return F.interpolate(coarse, size=(side, side), mode='bicubic', align_corners=False)[0].clamp(0, 1)
+
+
+def strands(side: int) -> np.ndarray:
+    """uint8 [side,side,3]: a patch of hair with brighter and darker locks on a flat ground, its edges sharp."""
+    x = np.full((side, side, 3), (120, 150, 180), np.float32)
+    waves = 1 + 0.35 * np.sin(np.arange(side) / side * 2 * np.pi * 5)[None, :, None]
+    x[side // 4:3 * side // 4, side // 4:3 * side // 4] = (np.array((90, 60, 30)) * waves)[:, side // 4:3 * side // 4]
+    return x.clip(0, 255).astype(np.uint8)
+
+
+def test_nothing_changes_where_nothing_changed() -> None:
+    maps = fit_affine(picture(16), torch.zeros(3, 16, 16))
+    assert not maps.any() and not apply_affine(widen(maps, 50), picture(50), slice(0, 50)).any()
+
+
+def test_an_affine_change_is_found_and_applied() -> None:
+    x, a, b = picture(24), torch.tensor(((0.5, -0.2, 0.1), (0.0, 0.3, 0.0), (-0.4, 0.0, 0.2))), torch.tensor((0.1, -0.05, 0.2))
+    change = torch.einsum('ck,khw->chw', a, x) + b[:, None, None]
+    maps = fit_affine(x, change, epsilon=1e-9)
+    assert maps.shape == (3, 4, 24, 24)
+    large = picture(96)
+    expected = torch.einsum('ck,khw->chw', a, large) + b[:, None, None]
+    assert (apply_affine(widen(maps, 96), large, slice(0, 96)) - expected).abs().max() < 5e-3
+    flat = fit_affine(torch.full((3, 8, 8), 0.5), torch.full((1, 8, 8), 0.25))                    # no contrast: A 0, b the change itself
+    assert not flat[:, :3].any() and torch.allclose(flat[:, 3], torch.tensor(0.25))
+
+
+@pytest.mark.parametrize('side', [40, 97])
+def test_tiles_are_pieces_of_one_enlargement(side: int) -> None:
+    generator = torch.Generator().manual_seed(1)
+    maps, pixels = torch.rand(2, 4, 12, 12, generator=generator), torch.rand(3, side, side, generator=generator)
+    large = F.interpolate(maps, size=(side, side), mode='bilinear', align_corners=False)
+    expected = (large[:, :3] * pixels).sum(1) + large[:, 3]
+    pieces = torch.cat([apply_affine(widen(maps, side), pixels[:, rows], rows) for rows in tiles(side)], 1)
+    assert torch.allclose(pieces, expected, atol=1e-5)
+    assert [rows.start for rows in tiles(side)] == list(range(0, side, affine.TILE_PX)) and list(tiles(side))[-1].stop == side
+
+
+def error_of(canvas: Canvas, truth: np.ndarray, x: Tensor, translation: Translation) -> float:
+    edited, _ = canvas.compose(x, translation, 1.0, 0.02)
+    return float(np.square(edited.astype(float) - truth).mean())
+
+
+def test_edges_survive_a_recolouring() -> None:
+    """Hair becomes blond at 32 px; at 320 px its edge is as sharp as it was and the ground beside it is not dyed."""
+    before = strands(320)
+    hair = before[..., 2] < 100
+    truth = np.where(hair[..., None], (before * np.array((2.4, 2.6, 2.2))).clip(0, 255), before).astype(np.uint8)
+    canvas, true = Canvas.open(before, None, None), Canvas.open(truth, None, None)
+    x = canvas.model_input(32)
+    mask = resize_to(torch.from_numpy(hair)[None, None].float(), 32, 'bilinear')
+    translation = Translation(true.model_input(32), mask)
+    ours = error_of(canvas, truth, x, translation)
+    plain = before.astype(np.float32) + 127.5 * resize_to(translation.image - x, 320, 'bicubic')[0].permute(1, 2, 0).numpy()
+    theirs = float(np.square(plain.clip(0, 255) - truth).mean())
+    assert ours < 0.4 * theirs, (ours, theirs)
+    edited, mask8 = canvas.compose(x, translation, 1.0, 0.02)
+    assert np.array_equal(edited[mask8 == 0], before[mask8 == 0]) and (mask8[:40] == 0).all()
+    assert ((mask8 > 127) == hair).mean() > 0.97                                                   # the mask follows the edge too
+    stronger, _ = canvas.compose(x, translation, 0.5, 0.02)
+    half = (edited.astype(int) - before)[hair].mean() / 2
+    assert abs((stronger.astype(int) - before)[hair].mean() - half) < 3
+
+
+def test_a_system_without_a_mask_and_a_painted_one() -> None:
+    before = strands(160)
+    x = (canvas := Canvas.open(before, None, (0, 0, 80, 160))).model_input(16)
+    edited, mask = canvas.compose(x, Translation(x + 0.2), 1.0, 0.02)
+    assert np.array_equal(edited[:, 80:], before[:, 80:]) and (mask[:, :80] == 255).all() and not mask[:, 80:].any()
+    moved = edited[:, :80].astype(int) - before[:, :80]
+    assert np.abs(moved - 25.5).max() <= 2                       # a constant change has A = 0: detail stays
+    same, _ = canvas.compose(x, Translation(x), 1.0, 0.02)
+    assert np.array_equal(same, before)
+
+
+def test_a_frame_of_the_models_size_and_smaller_comes_back_as_it_is() -> None:
+    for side in (16, 11):
+        before = strands(side)
+        x = (canvas := Canvas.open(before, None, None)).model_input(16)
+        edited, _ = canvas.compose(x, Translation(x + 0.2), 1.0, 0.02)
+        assert np.abs(edited.astype(int) - before - 25.5).max() <= 1

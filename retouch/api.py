@@ -1,18 +1,21 @@
 """The Python door: `from retouch import Editor, train, evaluate, compare, load_run`.
 
 What is wrong with an argument is a ValueError whose message is the one that the command prints. Nothing is printed unless `progress` asks
-for it, nothing exits, the caller's random numbers stay what they were, and any thread may call.
+for it, nothing exits, the caller's random numbers (torch, numpy, Python) stay what they were. Any thread may call; as torch has one stream
+of random numbers for all of them, a call waits until that of another thread is done.
 """
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
+from retouch.engine.state import rng_state, set_rng_state
 from retouch.errors import missing_extra
+from retouch.files import check_out
+from retouch.hardware import find_device
 from retouch.recipes.registry import load_run, override
 from retouch.run import Run
 from retouch.terminal import progress_bar
@@ -23,9 +26,11 @@ if TYPE_CHECKING:
     from retouch.evaluation.evaluate import Named
 
 __all__ = ['compare', 'evaluate', 'load_run', 'resolve', 'train']
+Data = str | Path | Sequence[str | Path]
+_ONE = threading.RLock()         # a callback of the same thread may call again
 
 
-def train(recipe_or_run: str | Path | Run, data: str | Path | None = None, out: str | Path | None = None, resume: str | None = None,
+def train(recipe_or_run: str | Path | Run, data: Data | None = None, out: str | Path | None = None, resume: str | None = None,
           on_log: Callable[[int, dict[str, float]], None] | None = None, *, stop_after: int | None = None, progress: bool = False,
           **changes: Any) -> Path:
     """Trains a system, or replays or continues a run.
@@ -34,7 +39,7 @@ def train(recipe_or_run: str | Path | Run, data: str | Path | None = None, out: 
 
     Args:
         recipe_or_run: a recipe's name, a run.json, a run directory, or a Run.
-        data: folder of pictures, or toyfaces; short for the change data.source.
+        data: folder of pictures, two folders, or toyfaces; short for the change data.source.
         out: run directory; None: runs/RECIPE, below RETOUCH_RUNS if that is set.
         resume: 'auto' continues from the run directory's saved state, if there is one; None refuses a directory that has one.
         on_log: called with (iteration, row) at every log line; what it raises stops the run, with its state saved.
@@ -51,17 +56,21 @@ def train(recipe_or_run: str | Path | Run, data: str | Path | None = None, out: 
     """
     if resume not in (None, 'auto'):
         raise ValueError(f'--resume {resume}: expected auto')
-    with _extras(), torch.random.fork_rng(devices=[]):
+    if on_log is not None and not callable(on_log):
+        raise ValueError(f'on_log={on_log!r}: expected a function of iteration and row')
+    _check('stop_after', stop_after, int)
+    _check('out', out, str, Path)
+    with _extras():
         from retouch.training import train_run
-
-        run, folder = resolve(recipe_or_run, {**changes, **({} if data is None else {'data.source': str(data)})}, out, resume)
+    with _alone():
+        run, folder = resolve(recipe_or_run, {**changes, **({} if data is None else {'data.source': _source(data)})}, out, resume)
         folder, outcome = train_run(run, folder, resume, stop_after, progress, on_log, f'retouch.train({run.recipe or run.method_id!r}, …)')
     if outcome == 'interrupted':
         raise KeyboardInterrupt
     return folder
 
 
-def evaluate(model: Named, data: str | Path | None = None, protocol: str | None = None, n: int | None = None, *, seed: int = 0,
+def evaluate(model: Named, data: Data | None = None, protocol: str | None = None, n: int | None = None, *, seed: int = 0,
              judge: Named | None = None, parser: Named | None = None, features: Sequence[str] = (), weights: str | Path | None = None,
              download: bool = False, proxy: bool = False, size: int | None = None, device: str = 'auto', out: str | Path | None = None,
              progress: bool = False) -> Card:
@@ -69,7 +78,7 @@ def evaluate(model: Named, data: str | Path | None = None, protocol: str | None 
 
     Args:
         model: a run directory, a model directory, a shipped model, or a loaded Model.
-        data: folder of pictures, or toyfaces, in place of the model's own data.
+        data: folder of pictures, two folders, or toyfaces, in place of the model's own data.
         protocol: what is measured and how; None: the one that fits the model's data.
         n: held-out pictures; None: the protocol's.
         seed: which held-out pictures, and of the bootstrap.
@@ -87,16 +96,26 @@ def evaluate(model: Named, data: str | Path | None = None, protocol: str | None 
     Raises:
         ValueError: a model, protocol, data or weights that do not exist or do not go together.
     """
-    with _extras(), torch.random.fork_rng(devices=[]), _bar(progress) as told:
+    with _extras():
         from retouch.evaluation.evaluate import Request
         from retouch.evaluation.evaluate import evaluate as score
         from retouch.evaluation.ledger import Ledger
-
-        request = Request(model, None if data is None else str(data), protocol, n, seed, size, judge, parser, proxy, tuple(features),
+    if isinstance(features, str) or not isinstance(features, Sequence):
+        raise ValueError(f'features={features!r}: expected a list of names')
+    for name, value in (('n', n), ('size', size)):
+        _check(name, value, int)
+    _check('protocol', protocol, str)
+    _check('out', out, str, Path)
+    if not isinstance(seed, int):
+        raise ValueError(f'seed={seed!r}: expected a whole number')
+    folder = None if out is None else Path(out)
+    check_out(folder)
+    with _alone(), _bar(progress) as told:
+        request = Request(model, None if data is None else _source(data), protocol, n, seed, size, judge, parser, proxy, tuple(features),
                           weights, download, device)
-        ledger = Ledger(None if out is None else Path(out))
+        ledger = Ledger(folder)
         card = score(request, ledger, told).card
-        if out is not None:
+        if folder is not None:
             ledger.close(card)
     return card
 
@@ -115,12 +134,15 @@ def compare(models: Sequence[str | Path], *, device: str = 'auto', progress: boo
     Raises:
         ValueError: no such model, or cards of different protocols.
     """
-    with _extras(), torch.random.fork_rng(devices=[]), _bar(progress) as told:
+    with _extras():
         from retouch.evaluation.comparison import cards_to_comparison, find_card
         from retouch.evaluation.evaluate import Request
         from retouch.evaluation.evaluate import evaluate as score
         from retouch.evaluation.ledger import Ledger
-
+    if isinstance(models, str | Path) or not isinstance(models, Sequence) or not all(isinstance(name, str | Path) for name in models):
+        raise ValueError(f'models={models!r}: expected a list of run directories, model directories or shipped models')
+    find_device(device)
+    with _alone(), _bar(progress) as told:
         cards, tallies = {}, {}
         for name in models:
             found = find_card(name)
@@ -140,6 +162,30 @@ def resolve(recipe_or_run: str | Path | Run, changes: Mapping[str, Any], out: st
     named = Path(recipe_or_run)
     folder = named if named.is_dir() else named.parent
     return run, folder if (folder / 'run.json').is_file() and folder != Path() else None
+
+
+def _check(name: str, value: object, *kinds: type) -> None:
+    """ValueError for a value that is neither None nor of these kinds."""
+    if value is not None and (not isinstance(value, kinds) or isinstance(value, bool)):
+        raise ValueError(f'{name}={value!r}: expected {"a whole number" if kinds == (int,) else "text" if kinds == (str,) else "a path"}')
+
+
+def _source(data: Data) -> str:
+    """A folder, or two as A,B."""
+    if not isinstance(data, str | Path) and not (isinstance(data, Sequence) and len(data) == 2):
+        raise ValueError(f'data={data!r}: expected a folder, two folders or toyfaces')
+    return str(data) if isinstance(data, str | Path) else ','.join(map(str, data))
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """One call at a time, and random numbers go on for the caller as if there had been none."""
+    with _ONE:
+        before = rng_state()
+        try:
+            yield
+        finally:
+            set_rng_state(before)
 
 
 @contextlib.contextmanager

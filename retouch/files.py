@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -30,7 +32,7 @@ def whole_file(path: Path, alone: bool = False) -> Iterator[BinaryIO]:
     """
     for leftover in path.parent.glob(f'.{path.name}.*.tmp') if alone else ():
         leftover.unlink(missing_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    temporary = path.with_name(f'.{path.name}.{secrets.token_hex(4)}.tmp')
     try:
         with open(temporary, 'wb') as file:
             yield file
@@ -49,14 +51,17 @@ def put_in_place(temporary: Path, path: Path) -> None:
         directory = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(directory)
+        except OSError as error:                                 # some network disks cannot sync a folder; the file is there
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+                raise
         finally:
             os.close(directory)
 
 
-def write_atomically(path: Path, payload: bytes) -> None:
+def write_atomically(path: Path, payload: bytes, alone: bool = False) -> None:
     """Writes bytes to a `whole_file`. Raises OSError of one line."""
     try:
-        with whole_file(path) as file:
+        with whole_file(path, alone) as file:
             file.write(payload)
     except OSError as error:
         raise OSError(f'could not write {path} ({error.strerror or error}): free some space or choose another --out; '
@@ -65,8 +70,20 @@ def write_atomically(path: Path, payload: bytes) -> None:
 
 def cache_root() -> Path:
     """RETOUCH_CACHE, or retouch/ in the user's cache folder: XDG_CACHE_HOME or ~/.cache on Linux; without a home the temporary folder."""
-    chosen = os.environ.get('RETOUCH_CACHE') or platformdirs.user_cache_dir('retouch', appauthor=False)
-    return Path(tempfile.gettempdir()) / 'retouch' if chosen.startswith('~') else Path(chosen)
+    if own := os.environ.get('RETOUCH_CACHE'):
+        return Path(os.path.expanduser(own))
+    usual = platformdirs.user_cache_dir('retouch', appauthor=False)
+    return Path(tempfile.gettempdir()) / 'retouch' if usual.startswith('~') else Path(usual)
+
+
+def check_out(out: Path | None) -> None:
+    """ValueError where a folder for results, or what it lies in, is a file: better said before the work than after it."""
+    for place in (out, *out.absolute().parents) if out is not None else ():
+        if place.exists():
+            if not place.is_dir():
+                raise ValueError(f'--out {out} is a file: expected a folder, which is made if it is missing' if place == out else
+                                 f'--out {out} lies in {place}, which is a file: expected a folder, which is made if it is missing')
+            return
 
 
 # ---- arrays, written as they come and read a batch at a time, so that memory does not grow with the number of pictures

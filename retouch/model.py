@@ -1,6 +1,7 @@
 """A model directory: config.json and model.safetensors, self-describing, loaded without flags and without pickle."""
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -15,11 +16,11 @@ from torch import Tensor
 from retouch.data.batches import DataSpec
 from retouch.engine.update import Method
 from retouch.errors import unknown
-from retouch.files import write_atomically
+from retouch.files import put_in_place, write_atomically
 from retouch.methods.registry import find_method
 from retouch.version import __version__
 
-WEIGHTS, CONFIG = 'model.safetensors', 'config.json'
+WEIGHTS, CONFIG, NEXT = 'model.safetensors', 'config.json', '.config.next.json'
 ASSETS = Path(__file__).parent / 'assets'
 SHIPPED = {'toyfaces': ASSETS / 'toyfaces', 'judge': ASSETS / 'judge'}
 
@@ -63,14 +64,17 @@ def save_model(folder: Path, trainable: Any, weights: dict[str, Tensor], info: d
         'data': trainable.data.model_dump(mode='json'), 'nets': list(trainable.inference_nets),
         'sha256': hashlib.sha256(payload).hexdigest(), 'info': info,
     }
-    write_atomically(folder / WEIGHTS, payload)
-    write_atomically(folder / CONFIG, (json.dumps(config, indent=2) + '\n').encode())
+    # the two change together: a cut between the renames leaves weights whose description lies beside them (see `_finish_save`)
+    write_atomically(folder / NEXT, (json.dumps(config, indent=2) + '\n').encode(), alone=True)
+    write_atomically(folder / WEIGHTS, payload, alone=True)
+    put_in_place(folder / NEXT, folder / CONFIG)
 
 
 def find_model_dir(name: str | Path) -> Path:
     """The model directory meant by a run directory, a model directory or the name of a shipped model. Raises ValueError."""
     path = Path(name)
     for candidate in (path / 'model', path):
+        _finish_save(candidate)
         if (candidate / CONFIG).is_file():
             return candidate
     if str(name) in SHIPPED:
@@ -78,6 +82,14 @@ def find_model_dir(name: str | Path) -> Path:
     if path.exists():
         raise ValueError(f'{path} holds no model: expected {CONFIG} and {WEIGHTS} in it or in its model/ folder')
     raise unknown('model', str(name), [*SHIPPED, 'a run directory', 'a model directory'])
+
+
+def _finish_save(folder: Path) -> None:
+    """After a cut between the two renames of a save, the weights are new and their description waits beside them: it takes its place."""
+    if (folder / NEXT).is_file() and (folder / WEIGHTS).is_file():
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            if json.loads((folder / NEXT).read_bytes())['sha256'] == hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest():
+                put_in_place(folder / NEXT, folder / CONFIG)
 
 
 def load_model(name: str | Path, device: torch.device | str = 'cpu') -> Model:

@@ -132,6 +132,8 @@ def train_run(run: Run, out: Path | None = None, resume: str | None = None, stop
     Raises:
         ValueError: bad data or configuration; FloatingPointError: not finite; OSError: disk full. The last good state is always kept.
     """
+    if stop_after is not None and stop_after < 0:
+        raise ValueError(f'--stop-after {stop_after}: expected at least 0')
     with _threads(run.train.threads):
         return _train(run, out or default_out(run), resume, stop_after, show, on_log, command or shlex.join(['retouch', *sys.argv[1:]]))
 
@@ -166,11 +168,14 @@ def _train(run: Run, out: Path, resume: str | None, stop_after: int | None, show
         save_model(folder, trainer.trainable, weights, info)
 
     began = time.monotonic()
-    outcome = fit(trainer, loader, run.train, out, export, stop_after, show, on_log)
-    if main:
-        spent = {'until_iteration': trainer.iteration, 'seconds': round(time.monotonic() - began, 1), 'hardware': hardware(fabric.device)}
-        with open(out / 'time.jsonl', 'a') as file:
-            file.write(json.dumps(spent) + '\n')
+    try:
+        outcome = fit(trainer, loader, run.train, out, export, stop_after, show, on_log)
+    finally:                                                     # a leg that ends in an error took its time, too
+        if main:
+            spent = {'until_iteration': trainer.iteration, 'seconds': round(time.monotonic() - began, 1),
+                     'hardware': hardware(fabric.device)}
+            with open(out / 'time.jsonl', 'a') as file:
+                file.write(json.dumps(spent) + '\n')
     return out, outcome
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.table import Column, Table
 
-from retouch.cli.evaluating import check_out, log_of
+from retouch.cli.evaluating import log_of
 from retouch.cli.options import CompareOptions
 from retouch.errors import one_line
 from retouch.evaluation import suite
@@ -18,7 +18,7 @@ from retouch.evaluation.comparison import Comparison, cards_to_comparison, find_
 from retouch.evaluation.evaluate import Request, evaluate
 from retouch.evaluation.held_out import pictures_of
 from retouch.evaluation.ledger import Ledger
-from retouch.files import write_atomically
+from retouch.files import check_out, write_atomically
 from retouch.hardware import find_device
 from retouch.metrics.bootstrap import Tally
 from retouch.model import load_model

@@ -19,6 +19,7 @@ from retouch.evaluation.evaluate import evaluate as score
 from retouch.evaluation.ledger import Ledger
 from retouch.evaluation.papers import column_to_text
 from retouch.evaluation.transfers import Pairs, Transfers
+from retouch.files import check_out
 from retouch.metrics.measure import about, measure_to_text
 from retouch.model import CONFIG, find_model_dir
 from retouch.report.figures import codes_to_rows, removals_to_rows
@@ -101,12 +102,6 @@ def _figures(gallery: Sequence[GalleryRow], folder: Path) -> list[Path]:
         paths.append(folder / f'{name}.png')
         Image.fromarray(np.hstack(panels)).save(paths[-1])
     return paths
-
-
-def check_out(out: Path | None) -> None:
-    """ValueError where a folder for results is a file: better said before the work than after it."""
-    if out is not None and out.exists() and not out.is_dir():
-        raise ValueError(f'--out {out} is a file: expected a folder, which is made if it is missing')
 
 
 def log_of(name: str) -> Path:

@@ -9,7 +9,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,10 +67,10 @@ def cached_images(paths: Sequence[Path], size: int | tuple[int, int], *, crop: i
     needed = len(paths) * height * width * 3
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with _alone(target):                             # another process may have written it while this one waited
+        with _alone(target) as alone:                    # another process may have written it while this one waited
             if (stored := _stored(target, (len(paths), height, width, 3))) is None:
                 _check_room(root, needed)
-                _write(target, paths, transform, progress, workers)
+                _write(target, paths, transform, progress, workers, alone)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         free = shutil.disk_usage(_existing(root)).free
@@ -147,18 +147,21 @@ def _stored(target: Path, shape: tuple[int, ...]) -> np.ndarray | None:
 
 
 @contextmanager
-def _alone(target: Path) -> Iterator[None]:
-    """One process at a time decodes for a target; a killed one frees the lock."""
-    lock = FileLock(target.with_suffix('.lock'))
+def _alone(target: Path) -> Iterator[bool]:
+    """One process at a time decodes for a target; a killed one frees the lock. Gives whether this one is sure to be alone."""
+    place = target.with_suffix('.lock')
+    lock = FileLock(place)
     try:
         lock.acquire()
     except (OSError, NotImplementedError):               # a file system without locks: two may work, the rename still decides
-        yield
+        yield False
         return
     try:
-        yield
+        yield True
     finally:
         lock.release()
+    with suppress(OSError):                              # whoever waits for it has it open, and finds the target there
+        place.unlink()
 
 
 def _existing(folder: Path) -> Path:
@@ -173,13 +176,13 @@ def _check_room(root: Path, needed: int) -> None:
 
 
 def _write(target: Path, paths: Sequence[Path], transform: dict[str, Any], progress: Callable[[int, int], None] | None,
-           workers: int | None) -> None:
+           workers: int | None, alone: bool) -> None:
     """Decodes into a temporary file and renames it when it is whole."""
     arguments = {k: v for k, v in transform.items() if k != 'version'}
     height, width = arguments['height'], arguments['width']
     n, stride = len(paths), height * width * 3
     bad: list[tuple[int, str]] = []
-    with whole_file(target, alone=True) as file:
+    with whole_file(target, alone) as file:
         np.lib.format.write_array_header_1_0(file, {'descr': '|u1', 'fortran_order': False, 'shape': (n, height, width, 3)})
         file.flush()
         start = file.tell()
@@ -210,7 +213,6 @@ def _write(target: Path, paths: Sequence[Path], transform: dict[str, Any], progr
             raise ValueError(f'{min(bad)[1]}{more}; `retouch data check` lists all of them')
     described = {**transform, 'n': n, 'first': str(paths[0]), 'last': str(paths[-1])}
     target.with_suffix('.json').write_text(json.dumps(described, indent=2) + '\n', encoding='utf-8')
-    target.with_suffix('.lock').unlink(missing_ok=True)
 
 
 def _write_at(file: int, data: bytes, offset: int) -> None:

@@ -145,12 +145,20 @@ def find_profile(icc: bytes | None) -> Profile | None:
         intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.NOCACHE          # threads share them
         found = Profile(ImageCms.buildTransform(own, srgb, 'RGB', 'RGB', intent, flags),
                         ImageCms.buildTransform(srgb, own, 'RGB', 'RGB', intent, flags))
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError, ImportError):                # ImportError: a Pillow built without lcms
         return None
     steps = np.arange(0, 256, 17, dtype=np.uint8)
     colours = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(1, -1, 3)
     moved = np.abs(_transformed(colours, found.there).astype(int) - colours).max()
     return found if moved > 1 else None
+
+
+def is_unreadable(icc: bytes) -> bool:
+    """Whether an ICC profile is damaged or none of RGB, so that its colours can only be taken as sRGB."""
+    try:
+        return ImageCms.ImageCmsProfile(io.BytesIO(icc)).profile.xcolor_space.strip() != 'RGB'
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError, ImportError):
+        return True
 
 
 def to_srgb(pixels: np.ndarray, icc: bytes | None) -> np.ndarray:

@@ -23,7 +23,7 @@ def _text_lines(path: Path) -> list[str]:
         raise ValueError(f'{path}: byte {error.start} is not UTF-8: expected a text file in UTF-8; save it as such') from None
 
 
-def _columns(path: Path, names: Sequence[str], attributes: Sequence[str] | None) -> tuple[tuple[str, ...], list[int]]:
+def choose_columns(path: Path, names: Sequence[str], attributes: Sequence[str] | None) -> tuple[tuple[str, ...], list[int]]:
     """The wanted columns among `names`, and where they stand."""
     if len(set(names)) < len(names):
         twice = next(name for i, name in enumerate(names) if name in names[:i])
@@ -41,14 +41,14 @@ def _wrong_count(path: Path, line: int, found: int, expected: int) -> ValueError
     return ValueError(f'{path}, line {line}: {found} labels: expected {expected}, one per name in the header; correct the line')
 
 
-def _celeba_rows(path: Path, attributes: Sequence[str] | None, notes: list[str]) -> tuple[tuple[str, ...], list[Row]]:
+def read_celeba(path: Path, attributes: Sequence[str] | None, notes: list[str]) -> tuple[tuple[str, ...], list[Row]]:
     """CelebA's format: a count, the names, then `file v1 … vK` with -1/1."""
     lines = _text_lines(path)
     if len(lines) < 3 or not lines[0].strip().isdigit():
         shown = lines[0][:40] if lines else ''
         raise ValueError(f"{path}, line 1: {shown!r}: expected CelebA's format: the number of rows, a line of names, then `file -1 1 …`")
     names = lines[1].split()
-    wanted, at = _columns(path, names, attributes)
+    wanted, at = choose_columns(path, names, attributes)
     everything = len(wanted) == len(names) and list(wanted) == names
     rows: list[Row] = []
     for number, line in enumerate(lines[2:], 3):
@@ -63,12 +63,12 @@ def _celeba_rows(path: Path, attributes: Sequence[str] | None, notes: list[str])
     return wanted, rows
 
 
-def _table_rows(path: Path, attributes: Sequence[str] | None) -> tuple[tuple[str, ...], list[Row]]:
+def read_table(path: Path, attributes: Sequence[str] | None) -> tuple[tuple[str, ...], list[Row]]:
     """A table with a file column; columns that are not wanted may hold anything."""
     header, records = (_jsonl if path.suffix.lower() == '.jsonl' else _csv)(path)
     lowered = [name.lower() for name in header]
     file_at = next((lowered.index(name) for name in FILE_COLUMNS if name in lowered), 0)
-    wanted, at = _columns(path, header[:file_at] + header[file_at + 1:], attributes)
+    wanted, at = choose_columns(path, header[:file_at] + header[file_at + 1:], attributes)
     at = [i + (i >= file_at) for i in at]
     rows: list[Row] = []
     for number, cells in records:
@@ -114,7 +114,7 @@ def _jsonl(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 _VALUES = {'1': 1, '0': 0, '-1': -1, '1.0': 1, '0.0': 0, '-1.0': -1, '+1': 1}
 
 
-def _binary(path: Path, names: tuple[str, ...], rows: Sequence[Row]) -> tuple[np.ndarray, str]:
+def rows_to_labels(path: Path, names: tuple[str, ...], rows: Sequence[Row]) -> tuple[np.ndarray, str]:
     """Rows of text -> labels uint8 [N,K] in {0,1} and the convention they were written in."""
     if not rows:
         raise ValueError(f'{path}: no rows: expected one per picture')
@@ -138,7 +138,7 @@ def _binary(path: Path, names: tuple[str, ...], rows: Sequence[Row]) -> tuple[np
     return (out == 1).astype(np.uint8), '-1/1' if minus else '0/1'
 
 
-def _base_of(root: Path, table: Path, rows: Sequence[Row], groups: dict[Path, tuple[Path, ...]]) -> Path:
+def base_of(root: Path, table: Path, rows: Sequence[Row], groups: dict[Path, tuple[Path, ...]]) -> Path:
     """The folder that a table's file names are relative to: the table's own, or the only one that holds the first file named."""
     if not rows:
         return root
@@ -155,7 +155,7 @@ def _base_of(root: Path, table: Path, rows: Sequence[Row], groups: dict[Path, tu
     return root
 
 
-def _present_paths(base: Path, table: Path, rows: Sequence[Row], present: set[str]) -> tuple[Path, ...]:
+def present_paths(base: Path, table: Path, rows: Sequence[Row], present: set[str]) -> tuple[Path, ...]:
     """The file of every row. ValueError where one is missing or named twice."""
     lines: dict[str, int] = {}
     missing = []

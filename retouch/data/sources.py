@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from retouch.data.images import IMAGE_SUFFIXES, shown_size
-from retouch.data.label_files import _base_of, _binary, _celeba_rows, _columns, _present_paths, _table_rows
+from retouch.data.label_files import base_of, choose_columns, present_paths, read_celeba, read_table, rows_to_labels
 from retouch.data.layouts import CELEBA_FILES, LAYOUTS, class_folders, existing_folder, images_in, images_under, recognise, tables_in
 
 HELD_OUT_OF_TWO = 200        # at most so many pictures (and a fifth) are held out where a set has no test part on disk
@@ -114,15 +114,15 @@ def read_attribute_folder(root: str | os.PathLike[str], attributes: Sequence[str
     notes: list[str] = []
     if layout == 'table':
         table = tables_in(root)[0]
-        names, rows = _table_rows(table, attributes)
+        names, rows = read_table(table, attributes)
         groups = {folder: p for folder, p in images_under(root).items() if folder != root / 'masks'}
-        base, present = _base_of(root, table, rows, groups), {str(p) for pictures in groups.values() for p in pictures}
+        base, present = base_of(root, table, rows, groups), {str(p) for pictures in groups.values() for p in pictures}
     else:
         base, table = (root / name for name in CELEBA_FILES[layout])
-        names, rows = _celeba_rows(table, attributes, notes)
+        names, rows = read_celeba(table, attributes, notes)
         present = {str(p) for p in images_in(base)}
-    labels, convention = _binary(table, names, rows)
-    paths = _present_paths(base, table, rows, present)
+    labels, convention = rows_to_labels(table, names, rows)
+    paths = present_paths(base, table, rows, present)
     unlabelled = tuple(Path(p) for p in sorted(present - {str(p) for p in paths}))
     return AttributeFolder(layout, root, paths, labels, names, find_masks(root, paths, masks), exclusive=False, unlabelled=unlabelled,
                            convention=convention, notes=tuple(notes))
@@ -154,7 +154,7 @@ def find_masks(root: Path, paths: Sequence[Path], masks: str | os.PathLike[str] 
 def _read_classes(root: Path, attributes: Sequence[str] | None, masks: str | os.PathLike[str] | None) -> AttributeFolder:
     train = class_folders(root / 'train')
     folders = train or class_folders(root)
-    names, at = _columns(root, [p.name for p in folders], attributes)
+    names, at = choose_columns(root, [p.name for p in folders], attributes)
     if len(names) < 2:
         raise ValueError(f'class {names[0]!r} alone: expected at least 2 of {", ".join(p.name for p in folders)}')
     test = {p.name: images_in(p) for p in class_folders(root / 'test')} if train else {}
@@ -167,7 +167,7 @@ def _read_classes(root: Path, attributes: Sequence[str] | None, masks: str | os.
 
 def domains_to_classes(folder: DomainFolder, attributes: Sequence[str] | None = None) -> AttributeFolder:
     """Two domains as the exclusive classes A and B, for a classifier that is to tell them apart."""
-    names, at = _columns(folder.root, ('A', 'B'), attributes)
+    names, at = choose_columns(folder.root, ('A', 'B'), attributes)
     if len(names) < 2:
         raise ValueError(f'domain {names[0]} alone: expected A,B')
     train, test = (folder.train_a, folder.train_b), (folder.test_a, folder.test_b)

@@ -16,6 +16,7 @@ from retouch.editor.pictures import Painted, Picture, open_picture, painted_to_m
 from retouch.engine.update import Translation
 
 Box = tuple[int, int, int, int]              # x, y, width, height
+FORGET = 64                                  # levels of change from which on nothing is left of a colour that sRGB lacked
 NEAR = 8                                     # where the enlarged mask is an eighth or more, the affine map holds in full
 
 
@@ -38,7 +39,7 @@ class Canvas:
         rgb, alpha, icc, notes = picture_to_pixels(picture)
         seen = to_srgb(rgb, icc)
         if seen is not rgb:
-            notes.append('the model saw the colours in sRGB; the edit keeps the ICC profile of the picture')
+            notes.append('colours were seen in sRGB; the ICC profile of the picture is kept')
         height, width = rgb.shape[:2]
         left, top, side = frame_of(width, height, box)
         if side < max(width, height):
@@ -119,11 +120,13 @@ class Canvas:
     def in_own_colours(self, edited: np.ndarray) -> np.ndarray:
         """The frame of sRGB, edited, in the picture's own colours: uint8 [side,side,3]. Where nothing was edited, its bytes as they were.
 
-        It is the change that is brought over and added: a colour that sRGB lacks is not lost because its neighbour was edited.
+        What sRGB lacked of a colour is added again, all of it where little changed and nothing of it where much did.
         """
-        seen = self.seen[self.place]
-        change = from_srgb(edited, self.icc).astype(np.int16) - from_srgb(seen, self.icc)
-        return (self.rgb[self.place] + change).clip(0, 255).astype(np.uint8)
+        seen, own = self.seen[self.place], self.rgb[self.place]
+        lacked = own - from_srgb(seen, self.icc).astype(np.int16)
+        moved = np.abs(edited.astype(np.int16) - seen).max(2, keepdims=True)
+        kept = np.rint(lacked * (1 - np.minimum(moved, FORGET) / np.float32(FORGET))).astype(np.int16)
+        return (from_srgb(edited, self.icc) + kept).clip(0, 255).astype(np.uint8)
 
     def enlarge(self, mask: Tensor) -> np.ndarray:
         """A Mask [1,1,S,S] at the original's size: uint8 [H,W], 0 outside the frame."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageOps
 
-from retouch.data.images import MAX_PIXELS, PROFILED, read_image, sixteen_to_eight
+from retouch.data.images import MAX_PIXELS, PROFILED, is_unreadable, read_image, sixteen_to_eight
 
 Picture = Image.Image | np.ndarray | str | Path
 Painted = Picture | tuple[int, int, int, int]    # a mask: array in [0,1] or 0..255, picture, or rectangle (left, top, right, bottom) of 1
@@ -42,6 +42,8 @@ def picture_to_pixels(picture: Image.Image) -> tuple[np.ndarray, np.ndarray | No
         if icc and mode not in PROFILED:                                    # a grey or CMYK profile is wrong for RGB
             icc = None
             notes.append(f'the ICC profile of the {mode} picture was left out: it does not fit RGB')
+    if icc and is_unreadable(icc):
+        notes.append('the ICC profile cannot be read, or is none of RGB: the colours were taken as sRGB')
     pixels = np.asarray(picture.convert('RGBA' if has_alpha else 'RGB'))
     return np.ascontiguousarray(pixels[..., :3]), pixels[..., 3].copy() if has_alpha else None, icc, notes
 

@@ -63,8 +63,8 @@ def fit(trainer: Trainer, source: BatchSource, config: TrainConfig, out: Path, e
         export: (folder, weights, iteration) -> writes a model directory.
         stop_after: save and stop after this iteration, as Ctrl-C would.
         show: progress on stderr (first process only).
-        on_log: called with the iteration and the row of every log line (first process only); what it raises ends the training, with the
-            state saved.
+        on_log: called with the iteration and the row of every log line (first process only); what it raises ends the training of all
+            processes, with the state saved.
 
     Raises:
         FloatingPointError: a loss or weight is not finite; the last good state is kept.
@@ -92,13 +92,12 @@ def fit(trainer: Trainer, source: BatchSource, config: TrainConfig, out: Path, e
                     file.write(f'iteration {trainer.iteration}: {warning}\n')
             meter.advance(trainer.iteration, '  '.join(f'{k} {v:.3g}' for k, v in row.items() if k.endswith('.loss')))
 
-        if on_log is not None:
-            tell(on_log, row)
+        tell(row)
 
-    def tell(on_log: Callable[[int, dict[str, float]], None], row: dict[str, float]) -> None:
+    def tell(row: dict[str, float]) -> None:
         failed: BaseException | None = None
         try:
-            if main and row:
+            if on_log is not None and main and row:
                 on_log(trainer.iteration, row)
         except BaseException as error:                           # KeyboardInterrupt too: whatever it is, nothing trained is lost
             failed = error

@@ -83,7 +83,11 @@ def evaluate(request: Request, ledger: Ledger | None = None, progress: Progress 
 
 
 def _model_of(named: Named, device: torch.device) -> Model:
-    return named if isinstance(named, Model) else load_model(named, device)
+    if isinstance(named, Model):
+        return named
+    if not isinstance(named, str | Path):
+        raise ValueError(f'{named!r} names no model: expected a run directory, a model directory, a shipped name or a Model')
+    return load_model(named, device)
 
 
 def _path_of(named: Named | None) -> str | None:

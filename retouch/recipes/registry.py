@@ -38,6 +38,8 @@ RECIPES |= suite.ROWS
 
 def load_run(name: str | Path) -> Run:
     """A recipe by name, or a run.json by path. Raises ValueError naming the nearest recipe."""
+    if not isinstance(name, str | Path):
+        raise ValueError(f'{name!r} names no run: expected a recipe, a run.json or a run directory')
     if str(name) in RECIPES:
         return RECIPES[str(name)]().model_copy(update={'recipe': str(name)})
     path = Path(name)
@@ -48,9 +50,9 @@ def load_run(name: str | Path) -> Run:
             raise ValueError(f'{path} does not exist: expected a run.json or the name of a recipe (`retouch list` shows them)')
         try:
             record = json.loads(path.read_text())
-        except json.JSONDecodeError as error:
+        except ValueError as error:                              # not JSON, or not text
             raise ValueError(f'{path} is not JSON ({error}): expected the run.json that a training wrote') from error
-        if 'run' not in record:
+        if not isinstance(record, dict) or not isinstance(record.get('run'), dict):
             raise ValueError(f"{path} has no field 'run': expected the run.json that a training wrote")
         return record_to_run(record['run'])
     raise unknown('recipe', str(name), RECIPES)
@@ -72,7 +74,7 @@ def override(run: Run, changes: Mapping[str, Any]) -> Run:
             node = node[section]
         if dotted.removesuffix('.id') == 'method.backbone' and 'backbone' in record['method']:
             raise _chosen_by_recipe(run, dotted, str(value))
-        if not isinstance(node, dict) or leaf not in node or isinstance(node[leaf], dict) or leaf in ('id', 'kind'):
+        if not isinstance(node, dict) or leaf not in node or isinstance(node[leaf], dict) or leaf in ('id', 'kind') or dotted == 'recipe':
             raise _unknown_option(run, dotted)
         node[leaf] = _parse(value, node[leaf]) if isinstance(value, str) else value
     return record_to_run(record)

@@ -2,11 +2,15 @@
 from __future__ import annotations
 
 import json
+import random
+import re
+import shutil
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,6 +18,8 @@ import retouch
 from retouch import compare, evaluate, load_run, train
 from retouch.cli.main import main
 from retouch.engine.state import load_state
+from retouch.evaluation.evaluate import Request, Scored
+from retouch.evaluation.ledger import Ledger
 from retouch.evaluation.tallies import read_tallies
 from retouch.model import load_model
 
@@ -53,12 +59,13 @@ def test_training_as_the_command_does(runs: tuple[Path, Path]) -> None:
 
 
 def test_nothing_is_printed_and_the_callers_random_numbers_stay(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    before = torch.get_rng_state()
+    before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()
     train('aggan_multi.demo', out=tmp_path / 'run', **SMALL)
     evaluate(tmp_path / 'run', n=2)
-    assert torch.equal(torch.get_rng_state(), before) and capfd.readouterr() == ('', '')
+    assert capfd.readouterr() == ('', '')
     train(tmp_path / 'run', resume='auto', progress=True)
     assert 'resumed at iteration 4' in capfd.readouterr().err
+    assert torch.equal(torch.get_rng_state(), before[0]) and (np.random.get_state()[1].tolist(), random.getstate()) == before[1:]
 
 
 def test_every_log_line_is_told_and_an_exception_saves(tmp_path: Path, runs: tuple[Path, Path]) -> None:
@@ -73,8 +80,17 @@ def test_every_log_line_is_told_and_an_exception_saves(tmp_path: Path, runs: tup
     with pytest.raises(RuntimeError, match='enough'):
         train('aggan_multi.demo', out=out, on_log=stop_at_two, seed=1, **SMALL)
     assert [i for i, _ in told] == [1, 2] and 'G.rec' in told[0][1] | told[1][1] and load_state(out / 'state')['iteration'] == 2
+    assert len((out / 'time.jsonl').read_text().splitlines()) == 1                     # the leg took its time all the same
     train(out, resume='auto', on_log=lambda iteration, row: told.append((iteration, set(row))))
     assert [i for i, _ in told] == [1, 2, 3, 4] and weights(out) == weights(runs[0])
+
+
+def test_an_exception_of_the_callback_is_its_own(tmp_path: Path) -> None:
+    def fail(iteration: int, row: dict[str, float]) -> None:
+        raise ModuleNotFoundError("No module named 'sklearn'", name='sklearn')
+
+    with pytest.raises(ModuleNotFoundError, match='sklearn'):
+        train('aggan_multi.demo', out=tmp_path / 'run', on_log=fail, **SMALL)
 
 
 def test_interrupted_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,6 +133,60 @@ def test_scores_and_comparisons_as_the_commands_print_them(runs: tuple[Path, Pat
     assert comparison.to_markdown().startswith('| model | edit_accuracy |')
     assert main(['compare', str(a), str(b), '--json']) == 0
     assert json.loads(capsys.readouterr().out) == comparison.model_dump(mode='json')
+
+
+def test_every_argument_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[Request]()
+
+    def score(request: Request, ledger: object, progress: object) -> Scored:
+        asked.append(request)
+        return Scored(None, None, None)                          # type: ignore[arg-type]
+
+    monkeypatch.setattr('retouch.evaluation.evaluate.evaluate', score)
+    given = {'protocol': 'cam', 'n': 7, 'seed': 3, 'judge': 'j', 'parser': 'p', 'weights': 'w', 'download': True, 'proxy': True, 'size': 9,
+             'device': 'cpu'}
+    evaluate('m', data=Path('d'), features=['judge'], **given)
+    assert asked == [Request('m', data='d', features=('judge',), **given)]
+    evaluate('m', data=(Path('a'), 'b'))
+    assert asked[1] == Request('m', data='a,b')
+
+
+def test_a_model_without_a_card_is_evaluated(runs: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = shutil.copytree(runs[0] / 'model', tmp_path / 'alone')
+    card = evaluate(runs[1], n=4)
+    seen = list[object]()
+
+    def score(request: Request, ledger: Ledger, progress: object) -> Scored:
+        seen.append(request.model)
+        return Scored(card, None, None)                          # type: ignore[arg-type]
+
+    monkeypatch.setattr('retouch.evaluation.evaluate.evaluate', score)
+    assert list(compare([alone]).rows)[0] == str(alone) and seen == [alone]
+
+
+@pytest.mark.parametrize('call', [
+    lambda: train(5), lambda: train(None), lambda: train('aggan_multi.demo', out=5), lambda: train('aggan_multi.demo', stop_after='2'),
+    lambda: train('aggan_multi.demo', stop_after=-3), lambda: train('aggan_multi.demo', on_log='abc'), lambda: load_run(4),
+    lambda: train('aggan_multi.demo', recipe='foo'), lambda: train('aggan_multi.demo', data=('a', 'b', 'c')),
+    lambda: train('aggan_multi.demo', seed='a'), lambda: train('aggan_multi.demo', resume=True), lambda: evaluate(None),
+    lambda: evaluate(3),
+    lambda: evaluate('toyfaces', n='4'), lambda: evaluate('toyfaces', n=4.0), lambda: evaluate('toyfaces', seed=None),
+    lambda: evaluate('toyfaces', features='judge'), lambda: evaluate('toyfaces', features=None), lambda: evaluate('toyfaces', protocol=3),
+    lambda: evaluate('toyfaces', judge=4), lambda: evaluate('toyfaces', out=__file__), lambda: evaluate('toyfaces', out=f'{__file__}/x'),
+    lambda: compare('toyfaces'), lambda: compare(None), lambda: compare([5]), lambda: compare([]),
+    lambda: compare(['toyfaces'], device='tpu'), lambda: evaluate('toyfaces', device='tpu'),
+])
+def test_wrong_kinds_of_arguments_are_one_line(call: object) -> None:
+    with pytest.raises(ValueError) as error:
+        call()                                                   # type: ignore[operator]
+    assert str(error.value).count('\n') == 0 and re.search('expected|should be', str(error.value))
+
+
+def test_a_run_file_of_something_else_is_one_line(tmp_path: Path) -> None:
+    for content in (b'5', b'{"run": 5}', b'\xff\xfe', b'{'):
+        (path := tmp_path / 'run.json').write_bytes(content)
+        with pytest.raises(ValueError, match='run.json .*: expected the run.json that a training wrote'):
+            load_run(path)
 
 
 @pytest.mark.parametrize(('call', 'words'), [

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -38,9 +39,23 @@ ALLOWED: dict[str, set[str]] = {
 BUILT_ON = {'methods/registry.py': {'methods'}, 'methods/cam.py': {'methods.stargan', 'methods.attgan', 'methods.stgan'},
             'methods/aggan.py': {'methods.cyclegan'}, 'methods/attentiongan.py': {'methods.cyclegan'},
             'methods/asgit.py': {'methods.cyclegan'}, 'methods/secgan.py': {'methods.stargan', 'methods.attgan'}}
-# Where a function imports: torch takes seconds and is not loaded for help and mistakes, or an extra may be missing.
-LATE = {'__init__.py': 'torch', 'api.py': 'an extra', 'cli/main.py': 'torch', 'cli/editing.py': 'torch', 'cli/training.py': 'torch',
-        'data/mask_check.py': 'torch', 'report/figures.py': 'an extra'}
+# What functions import: torch takes seconds and is not loaded for help and mistakes, or an extra may be missing.
+TORCH, EXTRA = 'saves loading torch', 'an extra may be missing'
+LATE: dict[tuple[str, str], str] = {
+    ('__init__.py', 'retouch.api'): TORCH, ('__init__.py', 'retouch.editor'): TORCH,
+    ('cli/main.py', 'retouch.cli.training'): TORCH, ('cli/main.py', 'retouch.cli.editing'): TORCH,
+    ('cli/main.py', 'retouch.cli.evaluating'): TORCH, ('cli/main.py', 'retouch.cli.comparing'): TORCH,
+    ('cli/main.py', 'retouch.cli.studying'): TORCH, ('cli/main.py', 'retouch.cli.data'): TORCH,
+    ('cli/main.py', 'retouch.cli.listing'): TORCH, ('cli/editing.py', 'retouch.editor'): TORCH,
+    ('cli/training.py', 'retouch.api'): TORCH, ('cli/training.py', 'retouch.training'): TORCH,
+    ('cli/training.py', 'retouch.recipes.registry'): TORCH, ('data/mask_check.py', 'retouch.data.parsing'): TORCH,
+    ('api.py', 'retouch.training'): EXTRA, ('api.py', 'retouch.evaluation.evaluate'): EXTRA,
+    ('api.py', 'retouch.evaluation.ledger'): EXTRA, ('api.py', 'retouch.evaluation.comparison'): EXTRA,
+    ('report/figures.py', 'sklearn.manifold'): EXTRA,
+}
+
+
+ROOT = '__init__'
 
 
 class Arrow(NamedTuple):
@@ -78,6 +93,21 @@ def imports_of(path: Path) -> Iterator[tuple[str, bool]]:
     yield from walk(ast.parse(path.read_text(encoding='utf-8')), False)
 
 
+def imported_modules(path: Path) -> Iterator[tuple[str, bool]]:
+    """The modules that a file names, 'retouch.api' of `from retouch.api import resolve`, and whether a function does it."""
+    found = dict[str, set[bool]]()
+    tree = ast.parse(path.read_text(encoding='utf-8'))
+    functions = {id(child) for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+                 for child in ast.walk(node)}
+    for node in ast.walk(tree):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [f'retouch.{alias.name}' for alias in node.names] if node.module == 'retouch' else [str(node.module)]
+        for name in names:
+            found.setdefault(name, set()).add(id(node) in functions)
+    return ((name, late) for name, places in found.items() for late in places)
+
+
 def modules_of(root: Path) -> dict[str, Path]:
     """'networks.layers' -> its file; 'networks' -> the folder's __init__.py."""
     return {here(path).removesuffix('.py').removesuffix('/__init__').replace('/', '.'): path for path in files_of(root)}
@@ -93,20 +123,14 @@ def arrows_of(root: Path) -> list[Arrow]:
             name = name.removeprefix('retouch').removeprefix('.')
             while name and name not in modules:
                 name = name.rpartition('.')[0]
-            if name and modules[name] != path:
+            name = name or ROOT                                  # `from retouch import train` asks the package itself
+            if modules[name] != path:
                 arrows.add(Arrow(path, name, late))
     return sorted(arrows)
 
 
 def is_under(name: str, rooms: set[str]) -> bool:
     return any(name == room or name.startswith(f'{room}.') for room in rooms)
-
-
-def hands_on(path: Path) -> bool:
-    """Whether a package's __init__.py defines nothing: it hands names on, and Python imports it before any file of its folder."""
-    body = ast.parse(path.read_text(encoding='utf-8')).body
-    names = {target.id for node in body if isinstance(node, ast.Assign) for target in node.targets if isinstance(target, ast.Name)}
-    return path.name == '__init__.py' and names <= {'__all__'} and not any(isinstance(node, ast.ClassDef) for node in body)
 
 
 def circle_in(graph: dict[str, set[str]]) -> list[str]:
@@ -130,12 +154,15 @@ def circle_in(graph: dict[str, set[str]]) -> list[str]:
 
 def test_imports_point_down(repository: Path) -> None:
     floor = {room: i for i, rooms in enumerate(HOUSE) for room in rooms}
-    seen = {room_of(here(path)) for path in files_of(repository)} - {'__init__'}
+    seen = {room_of(here(path)) for path in files_of(repository)} - {ROOT}
     assert seen == set(floor), f'rooms without a place in HOUSE, or places without a room: {seen ^ set(floor)}'
     wrong = []
     for path, name, _ in arrows_of(repository):
         room, other = room_of(here(path)), room_of(name)
-        if room in ('__init__', other):
+        if room in (ROOT, other):
+            continue
+        if other == ROOT:
+            wrong.append(f'{here(path)} imports from retouch itself, which stands above everything')
             continue
         ground = floor[room] == floor[other] == len(HOUSE) - 1
         if floor[other] <= floor[room] and not ground:
@@ -161,14 +188,12 @@ def test_a_piece_can_be_lifted_out(room: str, repository: Path) -> None:
 
 def test_there_is_no_circle_and_the_house_is_low(repository: Path) -> None:
     modules, arrows = modules_of(repository), arrows_of(repository)
-    faces = {name for name, path in modules.items() if hands_on(path)} | {'__init__'}
-    graph: dict[str, set[str]] = {name: set() for name in modules if name not in faces}
+    graph: dict[str, set[str]] = {name: set() for name in modules}
     rooms: dict[str, set[str]] = {}
     for path, name, _ in arrows:
         own = here(path).removesuffix('.py').removesuffix('/__init__').replace('/', '.')
-        if own not in faces and name not in faces:
-            graph[own].add(name)
-        if own != '__init__' and room_of(own) != room_of(name):
+        graph[own].add(name)
+        if own != ROOT and room_of(own) != room_of(name):
             rooms.setdefault(room_of(own), set()).add(room_of(name))
     assert (circle := circle_in(graph)) == [], ' -> '.join(circle)
 
@@ -182,8 +207,10 @@ def test_there_is_no_circle_and_the_house_is_low(repository: Path) -> None:
 
 
 def test_functions_import_only_where_it_saves_something(repository: Path) -> None:
-    late = {here(path) for path in files_of(repository) for _, late in imports_of(path) if late}
+    late = {(here(path), module) for path in files_of(repository) for module, late in imported_modules(path) if late}
     assert late == set(LATE), late ^ set(LATE)
+    hidden = [here(path) for path in files_of(repository) if re.search(r'import_module\(|__import__\(', path.read_text(encoding='utf-8'))]
+    assert not hidden, f'imports that no reader sees: {hidden}'
 
 
 def test_drawing_needs_no_torch(repository: Path) -> None:
@@ -194,11 +221,12 @@ def test_drawing_needs_no_torch(repository: Path) -> None:
 
 def test_the_reader_sees_every_form_of_import(tmp_path: Path) -> None:
     (tmp_path / 'retouch' / 'engine').mkdir(parents=True)
-    for name in ('cli', 'losses', 'engine/__init__', 'engine/update'):
+    for name in ('__init__', 'cli', 'losses', 'engine/__init__', 'engine/update'):
         (tmp_path / 'retouch' / f'{name}.py').touch()
     path = tmp_path / 'retouch' / 'example.py'
-    path.write_text('import torch\nimport retouch.cli\nfrom retouch.engine import update\nfrom retouch import losses\n'
+    path.write_text('import torch\nimport retouch.cli\nfrom retouch.engine import update\nfrom retouch import losses, train\n'
                     'def f():\n    from retouch.engine.update import Step\n')
-    assert [(name, late) for _, name, late in arrows_of(tmp_path)] == [('cli', False), ('engine.update', False), ('engine.update', True),
-                                                                       ('losses', False)]
+    assert [(name, late) for _, name, late in arrows_of(tmp_path)] == [('__init__', False), ('cli', False), ('engine.update', False),
+                                                                       ('engine.update', True), ('losses', False)]
+    assert ('retouch.engine.update', True) in imported_modules(path) and ('retouch.losses', False) in imported_modules(path)
     assert circle_in({'a': {'b'}, 'b': {'c'}, 'c': {'a'}}) == ['a', 'b', 'c', 'a'] and circle_in({'a': {'b', 'c'}, 'b': {'c'}}) == []

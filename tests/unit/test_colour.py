@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageCms
 
 from retouch.data.cache import decode
@@ -27,7 +28,7 @@ def profile_of(primaries: np.ndarray, gamma: float) -> bytes:
 
     name = b'test\0'
     described = b'desc\0\0\0\0' + struct.pack('>I', len(name)) + name + bytes(78)
-    tags = {b'desc': described, b'cprt': b'text\0\0\0\0none\0', b'wtpt': xyz(np.array((0.9642, 1.0, 0.8249))),
+    tags = {b'desc': described, b'cprt': b'text\0\0\0\0none\0', b'wtpt': xyz(np.array((0.9505, 1.0, 1.0891))),          # D65
             **{key: xyz(row) for key, row in zip((b'rXYZ', b'gXYZ', b'bXYZ'), primaries, strict=True)},
             **dict.fromkeys((b'rTRC', b'gTRC', b'bTRC'), b'curv\0\0\0\0' + struct.pack('>IH', 1, round(gamma * 256)))}
     table, body, at = struct.pack('>I', len(tags)), b'', 128 + 4 + 12 * len(tags)
@@ -66,6 +67,20 @@ def test_a_network_sees_srgb(name: str, tmp_path: Path) -> None:
         assert np.array_equal(((canvas.model_input(16)[0].permute(1, 2, 0).numpy() + 1) * 127.5).round(), canvas.seen), suffix
 
 
+def test_a_palette_has_a_profile_too(tmp_path: Path) -> None:
+    icc, few = profile_of(*PROFILES['Display P3']), Image.fromarray(COLOURS).quantize(16)
+    few.save(path := tmp_path / 'a.png', icc_profile=icc)
+    expected = to_srgb(np.asarray(few.convert('RGB')), icc)
+    assert np.array_equal(decode(path, 16, 16), expected) and np.array_equal(Canvas.open(path, None, None).seen, expected)
+    assert np.abs(expected.astype(int) - np.asarray(few.convert('RGB'))).max() > 10
+
+
+def test_white_stays_white() -> None:
+    """Relative colorimetric: another white point of the display is no tint."""
+    for primaries, gamma in PROFILES.values():
+        assert to_srgb(np.full((1, 1, 3), 255, np.uint8), profile_of(primaries, gamma)).min() >= 254
+
+
 def test_transparency_is_laid_over_white_in_srgb(tmp_path: Path) -> None:
     icc, alpha = profile_of(*PROFILES['Display P3']), np.full((16, 16, 1), 128, np.uint8)
     Image.fromarray(np.concatenate([COLOURS, alpha], 2)).save(path := tmp_path / 'a.png', icc_profile=icc)
@@ -91,6 +106,30 @@ def test_what_comes_back_keeps_profile_and_bytes(name: str, tmp_path: Path) -> N
     assert np.abs(change - 51).max() <= 2                                              # what the model asked for, in the colours it saw
     untouched, _ = canvas.compose(x, Translation(x), 1.0, 0.02)
     assert np.array_equal(untouched, pixels)
+
+
+@pytest.mark.parametrize('another', [False, True])
+def test_a_new_colour_is_the_one_that_was_asked_for(another: bool) -> None:
+    """Green beyond sRGB becomes grey: nothing of what sRGB lacked of it is left."""
+    icc, picture = profile_of(*PROFILES['Display P3']), Image.fromarray(np.full((16, 16, 3), (0, 255, 0), np.uint8))
+    picture.info['icc_profile'] = icc
+    canvas = Canvas.open(picture, None, None)
+    x = canvas.model_input(16)
+    edited, _ = canvas.compose(x, Translation(torch.zeros_like(x)), 1.0, 0.02, another=another)
+    assert np.abs(to_srgb(edited, icc).astype(int) - 128).max() <= 2
+
+
+def test_a_profile_that_cannot_be_read_is_said() -> None:
+    picture = Image.fromarray(COLOURS)
+    for icc, words in ((b'not a profile', 'cannot be read'), (profile_of(*PROFILES['Adobe RGB']), 'seen in sRGB'), (None, '')):
+        picture.info['icc_profile'] = icc
+        notes = ' '.join(Canvas.open(picture, None, None).notes)
+        assert words in notes and (words or not notes)
+
+
+def test_the_gamma_alone_makes_a_profile() -> None:
+    """sRGB's primaries with another curve: dark colours move by a few levels, and count."""
+    assert 2 < np.abs(to_srgb(COLOURS, profile_of(SRGB, 2.2)).astype(int) - COLOURS).max() < 12
 
 
 @pytest.mark.parametrize('icc', [None, b'', b'not a profile', ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes(),

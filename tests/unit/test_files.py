@@ -1,15 +1,29 @@
 """Whole files, the cache folder, and machines that lack what only Linux has."""
 from __future__ import annotations
 
+import errno
 import os
+import re
+import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from filelock import FileLock
+from PIL import Image
 
 from retouch.data import cache
-from retouch.files import cache_root, whole_file, write_atomically
+from retouch.data.cache import cached_images
+from retouch.engine.state import save_state
+from retouch.files import cache_root, check_out, whole_file, write_atomically
+from retouch.methods.stargan import StarGAN
+from retouch.model import load_model, save_model
+
+TRANSFORM = {'height': 8, 'width': 8, 'crop': None, 'resample': 'bilinear', 'side': 'whole', 'stretch': False}
 
 
 def test_a_file_is_the_old_one_or_the_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,7 +31,7 @@ def test_a_file_is_the_old_one_or_the_new_one(tmp_path: Path, monkeypatch: pytes
     real = os.fsync
     monkeypatch.setattr('os.fsync', lambda number: (synced.append(os.readlink(f'/proc/self/fd/{number}')), real(number))[1])
     write_atomically(path, b'old')
-    assert synced == [str(tmp_path / f'.a.bin.{os.getpid()}.tmp'), str(tmp_path)]      # the file, and after the rename its folder
+    assert re.fullmatch(rf'{tmp_path}/\.a\.bin\.\w+\.tmp', synced[0]) and synced[1:] == [str(tmp_path)]      # then, renamed, its folder
     with pytest.raises(KeyboardInterrupt), whole_file(path) as file:
         file.write(b'new, but only ha')
         raise KeyboardInterrupt
@@ -44,15 +58,103 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path: Path, monkeyp
     assert (tmp_path / 'a').read_bytes() == b'old' and os.listdir(tmp_path) == ['a']
 
 
+def test_a_disk_that_cannot_sync_folders_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.fsync
+
+    def refuse(number: int) -> None:
+        if os.path.isdir(f'/proc/self/fd/{number}'):
+            raise OSError(errno.EINVAL, 'Invalid argument')
+        real(number)
+
+    monkeypatch.setattr('os.fsync', refuse)
+    write_atomically(tmp_path / 'a', b'new')
+    assert (tmp_path / 'a').read_bytes() == b'new'
+
+
+def test_what_a_killed_save_left_of_a_state_is_removed(tmp_path: Path) -> None:
+    (leftover := tmp_path / '.last.pt.1.tmp').write_bytes(b'half')
+    save_state(tmp_path, {'iteration': 1})
+    assert os.listdir(tmp_path) == ['last.pt'] and not leftover.exists()
+
+
+def test_weights_and_their_description_change_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cut at any of the renames of a save leaves a model that loads: the old one before the weights are new, then the new one."""
+    def save(value: float) -> str:
+        method = StarGAN.tiny()
+        weights = {f'{n}.{k}': torch.full_like(v, value) for n in method.inference_nets for k, v in method.nets[n].state_dict().items()}
+        save_model(tmp_path / 'model', method, weights, {'iteration': int(value)})
+        return load_model(tmp_path / 'model').weights_sha256
+
+    old, real, calls = save(1.0), os.replace, list[str]()
+    for cut in (1, 2, 3):
+        def replace(a: Path, b: Path, cut: int = cut) -> None:
+            calls.append(Path(b).name)
+            if len(calls) == cut:
+                raise KeyboardInterrupt
+            real(a, b)
+
+        calls.clear()
+        monkeypatch.setattr('os.replace', replace)
+        with pytest.raises(KeyboardInterrupt):
+            save(2.0)
+        monkeypatch.setattr('os.replace', real)
+        model = load_model(tmp_path)
+        assert (model.weights_sha256 == old, model.info['iteration']) == ((True, 1) if cut < 3 else (False, 2)), calls
+    assert calls == ['.config.next.json', 'model.safetensors', 'config.json']
+    assert sorted(os.listdir(tmp_path / 'model')) == ['config.json', 'model.safetensors']
+
+
+def test_results_go_to_folders(tmp_path: Path) -> None:
+    (tmp_path / 'file').touch()
+    for out, words in ((tmp_path / 'file', 'is a file'), (tmp_path / 'file' / 'x' / 'y', f'lies in {tmp_path / "file"}, which is a file')):
+        with pytest.raises(ValueError, match=words):
+            check_out(out)
+    check_out(tmp_path / 'new' / 'folder')
+    check_out(None)
+
+
+def test_a_process_waits_for_the_one_that_decodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two on one set: the second finds what the first made, and decodes nothing."""
+    path, made = tmp_path / 'a.png', list[np.ndarray]()
+    Image.new('RGB', (8, 8), 'red').save(path)
+    whole = np.array(cached_images([path], 8, root=tmp_path / 'first'))
+    target = next((tmp_path / 'first').glob('*.npy'))
+    (tmp_path / 'second').mkdir()
+    lock = FileLock(tmp_path / 'second' / f'{target.stem}.lock')
+    lock.acquire()
+    monkeypatch.setattr(cache, 'decode', lambda *given, **more: pytest.fail('decoded twice'))
+    thread = threading.Thread(target=lambda: made.append(np.array(cached_images([path], 8, root=tmp_path / 'second'))))
+    thread.start()
+    thread.join(0.5)
+    assert thread.is_alive() and not made
+    shutil.copy(target, tmp_path / 'second')
+    lock.release()
+    thread.join(20)
+    assert np.array_equal(made[0], whole) and not list((tmp_path / 'second').glob('*.lock'))
+
+
+def test_without_locks_nobody_removes_what_another_is_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: FileLock) -> None:
+        raise OSError(errno.ENOLCK, 'No locks available')
+
+    monkeypatch.setattr(FileLock, 'acquire', refuse)
+    Image.new('RGB', (8, 8), 'red').save(path := tmp_path / 'a.png')
+    target = tmp_path / f'images-{cache._key([path], {**TRANSFORM, "version": cache.VERSION})}.npy'
+    (others := tmp_path / f'.{target.name}.other.tmp').write_bytes(b'half')
+    assert cached_images([path], 8, root=tmp_path).shape == (1, 8, 8, 3) and target.is_file() and others.exists()
+
+
 @pytest.mark.skipif(sys.platform != 'linux', reason='elsewhere caches lie in a place of their own')
 def test_the_cache_lies_where_users_expect_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('RETOUCH_CACHE', str(tmp_path / 'own'))
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'xdg'))
     assert cache_root() == tmp_path / 'own'
+    monkeypatch.setenv('HOME', str(tmp_path))
+    monkeypatch.setenv('RETOUCH_CACHE', '~/mine')
+    assert cache_root() == tmp_path / 'mine'
     monkeypatch.delenv('RETOUCH_CACHE')
     assert cache_root() == tmp_path / 'xdg' / 'retouch'
     monkeypatch.delenv('XDG_CACHE_HOME')
-    monkeypatch.setenv('HOME', str(tmp_path))
     assert cache_root() == tmp_path / '.cache' / 'retouch'
 
 

@@ -57,6 +57,9 @@ def build(run: Run, opened: AttributeSet | Any) -> Any:
         raise ValueError(f"{where}='single' on a set whose pictures have none or several attributes: set --{where} multi")
     if labels == 'single' and getattr(run.data, 'targets', '') == 'single' and run.method_id != 'classifier':
         raise ValueError(f"data.targets='single' with {where}='single': one flipped class is no class; set --data.targets permute")
+    if labels != 'single' and (getattr(run.data, 'targets', '') == 'other' or getattr(run.data, 'balance', False)):
+        raise ValueError(f"data.targets='other' and data.balance are for one class a picture: set --{where} single, or --data.targets "
+                         'permute --data.balance false')
     torch.manual_seed(run.seed)
     method = find_method(run.method_id)(run.method, opened.spec)
     if getattr(run.method, 'uses_parser', False):

@@ -57,7 +57,7 @@ def _parameters(run: Run) -> dict[str, int] | None:
         names = run.data.attributes or (ATTRIBUTES if run.data.source == 'toyfaces' else ())
         if not names:
             return None
-        spec = DataSpec(size=run.data.size, attributes=tuple(names))
+        spec = DataSpec(size=run.data.size, window=getattr(run.data, 'window', None), attributes=tuple(names))
     elif run.data.kind == 'parsing':
         spec = DataSpec(size=run.data.size, attributes=run.data.names)
     else:

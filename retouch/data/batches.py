@@ -16,6 +16,8 @@ class DataSpec(Config):
 
     size: int
     """Side of the square pictures in pixels."""
+    window: int | None = None
+    """Side of the windows of them that training sees; None: all of the picture."""
     attributes: tuple[str, ...] = ()
     """Label columns in order (attribute and exemplar data), or the classes of a parse (parsing data)."""
     domains: tuple[str, ...] = ()

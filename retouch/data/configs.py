@@ -30,8 +30,12 @@ class AttributeData(Config):
     crop: int | None = Field(default=None, gt=0)
     """Central square cut from every picture before it is resized, in pixels; None: the largest."""
     flip: bool = True
-    targets: Literal['permute', 'single'] = 'permute'
-    """Training targets: other rows of the batch (the papers), or one edited attribute a row."""
+    window: int | None = Field(default=None, gt=0)
+    """Side of the windows of a picture that training sees, cut at random, in pixels; None: all of the picture."""
+    targets: Literal['permute', 'single', 'other'] = 'permute'
+    """Training targets: other rows of the batch (the papers), one edited attribute a row, or another class (class folders)."""
+    balance: bool = False
+    """Show pictures of every class as often, however many it has (class folders)."""
     n: int = Field(default=4000, gt=0, le=HELD_OUT)
     """Drawn faces in the training set (toyfaces only)."""
     holdout: int = Field(default=2000, ge=0)

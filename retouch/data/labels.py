@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from retouch.errors import unknown
@@ -93,6 +94,13 @@ def single_edits(labels: Tensor, names: Sequence[str], choice: Tensor, rule: Lab
         value = edit_of(names[k], labels[row], names)
         target[row] = apply_edits(labels[row:row + 1], {names[k]: value}, names, rule)[0][0]
     return target
+
+
+def other_classes(labels: Tensor, choice: Tensor) -> Tensor:
+    """Another class for every row of one-hot labels [N,K], each as likely, by uniform draws choice [N] in [0,1) -> one-hot [N,K]."""
+    k = labels.shape[1]
+    at = (labels.argmax(1) + 1 + (choice * (k - 1)).long()) % k
+    return torch.eye(k)[at]
 
 
 def flip_targets(labels: Tensor, name: str, names: Sequence[str], rule: LabelRule = 'attgan_tf') -> tuple[Tensor, Tensor]:

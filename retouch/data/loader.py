@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from retouch.data.batches import AttributeBatch, DomainBatch, ExemplarBatch, Moment, PairBatch, ParsingBatch, keyed_generator, to_device
-from retouch.data.labels import LabelRule, single_edits
+from retouch.data.labels import LabelRule, other_classes, single_edits
 from retouch.data.parsing import mirrored_classes, warp
 from retouch.data.transforms import crop_at, flip_where, to_float
 
@@ -85,24 +85,34 @@ class Loader:
         return images, to_device(view, self.device)
 
 
+def equally_often(labels: Tensor) -> Tensor:
+    """One-hot labels [N,K] -> rows [M] in which every class stands as often as the most frequent one: in turn, and over again."""
+    classes = [k.nonzero().flatten() for k in labels.T if k.any()]
+    most = max(len(rows) for rows in classes)
+    return torch.cat([rows.repeat(-(-most // len(rows)))[:most] for rows in classes])
+
+
 class AttributeLoader(Loader):
-    """AttributeBatch from images uint8 [N,H,W,3] and labels [N,K]; targets are permuted rows, or one edit a row."""
+    """AttributeBatch from images uint8 [N,H,W,3] and labels [N,K]; targets are permuted rows, one edit a row, or another class."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, names: tuple[str, ...], targets: str, rule: LabelRule,
-                 **shared: object) -> None:
+                 balance: bool = False, **shared: object) -> None:
         super().__init__(**shared)                               # type: ignore[arg-type]
         self.pictures, self.labels, self.names = Pictures(images, self.device), torch.from_numpy(np.asarray(labels, np.float32)), names
         self.targets, self.rule = targets, rule
+        self.rows = equally_often(self.labels) if balance else torch.arange(self.pictures.n)
 
     def batch(self, iteration: int, iterations: int) -> AttributeBatch:
         """The batch of an iteration."""
         moment = self.moment(iteration, iterations)
-        everyone = self.global_indices(iteration, self.pictures.n, 'A')
+        everyone = self.rows[self.global_indices(iteration, len(self.rows), 'A')]
         index = self.mine(everyone)
         labels = self.labels[index]
         if self.targets == 'permute':
             order = torch.randperm(len(everyone), generator=keyed_generator(self.seed, iteration, 'targets'))
             target = self.mine(self.labels[everyone[order]])
+        elif self.targets == 'other':
+            target = other_classes(labels, moment.uniform('targets'))
         else:
             target = single_edits(labels, self.names, moment.uniform('targets'), self.rule)
         image, _ = self.augment(self.pictures.gather(index), moment, 'A')

@@ -63,7 +63,7 @@ class ParsingSet:
 
 def open_attributes(config: AttributeData | ExemplarData, split: Split = 'train', progress: Progress | None = None) -> AttributeSet:
     """Reads one part of an attribute set. Raises ValueError for anything that does not fit."""
-    any_of = config.any_of if isinstance(config, ExemplarData) else ()
+    any_of, window = (config.any_of, None) if isinstance(config, ExemplarData) else ((), config.window)
     if config.source == 'toyfaces':
         names = config.attributes or toyfaces.ATTRIBUTES
         for name in names:
@@ -73,7 +73,7 @@ def open_attributes(config: AttributeData | ExemplarData, split: Split = 'train'
         images, _, labels = drawn(range(start, start + n), config.size, config.seed, progress)
         rows = np.flatnonzero(_shows(labels, toyfaces.ATTRIBUTES, any_of))
         columns = [toyfaces.ATTRIBUTES.index(name) for name in names]
-        spec = DataSpec(size=config.size, attributes=tuple(names))
+        spec = DataSpec(size=config.size, window=window, attributes=tuple(names))
         return AttributeSet(images if len(rows) == n else images[rows], labels[rows][:, columns].astype(np.float32), spec)
     root, b = _one_or_two(config.source)
     wanted = tuple(dict.fromkeys((*config.attributes, *any_of))) if config.attributes else None
@@ -89,8 +89,8 @@ def open_attributes(config: AttributeData | ExemplarData, split: Split = 'train'
         images = cached_images(paths, config.size, crop=config.crop, progress=progress)
     names = config.attributes or folder.names
     columns = [folder.names.index(name) for name in names]
-    return AttributeSet(images, folder.labels[rows][:, columns].astype(np.float32), DataSpec(size=config.size, attributes=names),
-                        folder.exclusive)
+    spec = DataSpec(size=config.size, window=window, attributes=names)
+    return AttributeSet(images, folder.labels[rows][:, columns].astype(np.float32), spec, folder.exclusive)
 
 
 def _shows(labels: np.ndarray, names: tuple[str, ...], any_of: tuple[str, ...]) -> np.ndarray:
@@ -243,7 +243,8 @@ def make_loader(opened: AttributeSet | TwoSets | ParsingSet, config: DataConfig,
         if isinstance(config, ExemplarData):
             return ExemplarLoader(opened.images, opened.labels, **shared)
         assert isinstance(config, AttributeData)
-        return AttributeLoader(opened.images, opened.labels, opened.spec.attributes, config.targets, rule, **shared)
+        shared['size'] = config.window or config.size
+        return AttributeLoader(opened.images, opened.labels, opened.spec.attributes, config.targets, rule, config.balance, **shared)
     if isinstance(opened, ParsingSet):
         assert isinstance(config, ParsingData)
         return ParsingLoader(opened.images, opened.segmentations, opened.spec.attributes, config.scale, config.shift, **shared)

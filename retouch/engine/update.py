@@ -35,12 +35,13 @@ class Update:
     schedule: Callable[[int, int], float]                    # (iteration, iterations) -> factor on the learning rate
     every: int = 1                                           # length of the cycle in iterations
     at: tuple[int, ...] = (-1,)                              # which iterations of every cycle; (-1,): its last
+    first: int = 0                                           # does not run before this iteration
     clip: float | None = None                                # largest norm of the gradient of its nets together; None: as it is
     shares: str | None = None                                # an earlier Update whose optimiser, moments and all, makes this step too
 
     def runs_at(self, iteration: int) -> bool:
         """Whether this Update runs in the given 0-based iteration."""
-        return iteration % self.every in {a % self.every for a in self.at}
+        return iteration >= self.first and iteration % self.every in {a % self.every for a in self.at}
 
 
 @dataclass(frozen=True, slots=True)

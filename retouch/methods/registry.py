@@ -14,6 +14,7 @@ from retouch.methods.cam import CAM
 from retouch.methods.classifier import AttributeClassifier
 from retouch.methods.cyclegan import CycleGAN
 from retouch.methods.drit import DRIT
+from retouch.methods.local import Local
 from retouch.methods.lomit import LOMIT
 from retouch.methods.munit import MUNIT
 from retouch.methods.parser import Parser
@@ -38,6 +39,7 @@ METHODS: dict[str, Any] = {
     'lomit': LOMIT,
     'cam': CAM,
     'secgan': SeCGAN,
+    'local': Local,
     'classifier': AttributeClassifier,
     'parser': Parser,
 }

@@ -18,6 +18,7 @@ from retouch.recipes import (
     classifier,
     cyclegan,
     drit,
+    local,
     lomit,
     munit,
     parser,
@@ -29,8 +30,8 @@ from retouch.recipes import (
 )
 from retouch.run import Run, leaves, record_to_run
 
-MODULES = (stargan, attgan, stgan, aggan, aggan_multi, cyclegan, attentiongan, pix2pix, asgit, munit, drit, lomit, cam, secgan, classifier,
-           parser)
+MODULES = (stargan, attgan, stgan, aggan, aggan_multi, cyclegan, attentiongan, pix2pix, asgit, munit, drit, lomit, cam, secgan, local,
+           classifier, parser)
 TABLES = {**{module.__name__.rpartition('.')[2]: module.ROWS for module in MODULES}, 'asgit_pairs': asgit.PAIRS}
 RECIPES: dict[str, Callable[[], Run]] = {f'{method}.{row}': recipe for method, rows in TABLES.items() for row, recipe in rows.items()}
 RECIPES |= suite.ROWS

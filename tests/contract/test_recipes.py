@@ -51,7 +51,7 @@ PUBLISHED = {'paper', 'code', 'rafd', 'official', 'tf', 'cgan', 'gan', 'encoder_
 def nets_on_meta(name: str) -> dict[str, int]:
     run = RECIPES[name]()
     attributes = getattr(run.data, 'attributes', ()) or tuple(f'class{i}' for i in range(8))      # RaFD has eight classes
-    spec = DataSpec(size=run.data.size, attributes=attributes, domains=('A', 'B'))
+    spec = DataSpec(size=run.data.size, window=getattr(run.data, 'window', None), attributes=attributes, domains=('A', 'B'))
     with torch.device('meta'):
         method = find_method(run.method_id)(run.method, spec)
     return {n: sum(p.numel() for p in net.parameters()) for n, net in method.nets.items()}

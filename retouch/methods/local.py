@@ -1,0 +1,253 @@
+"""Local: edits inside a mask, learned from a critic that judges patches together with labels.
+
+Paper:      none, a system of this package. Mask and composition: Tang et al., AGGAN, IJCNN 2019, arXiv:1903.12296. Scores by labels:
+            Miyato and Koyama, cGANs with Projection Discriminator, ICLR 2018, arXiv:1802.05637. Wrong pairs: Reed et al., Generative
+            Adversarial Text to Image Synthesis, ICML 2016, arXiv:1605.05396. Penalty: Mescheder, Geiger, Nowozin, Which Training
+            Methods for GANs do actually Converge?, ICML 2018, arXiv:1801.04406. What the critic sees turned and recoloured: Zhao et al.,
+            Differentiable Augmentation, NeurIPS 2020, arXiv:2006.10738. No code taken.
+Differs:    [D1] projection: every patch has a score for every attribute, s = h_0 + sum_k (2 b_k - 1) h_k, in the place of one inner product
+            with an embedding of the class;
+            [D2] wrong pairs weigh `lambda_wrong`, and rows whose target is what they show have none;
+            [D3] R1 is of the sum over scales of mean scores, on every `r1_every`-th iteration with so many times the weight;
+            [D4] the mask has no attention loss but (9) and (11), and can be bounded by the picture's own black ground (`bound`);
+            [D5] each ingredient can be turned off: `projection`, `lambda_wrong` 0, `scales`, `penalty` 'wgan', `lambda_area` 0,
+            `lambda_cls` 0, `augment` 'none', `upsample` 'deconv', `noise` 0, `bound` 'none'.
+Shapes:     N batch, K attributes, H W image, j scale, p patch. x, y, r images [N,3,H,W]; a labels, b targets [N,K] in {0,1}; z noise
+            [N,Z,H/8,W/8]; m mask [N,1,H,W]; c the bound [N,1,H,W] in {0,1}; s_j [N,h,w]. E: mean over N and patches.
+            phi(t) = log(1 + e^t); t with penalty 'wgan'. T: random turns and colours, or nothing.
+
+  (10) y = m r + (1 - m) x,  m = c sigmoid(G(x, b, z)_0 + mask_bias),  r = G(x, b, z)_{1:3}
+
+Critic step (every iteration)                                    Generator step (every n_critic-th, same batch)
+  (1) L_real  = sum_j E phi(-s_j(T x, a))                          (6) L_adv = sum_j E phi(-s_j(T y, b))
+  (2) L_fake  = sum_j E phi(s_j(T y, b))                           (7) L_cls^G = as (4), of T y and b
+  (3) L_wrong = sum_j E [a != b] phi(s_j(T x, b))                  (8) L_rec = mean |x - G(y, a)|; or |x - G(x, a)|
+  (4) L_cls   = sum_k BCE(cls(T x), a), mean over N; or CE         (9) L_area = mean m;  (11) L_bin = mean m (1 - m)
+  (5) L_pen   = E |d sum_j mean_p s_j(T x, a) / d T x|_2^2
+  L_D = (1) + (2) + lambda_wrong (3) + lambda_cls (4)              L_G = lambda_adv (6) + lambda_cls (7) + lambda_rec (8)
+        + gamma / 2 (5)                                                  + lambda_area (9) + lambda_binary (11)
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import ClassVar, Literal, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from retouch.config import Config as BaseConfig
+from retouch.data.batches import AttributeBatch, DataSpec, Moment, keyed_generator
+from retouch.data.labels import LabelRule
+from retouch.engine import schedules
+from retouch.engine.update import AttributeRequest, Keep, Step, Translation, Update
+from retouch.guidance.mask import composite, mask_logs
+from retouch.losses import bce_sum_over_attributes, cross_entropy_of_one_hot, full, gradient_penalty, l1_mean
+from retouch.networks.local import Critic, Generator, Scales, Upsample
+
+BLACK = 16 / 255                                                 # what is darker in all three colours is ground
+
+
+class Config(BaseConfig):
+    """Defaults are what was found on the drawn faces at 64 px."""
+
+    id: Literal['local'] = 'local'
+    labels: Literal['multi', 'single'] = 'multi'
+    """'multi': binary attributes, BCE; 'single': one-hot classes, softmax CE."""
+    condition: Literal['target', 'difference'] = 'difference'
+    """What the generator is told: the target labels, or target - source in {-1,0,1}."""
+    reconstruct: Literal['cycle', 'self'] = 'cycle'
+    """What (8) compares x with: y brought back, or x told the attributes it has."""
+    bound: Literal['none', 'black'] = 'none'
+    """Where the mask may be: anywhere, or where the picture is not black, for pictures cut out on a plain black ground."""
+    augment: Literal['none', 'turned'] = 'none'
+    """How the critic sees pictures: as they are, or turned, mirrored and recoloured by chance; for things without an upright."""
+    colours: Literal['absolute', 'relative'] = 'absolute'
+    """'relative': the critic sees every picture divided by its own mean colour, where `bound` lets it change, so that light and camera,
+    which differ from class to class, are no reason to repaint all of it."""
+    upsample: Upsample = 'deconv'
+    noise: int = Field(default=0, ge=0)
+    """Channels of noise the generator is given; an edit at test time is always given the same."""
+    mask_bias: float = 0.0
+    """Added to the mask's logit: 0 starts at half area, negative values start smaller."""
+    width_g: int = Field(default=64, gt=0)
+    blocks: int = Field(default=6, ge=0)
+    width_d: int = Field(default=64, gt=0)
+    scales: Scales = 'both'
+    projection: bool = True
+    penalty: Literal['r1', 'wgan'] = 'r1'
+    """'r1': softplus losses, gradient on real pictures towards 0; 'wgan': linear losses, gradient between real and fake towards 1."""
+    gamma: float = Field(default=2.0, ge=0)
+    r1_every: int = Field(default=4, gt=0)
+    lambda_wrong: float = Field(default=0.5, ge=0)
+    lambda_adv: float = 1.0
+    lambda_cls: float = 1.0
+    lambda_rec: float = 10.0
+    lambda_area: float = 0.0
+    lambda_binary: float = 0.0
+    n_critic: int = Field(default=2, gt=0)
+    head_start: int = Field(default=0, ge=0)
+    """Iterations in which the critic learns alone, labels from wrong labels, before the generator starts."""
+    lr: float = 4e-4
+    rate_g: float = Field(default=1.0, gt=0)
+    """The generator's learning rate as a share of `lr`."""
+    beta1: float = 0.5
+    beta2: float = 0.99
+    label_rule: LabelRule = 'attgan_tf'
+    """Which conflicts an edit resolves: at test time, and in training with data.targets='single'."""
+
+    @model_validator(mode='after')
+    def _pairs_need_labels(self) -> Self:
+        if self.lambda_wrong and not self.projection:
+            raise ValueError(f'lambda_wrong={self.lambda_wrong:g} with projection=False: a critic that sees no labels knows no wrong ones; '
+                             'set --method.lambda-wrong 0')
+        return self
+
+
+def turned(x: Tensor, draws: Tensor) -> Tensor:
+    """Square pictures [N,3,S,S] on a black ground, turned, mirrored, recoloured, softened, shifted by draws [N,9] in [0,1); black stays.
+
+    One of the eight symmetries of the square; light times 0.75 to 1.25, each colour times 0.9 to 1.1 of it, saturation 0.75 to 1.25; from
+    as it is to a mean over 3x3 px; up to an eighth of the side up or down and left or right, with black behind.
+    """
+    symmetric, light = draws[:, :3, None, None, None].to(x.device) < 0.5, draws[:, 3:7, None, None, None].to(x.device)
+    x = torch.where(symmetric[:, 0], x.transpose(2, 3), x)
+    x = torch.where(symmetric[:, 1], x.flip(2), x)
+    x = torch.where(symmetric[:, 2], x.flip(3), x) + 1
+    tint = torch.cat([light[:, 1], 1 - light[:, 1], torch.full_like(light[:, 1], 0.5)], 1)       # [N,3,1,1]: red against green
+    x = x * (0.75 + 0.5 * light[:, 0]) * (0.9 + 0.2 * tint)
+    x = torch.lerp(x.mean(1, keepdim=True), x, 0.75 + 0.5 * light[:, 2])
+    x = torch.lerp(x, F.avg_pool2d(x, 3, 1, 1), light[:, 3])
+    reach = x.shape[-1] // 8
+    top, left = (draws[:, 7:] * (2 * reach + 1)).long().T.tolist()
+    padded = F.pad(x, [reach] * 4)
+    return torch.stack([v[:, i:i + x.shape[-1], j:j + x.shape[-1]] for v, i, j in zip(padded, top, left, strict=True)]) - 1
+
+
+def relative(x: Tensor, bound: Tensor | float) -> Tensor:
+    """What is unlike the rest of its picture: [N,3,H,W] in [-1,1] -> [N,3,H,W], the picture's mean colour -0.3, ground black.
+
+    Each colour is divided by its mean where `bound` [N,1,H,W] is 1; then differences of light are halved, those of colour times 2.5.
+    """
+    light = x + 1
+    inside = torch.ones_like(x[:, :1]) * bound
+    mean = (light * inside).sum((2, 3), keepdim=True) / inside.sum((2, 3), keepdim=True).clamp(min=1)
+    balanced = light / mean.clamp(min=0.1)
+    grey = balanced.mean(1, keepdim=True)
+    return 0.7 * inside * (1 + 0.5 * (grey - 1) + 2.5 * (balanced - grey)) - 1
+
+
+class Local(nn.Module):
+    """Attribute editing inside a mask, against a critic of labelled patches."""
+
+    id: ClassVar[str] = 'local'
+    kind: ClassVar[str] = 'attributes'
+    Config: ClassVar[type[Config]] = Config
+    inference_nets: ClassVar[tuple[str, ...]] = ('G', 'D')     # D reads the attributes of a picture that has no labels
+
+    def __init__(self, config: Config, data: DataSpec) -> None:
+        super().__init__()
+        self.config, self.data = config, data
+        c, k = config, len(data.attributes)
+        self.nets = nn.ModuleDict({'G': Generator(k, c.width_g, c.blocks, c.upsample, c.noise),
+                                   'D': Critic(k, data.window or data.size, c.width_d, c.scales, c.projection)})
+        self.classification = {'multi': bce_sum_over_attributes, 'single': cross_entropy_of_one_hot}[c.labels]
+        self.phi: Callable[[Tensor], Tensor] = {'r1': F.softplus, 'wgan': nn.Identity()}[c.penalty]
+
+    @classmethod
+    def tiny(cls) -> Local:
+        """The smallest legal form."""
+        return cls(Config(width_g=4, width_d=4, blocks=1, upsample='resize', noise=1, bound='black', augment='turned',
+                          colours='relative', lambda_area=0.05, lambda_binary=0.05),
+                   DataSpec(size=16, attributes=('Black_Hair', 'Blond_Hair', 'Eyeglasses')))
+
+    def updates(self) -> tuple[Update, ...]:
+        c = self.config
+        adam = partial(Adam, betas=(c.beta1, c.beta2))
+        return (Update('D', ('D',), self.critic_step, partial(adam, lr=c.lr), schedules.linear_last_40),
+                Update('G', ('G',), self.generator_step, partial(adam, lr=c.rate_g * c.lr), schedules.linear_last_40, every=c.n_critic,
+                       first=c.head_start))
+
+    def bound(self, x: Tensor) -> Tensor | float:
+        """[N,3,H,W] -> where the mask may be, [N,1,H,W] in {0,1}, or 1."""
+        return (x.amax(1, keepdim=True) > 2 * BLACK - 1).float() if self.config.bound == 'black' else 1.0
+
+    def generate(self, x: Tensor, source: Tensor, target: Tensor, noise: Tensor, bound: Tensor | float) -> tuple[Tensor, Tensor]:
+        """[N,3,H,W], labels [N,K], noise [N,Z,H/8,W/8] -> edit [N,3,H,W] and mask [N,1,H,W] in float32."""
+        out = full(self.nets['G'](x, target if self.config.condition == 'target' else target - source, noise))
+        mask = bound * (out[:, :1] + self.config.mask_bias).sigmoid()
+        return composite(out[:, 1:].tanh(), x, mask), mask                             # (10)
+
+    def noise(self, x: Tensor, moment: Moment, name: str) -> Tensor:
+        """Noise [N,Z,H/8,W/8] for pictures in training."""
+        return moment.normal(name, self.config.noise, x.shape[2] // 8, x.shape[3] // 8, device=x.device)
+
+    def seen(self, x: Tensor, bound: Tensor | float, moment: Moment, name: str) -> Tensor:
+        """Pictures as the critic sees them in training, T."""
+        x = relative(x, bound) if self.config.colours == 'relative' else x
+        return turned(x, moment.uniform(name, 9)) if self.config.augment == 'turned' else x
+
+    def critic_step(self, batch: AttributeBatch, kept: Keep) -> Step:
+        c, D, x, a, b, moment = self.config, self.nets['D'], batch.image, batch.labels, batch.target, batch.moment
+        with torch.no_grad():
+            bound = self.bound(x)
+            y, _ = self.generate(x, a, b, self.noise(x, moment, 'noise'), bound)
+            x_seen, y_seen = self.seen(x, bound, moment, 'seen_x'), self.seen(y, bound, moment, 'seen_y')
+        maps = D.features(torch.cat([x_seen, y_seen]))
+        real, fake = [m[:len(x)] for m in maps], [m[len(x):] for m in maps]
+        wrong = (a != b).any(1).float()[:, None, None]                                 # [N,1,1]
+        loss_real = sum(self.phi(-s).mean() for s in D.scores(real, a))                # (1)
+        loss_fake = sum(self.phi(s).mean() for s in D.scores(fake, b))                 # (2)
+        loss_wrong = sum((wrong * self.phi(s)).mean() for s in D.scores(real, b))      # (3)
+        loss_cls = self.classification(D.logits(real), a)                              # (4)
+        due = moment.iteration % c.r1_every == 0 and c.gamma > 0
+        loss_pen = c.r1_every * self.penalty(x_seen, y_seen, a, moment) if due else torch.zeros_like(loss_cls)     # (5)
+        loss = loss_real + loss_fake + c.lambda_wrong * loss_wrong + c.lambda_cls * loss_cls + c.gamma / 2 * loss_pen
+        return Step(loss, {'real': loss_real.detach(), 'fake': loss_fake.detach(), 'wrong': loss_wrong.detach(),
+                           'cls': loss_cls.detach(), 'pen': loss_pen.detach()})
+
+    def penalty(self, x: Tensor, y: Tensor, a: Tensor, moment: Moment) -> Tensor:
+        """Equation (5) in float32: R1 on pictures x [N,3,H,W] with labels a [N,K], or WGAN-GP between x and y."""
+        D = self.nets['D']
+
+        def score(seen: Tensor) -> Tensor:                                             # [N]
+            return torch.stack([s.mean((1, 2)) for s in D.scores(D.features(seen), a)]).sum(0)
+
+        if self.config.penalty == 'wgan':
+            return gradient_penalty(score, x, y, moment.uniform('alpha', 1, 1, 1, device=x.device))
+        with torch.autocast(x.device.type, enabled=False):
+            x = full(x).detach().requires_grad_()
+            gradient, = torch.autograd.grad(score(x).sum(), x, create_graph=True)
+            return gradient.square().flatten(1).sum(1).mean()
+
+    def generator_step(self, batch: AttributeBatch, kept: Keep) -> Step:
+        c, D, x, a, b, moment = self.config, self.nets['D'], batch.image, batch.labels, batch.target, batch.moment
+        bound, z = self.bound(x), self.noise(x, moment, 'noise')
+        y, mask = self.generate(x, a, b, z, bound)
+        maps = D.features(self.seen(y, bound, moment, 'seen_g'))
+        loss_adv = sum(self.phi(-s).mean() for s in D.scores(maps, b))                 # (6)
+        loss_cls = self.classification(D.logits(maps), b)                              # (7)
+        back = (y, b, a) if c.reconstruct == 'cycle' else (x, a, a)
+        loss_rec = l1_mean(x, self.generate(*back, self.noise(x, moment, 'noise_back'), bound)[0])       # (8)
+        loss_area = mask.mean()                                                        # (9)
+        loss_bin = (mask * (1 - mask)).mean()                                          # (11)
+        loss = c.lambda_adv * loss_adv + c.lambda_cls * loss_cls + c.lambda_rec * loss_rec
+        loss = loss + c.lambda_area * loss_area + c.lambda_binary * loss_bin
+        return Step(loss, {'adv': loss_adv.detach(), 'cls': loss_cls.detach(), 'rec': loss_rec.detach(), **mask_logs(mask)},
+                    {'input': x, 'mask': mask.detach(), 'edit': y.detach()})
+
+    def translate(self, request: AttributeRequest) -> Translation:
+        """Edits [N,3,H,W] from source to target labels inside the generator's mask."""
+        x = request.image
+        z = torch.randn(1, self.config.noise, x.shape[2] // 8, x.shape[3] // 8, generator=keyed_generator('local', 'noise'))
+        image, mask = self.generate(x, request.source, request.target, z.to(x).expand(len(x), -1, -1, -1), self.bound(x))
+        return Translation(image.clamp(-1, 1), mask)
+
+    def read(self, image: Tensor) -> Tensor:
+        """Attribute probabilities [N,K] of pictures [N,3,H,W], by D's class head."""
+        seen = relative(image, self.bound(image)) if self.config.colours == 'relative' else image
+        logits = self.nets['D'].logits(self.nets['D'].features(seen)).float()
+        return logits.sigmoid() if self.config.labels == 'multi' else logits.softmax(1)

@@ -1,0 +1,110 @@
+"""Local's generator, which can be given noise and grow without checkers, and its critic with scores for labels at two scales.
+
+Layer facts: the trunks are StarGAN's (Choi et al., CVPR 2018); scores by labels: Miyato and Koyama, ICLR 2018; resize-convolutions:
+Odena, Dumoulin, Olah, Distill 2016.
+"""
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from retouch.networks.layers import ResidualBlock, instance_norm, with_condition
+
+Scales = Literal['both', 'last', 'local']
+Upsample = Literal['deconv', 'resize']
+
+
+class Generator(nn.Module):
+    """[N,3,H,W], a condition [N,K] and noise [N,Z,H/8,W/8] -> [N,4,H,W] without activation: the mask's logit, then the content.
+
+    H, W divisible by 4, by 8 with noise. Zero padding throughout.
+
+    Args:
+        attributes: K.
+        width: channels of the first convolution.
+        blocks: residual blocks.
+        upsample: 'deconv': transposed convolutions, as StarGAN; 'resize': every pixel four times, then a convolution.
+        noise: Z, channels of noise: where there is nothing in the picture that says where something new should be.
+    """
+
+    def __init__(self, attributes: int, width: int = 64, blocks: int = 6, upsample: Upsample = 'deconv', noise: int = 0) -> None:
+        super().__init__()
+        w, self.noise = width, noise
+        layers: list[nn.Module] = [nn.Conv2d(3 + attributes + noise, w, 7, 1, 3, bias=False), instance_norm(w, True),
+                                   nn.ReLU(inplace=True)]
+        for c in (w, 2 * w):
+            layers += [nn.Conv2d(c, 2 * c, 4, 2, 1, bias=False), instance_norm(2 * c, True), nn.ReLU(inplace=True)]
+        layers += [ResidualBlock(4 * w, affine=True, bias=False, reflect=False) for _ in range(blocks)]
+        for c in (4 * w, 2 * w):
+            grow = ([nn.ConvTranspose2d(c, c // 2, 4, 2, 1, bias=False)] if upsample == 'deconv' else
+                    [nn.Upsample(scale_factor=2), nn.Conv2d(c, c // 2, 3, 1, 1, bias=False)])
+            layers += [*grow, instance_norm(c // 2, True), nn.ReLU(inplace=True)]
+        layers.append(nn.Conv2d(w, 4, 7, 1, 3, bias=False))
+        self.main = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor, condition: Tensor, noise: Tensor | None = None) -> Tensor:
+        x = with_condition(x, condition)
+        if self.noise:
+            assert noise is not None
+            x = torch.cat([x, F.interpolate(noise, size=x.shape[2:], mode='bilinear').to(x.dtype)], 1)
+        return self.main(x)
+
+
+def depth_for(size: int) -> int:
+    """Strided convolutions for a side in px, at most 6: as many as leave a map of 2 or 3 px. ValueError where the side is not halved so."""
+    depth, side = 0, size
+    while depth < 6 and side % 2 == 0 and side >= 4:
+        depth, side = depth + 1, side // 2
+    if depth < 3 or (depth < 6 and side > 3):
+        raise ValueError(f'size={size}: the critic would stop at a map of {side} px; expected 16, 32, 48, 64, 96 or a multiple of 64; '
+                         'set --data.size or --data.window')
+    return depth
+
+
+class Critic(nn.Module):
+    """Scores [N,h,w] of a picture with labels at one or two scales, and class logits [N,K].
+
+    No norm, LeakyReLU(0.01). The local scale is the third map, H/8, of which a score sees 22 px (38 px with its head's neighbours); the
+    last is the trunk's, and sees all of it. Every score is h_0 + sum_k (2 b_k - 1) h_k (`projection`), or h_0 alone.
+
+    Args:
+        attributes: K.
+        size: side of the pictures it learns from; larger ones have more scores, and logits averaged over their windows.
+        width: channels of the first convolution.
+        scales: 'both', 'last' or 'local'.
+        projection: whether scores are of pictures with labels.
+    """
+
+    slope, local = 0.01, 2
+
+    def __init__(self, attributes: int, size: int, width: int = 64, scales: Scales = 'both', projection: bool = True) -> None:
+        super().__init__()
+        depth = depth_for(size)
+        channels = [3, *(width * 2 ** i for i in range(depth))]
+        self.projection = projection
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in zip(channels, channels[1:], strict=False))
+        for conv in self.convs:                                  # torch's own start lets a picture fade in a trunk without a norm
+            nn.init.kaiming_normal_(conv.weight, self.slope)
+        self.at = {'both': (self.local, depth - 1), 'last': (depth - 1,), 'local': (self.local,)}[scales]
+        self.heads = nn.ModuleList(nn.Conv2d(channels[i + 1], 1 + attributes * projection, 3, 1, 1) for i in self.at)
+        self.cls = nn.Conv2d(channels[-1], attributes, size // 2 ** depth, bias=False)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """The maps after every strided convolution and its activation, [N,C_i,H/2**i,W/2**i]."""
+        maps = []
+        for conv in self.convs:
+            x = F.leaky_relu(conv(x), self.slope)
+            maps.append(x)
+        return maps
+
+    def scores(self, maps: list[Tensor], labels: Tensor) -> list[Tensor]:
+        """[N,h,w] for every scale, float32: of pictures, by their maps, as pictures with `labels` [N,K]."""
+        signs = torch.cat([torch.ones_like(labels[:, :1]), 2 * labels - 1], 1) if self.projection else torch.ones_like(labels[:, :1])
+        return [(head(maps[i]).to(signs) * signs[:, :, None, None]).sum(1) for head, i in zip(self.heads, self.at, strict=True)]
+
+    def logits(self, maps: list[Tensor]) -> Tensor:
+        """Class logits [N,K]."""
+        return self.cls(maps[-1]).flatten(2).mean(2)

@@ -107,11 +107,16 @@ def to_rgb(picture: Image.Image) -> Image.Image:
         if picture.mode == 'La':                         # premultiplied grey has no direct way to RGBA
             picture = picture.convert('LA')
         rgba = picture.convert('RGBA')
-        rgb = Image.fromarray(to_srgb(np.asarray(rgba.convert('RGB')), profile)).convert('RGBA')
-        rgb.putalpha(rgba.getchannel('A'))
-        return Image.alpha_composite(Image.new('RGBA', rgba.size, (255, 255, 255, 255)), rgb).convert('RGB')
+        pixels = np.asarray(rgba)
+        return Image.fromarray(over_white(to_srgb(np.ascontiguousarray(pixels[..., :3]), profile), pixels[..., 3]))
     rgb = picture if picture.mode == 'RGB' else picture.convert('RGB')
     return rgb if find_profile(profile) is None else Image.fromarray(to_srgb(np.asarray(rgb), profile))
+
+
+def over_white(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """uint8 [H,W,3] laid over white by their alpha uint8 [H,W], as Pillow does it."""
+    rgba = Image.fromarray(np.dstack([pixels, alpha]))
+    return np.asarray(Image.alpha_composite(Image.new('RGBA', rgba.size, (255, 255, 255, 255)), rgba).convert('RGB'))
 
 
 def sixteen_to_eight(values: np.ndarray, mode: str) -> np.ndarray:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from retouch.data.images import from_srgb, to_srgb
+from retouch.data.images import from_srgb, over_white, to_srgb
 from retouch.editor.affine import apply_affine, fit_affine, tiles, widen
 from retouch.editor.pictures import Painted, Picture, open_picture, painted_to_mask, picture_to_pixels
 from retouch.engine.update import Translation
@@ -26,7 +26,7 @@ class Canvas:
 
     rgb: np.ndarray                         # uint8 [H,W,3], in the picture's own colours
     seen: np.ndarray                        # uint8 [H,W,3], the same in sRGB, as the model was trained; `rgb` itself where they are equal
-    alpha: np.ndarray | None                # uint8 [H,W]
+    alpha: np.ndarray | None                # uint8 [H,W]; where it is 0, nothing may change
     icc: bytes | None
     frame: tuple[int, int, int]             # left, top, side in pixels
     painted: np.ndarray | None              # float32 [H,W] in [0,1]
@@ -51,6 +51,11 @@ class Canvas:
         return cls(rgb, seen, alpha, icc, (left, top, side), painted, notes, inputs)
 
     @property
+    def shown(self) -> np.ndarray:
+        """What the model sees, uint8 [H,W,3]: `seen`, and over white where it is transparent, as in training."""
+        return self.seen if self.alpha is None else over_white(self.seen, self.alpha)
+
+    @property
     def place(self) -> tuple[slice, slice]:
         """The frame as rows and columns."""
         left, top, side = self.frame
@@ -58,7 +63,7 @@ class Canvas:
 
     def model_input(self, size: int) -> Tensor:
         """The frame at the model's size: [1,3,size,size] in [-1,1]."""
-        crop = self.seen[self.place]
+        crop = self.shown[self.place]
         channels = [resize_to(torch.from_numpy(crop[..., c].astype(np.float32))[None, None], size, 'bicubic') for c in range(3)]
         return torch.cat(channels, 1).clamp(0, 255) / 127.5 - 1                        # one at a time, for the memory of large pictures
 
@@ -72,15 +77,17 @@ class Canvas:
         """Brings mask and change back to the original: pixels uint8 [H,W,3] and mask uint8 [H,W].
 
         A system with a mask has composited already, so its change is zero where its mask is: here the mask only decides which pixels
-        are out of bounds and is not multiplied in again. A painted mask is. Where the frame is larger than what the model saw, both come
-        back as local affine maps of the picture's own colours (see `affine`). Where the answer is `another` picture, as of a pair, its
-        pixels take the place of the original's, whose fine detail says nothing of it.
+        are out of bounds and is not multiplied in again. A painted mask is, and so is a picture's own cut-out. Where the frame is larger
+        than what the model saw, both come back as local affine maps of the picture's own colours (see `affine`). Where the answer is
+        `another` picture, as of a pair, its pixels take the place of the original's, whose fine detail says nothing of it.
         """
         place, side = self.place, self.frame[2]
         small, answer = x[0].float().cpu(), translation.image[0].float().cpu()                     # [3,s,s]
         bounds = None if translation.mask is None else translation.mask[0].float().cpu()           # [1,s,s]
         inside = torch.ones(side, side) if bounds is None else resize_to(bounds[None], side, 'bilinear')[0, 0].clamp(0, 1)
         allowed = torch.ones(side, 1) if self.painted is None else torch.from_numpy(self.painted[place])
+        if self.alpha is not None:                               # a cut-out bounds the mask: what cannot be seen keeps its bytes
+            allowed = allowed * torch.from_numpy(self.alpha[place] > 0)
         pixels, mask = self.rgb.copy(), np.zeros(self.rgb.shape[:2], np.uint8)
         edited = pixels[place] if self.seen is self.rgb else self.seen[place].copy()   # [side,side,3], overwritten below
 

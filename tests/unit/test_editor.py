@@ -139,6 +139,21 @@ def test_alpha_and_icc_are_kept(tmp_path: Path) -> None:
         assert saved.info['icc_profile'] == b'a profile' and saved.mode == 'RGBA'
 
 
+def test_what_hides_under_a_cut_out_neither_shows_nor_changes() -> None:
+    """White, black, noise or the original under alpha 0: one edit of what is seen, and the hidden bytes as they were."""
+    original, alpha = noise(40, 40), np.full((40, 40), 255, np.uint8)
+    alpha[:, 25:], alpha[:, 20:25] = 0, 128
+    edits = []
+    for hidden in (np.full_like(original, 255), np.zeros_like(original), noise(40, 40)[::-1], original):
+        pixels = np.where(alpha[..., None] > 0, original, hidden)
+        edit = editor(Brighten(masked=False, amount=0.2)).edit(Image.fromarray(np.dstack([pixels, alpha])), Eyeglasses=1)
+        found = np.asarray(edit.image)
+        assert np.array_equal(found[..., 3], alpha) and np.array_equal(found[alpha == 0][:, :3], pixels[alpha == 0])
+        assert not edit.mask[alpha == 0].any() and edit.mask[alpha > 0].all()
+        edits.append(found[alpha > 0])
+    assert all(np.array_equal(edits[0], other) for other in edits[1:]) and not np.array_equal(edits[0][:, :3], original[alpha > 0])
+
+
 def test_a_profile_that_does_not_fit_is_left_out_and_said() -> None:
     for mode, kept in (('RGB', True), ('P', True), ('L', False), ('CMYK', False)):
         image = Image.fromarray(noise(20, 20)).convert(mode)

@@ -72,14 +72,15 @@ class Canvas:
         assert self.painted is not None
         return resize_to(torch.from_numpy(self.painted[self.place])[None, None], size, 'bilinear').clamp(0, 1)
 
-    def compose(self, x: Tensor, translation: Translation, strength: float, mask_floor: float,
-                another: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    def compose(self, x: Tensor, translation: Translation, strength: float, mask_floor: float, another: bool = False,
+                bound: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Brings mask and change back to the original: pixels uint8 [H,W,3] and mask uint8 [H,W].
 
         A system with a mask has composited already, so its change is zero where its mask is: here the mask only decides which pixels
         are out of bounds and is not multiplied in again. A painted mask is, and so is a picture's own cut-out. Where the frame is larger
         than what the model saw, both come back as local affine maps of the picture's own colours (see `affine`). Where the answer is
-        `another` picture, as of a pair, its pixels take the place of the original's, whose fine detail says nothing of it.
+        `another` picture, as of a pair, its pixels take the place of the original's, whose fine detail says nothing of it. Nothing changes
+        beyond `bound`, bool [H,W], however far the enlarged mask reaches.
         """
         place, side = self.place, self.frame[2]
         small, answer = x[0].float().cpu(), translation.image[0].float().cpu()                     # [3,s,s]
@@ -88,6 +89,8 @@ class Canvas:
         allowed = torch.ones(side, 1) if self.painted is None else torch.from_numpy(self.painted[place])
         if self.alpha is not None:                               # a cut-out bounds the mask: what cannot be seen keeps its bytes
             allowed = allowed * torch.from_numpy(self.alpha[place] > 0)
+        if bound is not None:
+            allowed = allowed * torch.from_numpy(bound[place])
         pixels, mask = self.rgb.copy(), np.zeros(self.rgb.shape[:2], np.uint8)
         edited = pixels[place] if self.seen is self.rgb else self.seen[place].copy()   # [side,side,3], overwritten below
 

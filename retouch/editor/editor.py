@@ -240,7 +240,8 @@ class Editor:
         for part in (translation.image, translation.mask):
             if part is not None and not bool(part.isfinite().all()):
                 raise FloatingPointError(f'{self.model.path}: the output is not finite; the model is damaged or its training diverged')
-        pixels, mask8 = canvas.compose(x, translation, strength, mask_floor, another=self.method.kind == 'pairs')
+        bound = self.method.bound_pixels(canvas.seen) if hasattr(self.method, 'bound_pixels') else None
+        pixels, mask8 = canvas.compose(x, translation, strength, mask_floor, another=self.method.kind == 'pairs', bound=bound)
         notes = [*canvas.notes, *notes]
         if translation.mask is None:
             where = 'inside the painted mask' if canvas.painted is not None else 'of the whole frame; a painted mask (--mask) confines it'

@@ -33,6 +33,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import ClassVar, Literal, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
@@ -174,6 +175,10 @@ class Local(nn.Module):
     def bound(self, x: Tensor) -> Tensor | float:
         """[N,3,H,W] -> where the mask may be, [N,1,H,W] in {0,1}, or 1."""
         return (x.amax(1, keepdim=True) > 2 * BLACK - 1).float() if self.config.bound == 'black' else 1.0
+
+    def bound_pixels(self, pixels: np.ndarray) -> np.ndarray | None:
+        """The same of a picture at its own size, uint8 [H,W,3] -> bool [H,W], for the editor; None: anywhere."""
+        return pixels.max(2) > 255 * BLACK if self.config.bound == 'black' else None
 
     def generate(self, x: Tensor, source: Tensor, target: Tensor, noise: Tensor, bound: Tensor | float) -> tuple[Tensor, Tensor]:
         """[N,3,H,W], labels [N,K], noise [N,Z,H/8,W/8] -> edit [N,3,H,W] and mask [N,1,H,W] in float32."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ import torch.nn.functional as F
 from retouch.data.batches import AttributeBatch, DataSpec, Moment
 from retouch.data.labels import other_classes
 from retouch.data.loader import AttributeLoader, equally_often
+from retouch.editor import Editor
 from retouch.engine.update import AttributeRequest
 from retouch.methods.local import BLACK, Config, Local, relative, turned
+from retouch.model import Model
 from retouch.networks.local import Critic, Generator, depth_for
 from tests.batches import random_batch
 
@@ -249,3 +252,16 @@ def test_every_class_as_often_and_never_its_own_target() -> None:
     assert bool((counts[~torch.eye(3, dtype=torch.bool)] > 75).all())                  # 105 expected of each
     assert batches[0].image.shape == (21, 3, 4, 4)                                     # a window
     assert other_classes(torch.eye(3), torch.tensor([0.0, 0.49, 0.999])).argmax(1).tolist() == [1, 2, 1]
+
+
+def test_the_editor_leaves_a_black_ground_alone() -> None:
+    """However far a mask of 16 px reaches when it is enlarged: the bound is that of the picture's own pixels."""
+    method = Local(Local.tiny().config.model_copy(update={'mask_bias': 20.0}), Local.tiny().data)
+    editor = Editor(Model(method, Path('local'), 'ab', {}))
+    pixels = np.zeros((120, 120, 3), np.uint8)
+    y, x = np.mgrid[:120, :120]
+    leaf = (y - 60) ** 2 + (x - 60) ** 2 < 45 ** 2
+    pixels[leaf] = (90, 140, 60)
+    pixels[~leaf] = np.arange((~leaf).sum())[:, None] % 17                             # near black, as a camera's is
+    edit = editor.edit(pixels, Eyeglasses=1, source={'Eyeglasses': 0})
+    assert np.array_equal(np.asarray(edit.image)[~leaf], pixels[~leaf]) and not edit.mask[~leaf].any() and edit.mask[leaf].all()

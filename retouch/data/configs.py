@@ -43,6 +43,13 @@ class AttributeData(Config):
     seed: int = 0
     """Which drawn set (toyfaces only)."""
 
+    @model_validator(mode='after')
+    def _window_fits(self) -> Self:
+        if self.window is not None and self.window > self.size:
+            raise ValueError(f'window={self.window} is above size={self.size}: expected at most the picture; lower --data.window, or '
+                             'set it to none')
+        return self
+
 
 class DomainData(Config):
     """Two unpaired sets of pictures."""

@@ -11,7 +11,7 @@ Differs:    [D1] projection: every patch has a score for every attribute, s = h_
             [D3] R1 is of the sum over scales of mean scores, on every `r1_every`-th iteration with so many times the weight;
             [D4] the mask has no attention loss but (9) and (11), and can be bounded by the picture's own black ground (`bound`);
             [D5] each ingredient can be turned off: `projection`, `lambda_wrong` 0, `scales`, `penalty` 'wgan', `lambda_area` 0,
-            `lambda_cls` 0, `augment` 'none', `upsample` 'deconv', `noise` 0, `bound` 'none'.
+            `lambda_cls` 0, `augment` 'none', `colours` 'absolute', `head_start` 0, `upsample` 'deconv', `noise` 0, `bound` 'none'.
 Shapes:     N batch, K attributes, H W image, j scale, p patch. x, y, r images [N,3,H,W]; a labels, b targets [N,K] in {0,1}; z noise
             [N,Z,H/8,W/8]; m mask [N,1,H,W]; c the bound [N,1,H,W] in {0,1}; s_j [N,h,w]. E: mean over N and patches.
             phi(t) = log(1 + e^t); t with penalty 'wgan'. T: random turns and colours, or nothing.
@@ -235,8 +235,10 @@ class Local(nn.Module):
         maps = D.features(self.seen(y, bound, moment, 'seen_g'))
         loss_adv = sum(self.phi(-s).mean() for s in D.scores(maps, b))                 # (6)
         loss_cls = self.classification(D.logits(maps), b)                              # (7)
-        back = (y, b, a) if c.reconstruct == 'cycle' else (x, a, a)
-        loss_rec = l1_mean(x, self.generate(*back, self.noise(x, moment, 'noise_back'), bound)[0])       # (8)
+        loss_rec = torch.zeros_like(loss_cls)
+        if c.lambda_rec:
+            back = (y, b, a) if c.reconstruct == 'cycle' else (x, a, a)
+            loss_rec = l1_mean(x, self.generate(*back, self.noise(x, moment, 'noise_back'), bound)[0])   # (8)
         loss_area = mask.mean()                                                        # (9)
         loss_bin = (mask * (1 - mask)).mean()                                          # (11)
         loss = c.lambda_adv * loss_adv + c.lambda_cls * loss_cls + c.lambda_rec * loss_rec

@@ -11,13 +11,18 @@ import torch
 import torch.nn.functional as F
 
 from retouch.data.batches import AttributeBatch, DataSpec, Moment
+from retouch.data.configs import AttributeData
 from retouch.data.labels import other_classes
 from retouch.data.loader import AttributeLoader, equally_often
+from retouch.data.sets import AttributeSet
 from retouch.editor import Editor
+from retouch.engine.config import TrainConfig
 from retouch.engine.update import AttributeRequest
 from retouch.methods.local import BLACK, Config, Local, relative, turned
 from retouch.model import Model
 from retouch.networks.local import Critic, Generator, depth_for
+from retouch.run import Run
+from retouch.training import build
 from tests.batches import random_batch
 
 SPEC = DataSpec(size=16, attributes=('A', 'B', 'C'))
@@ -235,6 +240,15 @@ def test_noise_and_resize_convolutions() -> None:
     x, c = torch.rand(1, 3, 16, 16), torch.ones(1, 2)
     a, b = (generator(x, c, torch.randn(1, 3, 2, 2)) for _ in range(2))
     assert a.shape == (1, 4, 16, 16) and not torch.allclose(a, b)
+
+
+def test_what_does_not_go_together_is_refused() -> None:
+    with pytest.raises(ValueError, match=r'window=64 is above size=48'):
+        AttributeData(size=48, window=64)
+    for fields in ({'targets': 'other'}, {'balance': True}):
+        run = Run(method=Config(), data=AttributeData(n=4, size=16, **fields), train=TrainConfig(iterations=1))      # type: ignore[arg-type]
+        with pytest.raises(ValueError, match='set --method.labels single'):
+            build(run, AttributeSet(np.zeros((1, 16, 16, 3), np.uint8), np.ones((1, 3), np.float32), SPEC))
 
 
 def test_every_class_as_often_and_never_its_own_target() -> None:

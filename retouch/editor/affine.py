@@ -18,6 +18,7 @@ from torch import Tensor
 
 RADIUS = 1               # of a window in pixels of the small picture: 3x3
 EPSILON = 3e-4           # squared units of [0,1]: how little contrast a window may have before its map is a constant
+TOLERANCE = 0.05         # of [0,1]: an error of the fit from which on it is taken for new structure
 TILE_PX = 32             # rows at once: the coefficients of a large picture are never all in memory
 
 
@@ -41,6 +42,21 @@ def fit_affine(x: Tensor, y: Tensor, radius: int = RADIUS, epsilon: float = EPSI
     a = torch.linalg.solve(pairs.permute(2, 3, 0, 1) + ridge, cross.permute(2, 3, 0, 1)).permute(3, 2, 0, 1)                   # [C,3,s,s]
     b = mean_y - (a * mean_x).sum(1)                                                   # [C,s,s]
     return _box(torch.cat([a, b[:, None]], 1).flatten(0, 1), radius).unflatten(0, (len(y), 4))
+
+
+def keep_structure(maps: Tensor, x: Tensor, y: Tensor, tolerance: float = TOLERANCE) -> Tensor:
+    """The same maps, and to b added what they leave of y where they leave much: glasses where there was skin follow no colour.
+
+    Args:
+        maps: [C,4,s,s] that were fitted.
+        x: [3,s,s] in [0,1] and
+        y: [C,s,s] to which they were fitted: three changes of colour, and perhaps a mask, of which all is added.
+        tolerance: of a colour, in [0,1]: what is left is a fault of the fit well below it, and new structure well above it.
+    """
+    left = y.float() - (maps[:, :3] * x).sum(1) - maps[:, 3]                           # [C,s,s]
+    share = 1 - (-(_box(left[:3].abs(), 1).amax(0) / tolerance).square()).exp()       # [s,s]
+    left = torch.cat([left[:3] * share, left[3:]])
+    return torch.cat([maps[:, :3], (maps[:, 3] + left)[:, None]], 1)
 
 
 def widen(maps: Tensor, side: int) -> Tensor:

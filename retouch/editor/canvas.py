@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from retouch.data.images import from_srgb, over_white, to_srgb
-from retouch.editor.affine import apply_affine, fit_affine, tiles, widen
+from retouch.editor.affine import apply_affine, fit_affine, keep_structure, tiles, widen
 from retouch.editor.pictures import Painted, Picture, open_picture, painted_to_mask, picture_to_pixels
 from retouch.engine.update import Translation
 
@@ -108,7 +108,8 @@ class Canvas:
 
         if side > small.shape[-1] and not another:
             change = (answer - small) / 2
-            maps = widen(fit_affine((small + 1) / 2, change if bounds is None else torch.cat([change, bounds])), side)
+            seen, wanted = (small + 1) / 2, change if bounds is None else torch.cat([change, bounds])
+            maps = widen(keep_structure(fit_affine(seen, wanted), seen, wanted), side)
             for rows in tiles(side):                                                   # a few at a time, for the memory of large pictures
                 found = apply_affine(maps, planes(edited[rows]) / 255, rows)           # [3,h,side], and the mask if there is one
                 near = (NEAR * inside[rows]).clamp(0, 1)                               # nothing far from the enlarged mask

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from retouch.editor import affine
-from retouch.editor.affine import apply_affine, fit_affine, tiles, widen
+from retouch.editor.affine import apply_affine, fit_affine, keep_structure, tiles, widen
 from retouch.editor.canvas import Canvas, resize_to
 from retouch.engine.update import Translation
 
@@ -42,6 +42,24 @@ def test_an_affine_change_is_found_and_applied() -> None:
     assert (apply_affine(widen(maps, 96), large, slice(0, 96)) - expected).abs().max() < 5e-3
     flat = fit_affine(torch.full((3, 8, 8), 0.5), torch.full((1, 8, 8), 0.25))                    # no contrast: A 0, b the change itself
     assert not flat[:, :3].any() and torch.allclose(flat[:, 3], torch.tensor(0.25))
+
+
+def test_new_structure_is_added_and_faults_of_the_fit_are_not() -> None:
+    """A dark bar on a smooth picture follows no colour: all of it comes back; what the fit leaves of a recolouring does not."""
+    x = picture(24)
+    change = torch.zeros(4, 24, 24)
+    change[:3, 10:13, 4:20] = -0.6
+    change[3] = change[0] < 0
+    maps = keep_structure(fit_affine(x, change), x, change)
+    back = (maps[:, :3] * x).sum(1) + maps[:, 3]
+    assert (back - change)[:, 10:13, 4:20].abs().max() < 0.05 and torch.allclose(back[3], change[3], atol=1e-5)
+    plain = fit_affine(x, change)
+    assert ((plain[:, :3] * x).sum(1) + plain[:, 3] - change)[0, 10:13, 4:20].abs().max() > 0.2        # what would have been lost
+    small = torch.cat([0.3 * x, torch.ones(1, 24, 24)])
+    fitted = fit_affine(x, small)
+    left = (small - (fitted[:, :3] * x).sum(1) - fitted[:, 3])[:3]
+    kept = (keep_structure(fitted, x, small) - fitted)[:3, 3]
+    assert 0 < left.abs().max() < 0.02 and (kept.abs() <= 0.15 * left.abs().max()).all()
 
 
 @pytest.mark.parametrize('side', [40, 97])

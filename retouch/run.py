@@ -45,6 +45,14 @@ def record_to_run(record: dict[str, Any]) -> Run:
         raise ValueError(one_line(error, record)) from error
 
 
+def with_defaults(record: dict[str, Any]) -> dict[str, Any]:
+    """A recorded run with the defaults of the fields that came after it was written; as it is where it is no Run of today."""
+    try:
+        return Run.model_validate(record).model_dump(mode='json')
+    except ValidationError:
+        return record
+
+
 def leaves(record: dict[str, Any], prefix: str = '') -> dict[str, Any]:
     """Nested sections as one table: {'train': {'iterations': 1}} -> {'train.iterations': 1}."""
     flat: dict[str, Any] = {}

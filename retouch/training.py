@@ -28,7 +28,7 @@ from retouch.files import write_atomically
 from retouch.hardware import hardware
 from retouch.methods.registry import find_method
 from retouch.model import load_model, model_to_parser, save_model
-from retouch.run import Run, leaves
+from retouch.run import Run, leaves, with_defaults
 from retouch.version import __version__
 
 Outcome = Literal['finished', 'stopped', 'interrupted']
@@ -223,7 +223,7 @@ def _check_same(run: Run, pictures: str, path: Path) -> None:
                          'what was trained; put it back, or choose another --out')
     try:
         record = json.loads(path.read_text())
-        before, now = record['run'], run.model_dump(mode='json')
+        before, now = with_defaults(record['run']), run.model_dump(mode='json')
     except (json.JSONDecodeError, KeyError) as error:
         raise ValueError(f'{path} cannot be read ({type(error).__name__}): expected the run.json that this training wrote') from error
     free = FREE if 'pictures' in record else {**FREE, 'data': ()}

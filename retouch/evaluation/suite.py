@@ -22,7 +22,7 @@ from retouch.metrics.measure import Measure
 from retouch.model import CONFIG, find_model_dir
 from retouch.recipes.registry import load_run
 from retouch.recipes.suite import SUITES, images_seen
-from retouch.run import Run
+from retouch.run import Run, with_defaults
 from retouch.toyfaces.faces import drawing_hash
 from retouch.training import FREE, first_difference, runs_folder, train_run
 
@@ -78,7 +78,7 @@ def finish(run: Run, out: Path) -> None:
     if (out / 'run.json').is_file():
         elsewhere = 'a suite takes up no other; move it away, or set RETOUCH_RUNS to another folder'
         before = json.loads((out / 'run.json').read_text())
-        found = first_difference(before['run'], run.model_dump(mode='json'), SAME)
+        found = first_difference(with_defaults(before['run']), run.model_dump(mode='json'), SAME)
         if found is not None:
             raise ValueError(f'{out} was trained with {found[0]}={found[1]}, {run.recipe} has {found[2]}: {elsewhere}')
         if before.get('pictures') != set_to_hash(open_set(run.data)):
@@ -175,7 +175,7 @@ def _own_parser(threads: int | None) -> str:
 def check_record(path: Path, run: Run, n: int) -> None:
     """ValueError unless a record is of this run, of n faces as they are drawn today."""
     record = read_record(path)
-    found = first_difference(record.get('run', {}), run.model_dump(mode='json'), SAME)
+    found = first_difference(with_defaults(record.get('run', {})), run.model_dump(mode='json'), SAME)
     card = record['card']
     facts = [found or (None,) * 3, ('n', card['n'], n), ('drawing', card['data']['hash'], drawing_hash())]
     for what, was, now in facts:

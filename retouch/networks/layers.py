@@ -47,3 +47,23 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.main(x)
+
+
+def depth_for(size: int, least: int = 2, options: str = '--data.size') -> int:
+    """Strided convolutions of a StarGAN trunk: 6 from 128 px on as published, fewer below, so that the last map keeps a side of 2 or 3.
+
+    Args:
+        size: side of the pictures in px.
+        least: how many there must be.
+        options: what sets the size, for the message.
+
+    Raises:
+        ValueError: the size is no multiple of 64 from 128 px on, nor 2 or 3 times a power of two below, or leaves fewer than `least`.
+    """
+    depth, side = 0, size
+    while depth < 6 and side % 2 == 0 and side >= 4:
+        depth, side = depth + 1, side // 2
+    if depth < least or (depth < 6 and side > 3):
+        raise ValueError(f'size={size}: the discriminator would stop at a map of {side} px; expected 16, 32, 48, 64, 96 or a multiple '
+                         f'of 64; set {options}')
+    return depth

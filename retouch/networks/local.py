@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from retouch.networks.layers import ResidualBlock, instance_norm, with_condition
+from retouch.networks.layers import ResidualBlock, depth_for, instance_norm, with_condition
 
 Scales = Literal['both', 'last', 'local']
 Upsample = Literal['deconv', 'resize']
@@ -53,17 +53,6 @@ class Generator(nn.Module):
         return self.main(x)
 
 
-def depth_for(size: int) -> int:
-    """Strided convolutions for a side in px, at most 6: as many as leave a map of 2 or 3 px. ValueError where the side is not halved so."""
-    depth, side = 0, size
-    while depth < 6 and side % 2 == 0 and side >= 4:
-        depth, side = depth + 1, side // 2
-    if depth < 3 or (depth < 6 and side > 3):
-        raise ValueError(f'size={size}: the critic would stop at a map of {side} px; expected 16, 32, 48, 64, 96 or a multiple of 64; '
-                         'set --data.size or --data.window')
-    return depth
-
-
 class Critic(nn.Module):
     """Scores [N,h,w] of a picture with labels at one or two scales, and class logits [N,K].
 
@@ -82,7 +71,7 @@ class Critic(nn.Module):
 
     def __init__(self, attributes: int, size: int, width: int = 64, scales: Scales = 'both', projection: bool = True) -> None:
         super().__init__()
-        depth = depth_for(size)
+        depth = depth_for(size, self.local + 1, '--data.size or --data.window')
         channels = [3, *(width * 2 ** i for i in range(depth))]
         self.projection = projection
         self.convs = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in zip(channels, channels[1:], strict=False))

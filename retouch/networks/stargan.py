@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from retouch.networks.layers import ResidualBlock, instance_norm, with_condition
+from retouch.networks.layers import ResidualBlock, depth_for, instance_norm, with_condition
 
 
 class Generator(nn.Module):
@@ -36,21 +36,6 @@ class Generator(nn.Module):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         times = len(condition) // len(x)
         return self.main(with_condition(x if times == 1 else x.repeat(times, 1, 1, 1), condition))
-
-
-def depth_for(size: int) -> int:
-    """Strided convolutions for a picture size: 6 from 128 px on as published, fewer below, so that the last map keeps a side of 2 or 3.
-
-    Raises:
-        ValueError: the size is no multiple of 64 from 128 px on, nor 2 or 3 times a power of two below.
-    """
-    depth, side = 0, size
-    while depth < 6 and side % 2 == 0 and side >= 4:
-        depth, side = depth + 1, side // 2
-    if depth < 2 or (depth < 6 and side > 3):
-        raise ValueError(f'size={size}: the discriminator would stop at a map of {side} px; expected 16, 32, 48, 64, 96 or a multiple '
-                         'of 64; set --data.size')
-    return depth
 
 
 class Discriminator(nn.Module):

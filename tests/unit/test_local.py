@@ -20,7 +20,7 @@ from retouch.engine.config import TrainConfig
 from retouch.engine.update import AttributeRequest
 from retouch.methods.local import BLACK, Config, Local, relative, turned
 from retouch.model import Model
-from retouch.networks.local import Critic, Generator, depth_for
+from retouch.networks.local import Critic, Generator
 from retouch.run import Run
 from retouch.training import build
 from tests.batches import random_batch
@@ -227,10 +227,10 @@ def test_critic_of_larger_pictures_averages_logits() -> None:
 
 
 def test_depth_leaves_two_or_three_pixels() -> None:
-    assert [depth_for(s) for s in (16, 32, 48, 64, 96, 128, 256)] == [3, 4, 4, 5, 5, 6, 6]
-    for wrong in (8, 20, 100):
-        with pytest.raises(ValueError, match='set --data'):
-            depth_for(wrong)
+    assert [len(Critic(3, s, 1).convs) for s in (16, 32, 48, 64, 96, 128, 256)] == [3, 4, 4, 5, 5, 6, 6]
+    for wrong in (8, 12, 20, 100):
+        with pytest.raises(ValueError, match='set --data.size or --data.window'):
+            Critic(3, wrong, 1)
 
 
 def test_noise_and_resize_convolutions() -> None:

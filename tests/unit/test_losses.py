@@ -13,8 +13,8 @@ from retouch.data.labels import apply_edits, flip_targets, single_edits
 from retouch.guidance.mask import check_mask, composite
 from retouch.methods.cyclegan import ImagePool
 from retouch.methods.stargan import Config, StarGAN
-from retouch.networks.layers import instance_norm
-from retouch.networks.stargan import Discriminator, depth_for
+from retouch.networks.layers import depth_for, instance_norm
+from retouch.networks.stargan import Discriminator
 
 
 def test_reductions() -> None:

@@ -76,7 +76,13 @@ class Config(BaseConfig):
     """Added to the mask's logit: 0 starts at half area, negative values start smaller."""
     width_g: int = Field(default=64, gt=0)
     blocks: int = Field(default=6, ge=0)
+    levels: int = Field(default=2, ge=1, le=5)
+    """Strided convolutions of the generator: 2 at 64 px, 3 at 128 px see the same share of a picture."""
+    skips: bool = False
+    """Whether maps on the generator's way up have those of the way down added."""
     width_d: int = Field(default=64, gt=0)
+    most_d: int = Field(default=2048, gt=0)
+    """No convolution of the critic has more channels."""
     scales: Scales = 'both'
     projection: bool = True
     penalty: Literal['r1', 'wgan'] = 'r1'
@@ -153,8 +159,9 @@ class Local(nn.Module):
         super().__init__()
         self.config, self.data = config, data
         c, k = config, len(data.attributes)
-        self.nets = nn.ModuleDict({'G': Generator(k, c.width_g, c.blocks, c.upsample, c.noise),
-                                   'D': Critic(k, data.window or data.size, c.width_d, c.scales, c.projection)})
+        self.nets = nn.ModuleDict({'G': Generator(k, c.width_g, c.blocks, c.upsample, c.noise, c.levels, c.skips),
+                                   'D': Critic(k, data.window or data.size, c.width_d, c.scales, c.projection,
+                                             c.most_d)})
         self.classification = {'multi': bce_sum_over_attributes, 'single': cross_entropy_of_one_hot}[c.labels]
         self.phi: Callable[[Tensor], Tensor] = {'r1': F.softplus, 'wgan': nn.Identity()}[c.penalty]
 

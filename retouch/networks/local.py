@@ -1,7 +1,7 @@
-"""Local's generator, which can be given noise and grow without checkers, and its critic with scores for labels at two scales.
+"""Local's generator, which can be given noise and grow without checkers, and its critic with scores for labels at several scales.
 
 Layer facts: the trunks are StarGAN's (Choi et al., CVPR 2018); scores by labels: Miyato and Koyama, ICLR 2018; resize-convolutions:
-Odena, Dumoulin, Olah, Distill 2016.
+Odena, Dumoulin, Olah, Distill 2016; skips: Ronneberger, Fischer, Brox, MICCAI 2015, added as in LinkNet (Chaurasia, Culurciello, 2017).
 """
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Upsample = Literal['deconv', 'resize']
 class Generator(nn.Module):
     """[N,3,H,W], a condition [N,K] and noise [N,Z,H/8,W/8] -> [N,4,H,W] without activation: the mask's logit, then the content.
 
-    H, W divisible by 4, by 8 with noise. Zero padding throughout.
+    H, W divisible by 2**levels, by 8 with noise. Zero padding throughout.
 
     Args:
         attributes: K.
@@ -28,17 +28,24 @@ class Generator(nn.Module):
         blocks: residual blocks.
         upsample: 'deconv': transposed convolutions, as StarGAN; 'resize': every pixel four times, then a convolution.
         noise: Z, channels of noise: where there is nothing in the picture that says where something new should be.
+        levels: strided convolutions, each with twice the channels; 2 as StarGAN; one more a doubling of the side keeps its view of a thing.
+        skips: whether every map on the way up has the one of its size on the way down added, so that a mask can follow a strand.
     """
 
-    def __init__(self, attributes: int, width: int = 64, blocks: int = 6, upsample: Upsample = 'deconv', noise: int = 0) -> None:
+    def __init__(self, attributes: int, width: int = 64, blocks: int = 6, upsample: Upsample = 'deconv', noise: int = 0,
+                 levels: int = 2, skips: bool = False) -> None:
         super().__init__()
         w, self.noise = width, noise
+        top = w * 2 ** levels
         layers: list[nn.Module] = [nn.Conv2d(3 + attributes + noise, w, 7, 1, 3, bias=False), instance_norm(w, True),
                                    nn.ReLU(inplace=True)]
-        for c in (w, 2 * w):
+        for c in (w * 2 ** i for i in range(levels)):
             layers += [nn.Conv2d(c, 2 * c, 4, 2, 1, bias=False), instance_norm(2 * c, True), nn.ReLU(inplace=True)]
-        layers += [ResidualBlock(4 * w, affine=True, bias=False, reflect=False) for _ in range(blocks)]
-        for c in (4 * w, 2 * w):
+        layers += [ResidualBlock(top, affine=True, bias=False, reflect=False) for _ in range(blocks)]
+        self.kept = tuple(2 + 3 * i for i in range(levels)) if skips else ()     # after the activation of every level but the smallest
+        up = 3 if upsample == 'deconv' else 4                                    # modules of a step
+        self.joins = tuple(len(layers) + up * (i + 1) - 1 for i in range(levels)) if skips else ()
+        for c in (top // 2 ** i for i in range(levels)):
             grow = ([nn.ConvTranspose2d(c, c // 2, 4, 2, 1, bias=False)] if upsample == 'deconv' else
                     [nn.Upsample(scale_factor=2), nn.Conv2d(c, c // 2, 3, 1, 1, bias=False)])
             layers += [*grow, instance_norm(c // 2, True), nn.ReLU(inplace=True)]
@@ -50,34 +57,45 @@ class Generator(nn.Module):
         if self.noise:
             assert noise is not None
             x = torch.cat([x, F.interpolate(noise, size=x.shape[2:], mode='bilinear').to(x.dtype)], 1)
-        return self.main(x)
+        down = []
+        for i, layer in enumerate(self.main):
+            x = layer(x)
+            if i in self.kept:
+                down.append(x)
+            elif i in self.joins:
+                x = x + down.pop()
+        return x
 
 
 class Critic(nn.Module):
-    """Scores [N,h,w] of a picture with labels at one or two scales, and class logits [N,K].
+    """Scores [N,h,w] of a picture with labels at several scales, and class logits [N,K].
 
-    No norm, LeakyReLU(0.01). The local scale is the third map, H/8, of which a score sees 22 px (38 px with its head's neighbours); the
-    last is the trunk's, and sees all of it. Every score is h_0 + sum_k (2 b_k - 1) h_k (`projection`), or h_0 alone.
+    No norm, LeakyReLU(0.01). Local scales are the third map, H/8, of which a score sees 22 px (38 px with its head's neighbours), and those
+    after it down to a side of 8; the last is the trunk's, and sees all of it. Every score is h_0 + sum_k (2 b_k - 1) h_k (`projection`),
+    or h_0 alone.
 
     Args:
         attributes: K.
         size: side of the pictures it learns from; larger ones have more scores, and logits averaged over their windows.
         width: channels of the first convolution.
-        scales: 'both', 'last' or 'local'.
+        scales: 'both': local ones and the last; 'last' or 'local'.
         projection: whether scores are of pictures with labels.
+        most: no convolution has more channels.
     """
 
     slope, local = 0.01, 2
 
-    def __init__(self, attributes: int, size: int, width: int = 64, scales: Scales = 'both', projection: bool = True) -> None:
+    def __init__(self, attributes: int, size: int, width: int = 64, scales: Scales = 'both', projection: bool = True,
+                 most: int = 2048) -> None:
         super().__init__()
         depth = depth_for(size, self.local + 1, '--data.size or --data.window')
-        channels = [3, *(width * 2 ** i for i in range(depth))]
+        channels = [3, *(min(width * 2 ** i, most) for i in range(depth))]
+        local = tuple(range(self.local, max(self.local + 1, depth - 2)))
         self.projection = projection
         self.convs = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in zip(channels, channels[1:], strict=False))
         for conv in self.convs:                                  # torch's own start lets a picture fade in a trunk without a norm
             nn.init.kaiming_normal_(conv.weight, self.slope)
-        self.at = {'both': (self.local, depth - 1), 'last': (depth - 1,), 'local': (self.local,)}[scales]
+        self.at = {'both': (*local, depth - 1), 'last': (depth - 1,), 'local': local}[scales]
         self.heads = nn.ModuleList(nn.Conv2d(channels[i + 1], 1 + attributes * projection, 3, 1, 1) for i in self.at)
         self.cls = nn.Conv2d(channels[-1], attributes, size // 2 ** depth, bias=False)
 

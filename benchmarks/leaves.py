@@ -119,7 +119,8 @@ def score(editor: Editor, data: Path, judge_at: str, steps: int) -> dict[str, An
                 'accuracy by the second judge': float((read(second, stack(edits, SIDE)) == k).float().mean()),
                 'mean mask': float(np.mean(masks)), 'ground kept': float(np.mean(kept)), 'pure black kept': float(np.mean(own)),
                 "frechet of the copy's": frechet(f, real[target]) / frechet(before, real[target])}
-    return {'right on held-out photographs': right, 'pairs': pairs, 'hardware': hardware(), 'second judge': f'ResNet-18, {SIDE} px, {steps} steps'}
+    return {'right on held-out photographs': right, 'pairs': pairs, 'hardware': hardware(),
+            'second judge': f'ResNet-18, {SIDE} px, {steps} steps'}
 
 
 def frechet(a: Tensor, b: Tensor) -> float:

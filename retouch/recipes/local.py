@@ -8,6 +8,7 @@ from retouch.recipes.stargan import SIX
 from retouch.run import Run
 
 EIGHT = (*SIX, 'Smiling', 'Wearing_Lipstick')
+LONG = {'ema': 0.999, 'sample_every': 500, 'save_every': 1000}
 
 
 def demo() -> Run:
@@ -24,14 +25,14 @@ def toyfaces() -> Run:
     method = run.method.model_copy(update={'levels': 3, 'width_g': 12, 'width_d': 16, 'most_d': 192})
     return run.model_copy(update={'method': method,
                                   'data': run.data.model_copy(update={'attributes': EIGHT, 'size': 128, 'n': 6000}),
-                                  'train': run.train.model_copy(update={'iterations': 11_000, 'ema': 0.999, 'sample_every': 500, 'save_every': 1000})})
+                                  'train': run.train.model_copy(update={'iterations': 11_000, **LONG})})
 
 
 def folder64() -> Run:
     """Small: pictures of your own at 64 px, all their attributes, one edited at a time; an hour on one CPU core."""
     run = demo()
     return run.model_copy(update={'data': AttributeData(source='pictures', size=64, targets='single'),
-                                  'train': run.train.model_copy(update={'iterations': 10_000, 'ema': 0.999, 'sample_every': 500, 'save_every': 1000})})
+                                  'train': run.train.model_copy(update={'iterations': 10_000, **LONG})})
 
 
 def leaves() -> Run:

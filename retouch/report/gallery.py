@@ -12,6 +12,7 @@ from torch import Tensor
 from retouch import toyfaces
 from retouch.data.transforms import to_uint8
 from retouch.editor.difference import difference_map
+from retouch.editor.editor import Editor
 from retouch.evaluation.exemplars import answer_of
 from retouch.evaluation.pairs import pair_task
 from retouch.evaluation.protocols import DRAWN
@@ -20,6 +21,8 @@ from retouch.evaluation.tasks import asked_of, domain_folder_tasks, domain_tasks
 from retouch.evaluation.transfers import Pairs, Transfers, folder_pairs, transfers_of
 from retouch.guidance.gradcam import explain_edit
 from retouch.model import Model
+
+SHOWN_PX = 256           # drawn faces in a report: large enough to be looked at, small enough for a page
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,21 @@ def eyeglasses_rows(model: Any, n: int, seed: int = 0, n_faces: int = 8) -> list
     """As `gallery_rows`, of protocol eyeglasses and for a model of any kind: the first faces without them of those that a card is of."""
     inputs, (task,) = eyeglasses_tasks(model, toyfaces.ATTRIBUTES, n, seed)
     return tasks_to_rows(model.method, inputs, [replace(task, rows=task.rows[:n_faces])])
+
+
+def native_rows(model: Model, n_faces: int = 4, seed: int = 0) -> list[GalleryRow]:
+    """As `gallery_rows`, of an attribute model at SHOWN_PX through the Editor, as a user's pictures are edited."""
+    names, editor, rows = model.data.attributes, Editor(model), []
+    inputs, tasks = toyfaces_tasks(model.method, toyfaces.ATTRIBUTES, n_faces, seed, SHOWN_PX)
+    for task in tasks:
+        request = task.request(pictures_to_tensor(inputs[task.rows], model.device), slice(0, len(task.rows)))
+        assert task.truth is not None
+        for m, row in enumerate(task.rows.tolist()):
+            edit = editor.edit(inputs[row], **{task.name: int(request.target[m, names.index(task.name)])})
+            where = {'mask': edit.mask} if edit.gradcam is None else {'Grad-CAM': edit.gradcam}
+            panels = {'input': inputs[row], **where, 'edit': np.asarray(edit.image), 'truth': task.truth[m], 'difference': edit.difference}
+            rows.append((row, GalleryRow(f'face {row + 1}: {asked_of(task, request, m, names)}', panels)))
+    return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
 
 
 def tasks_to_rows(method: Any, inputs: np.ndarray, tasks: Sequence[Task], what: str = 'face') -> list[GalleryRow]:
@@ -132,6 +150,8 @@ def gallery_of(model: Model, protocol: str, n: int, seed: int,
     """The first pictures of a protocol in every edit; `pictures` are what it scores, with labels or partners; None where it draws them."""
     if protocol == 'eyeglasses':
         return eyeglasses_rows(model, n, seed)
+    if protocol in ('toyfaces', 'native'):
+        return native_rows(model, seed=seed)
     if protocol in DRAWN:
         return gallery_rows(model, seed=seed)
     if protocol == 'exemplars' and pictures is None:

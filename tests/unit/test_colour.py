@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageCms
 
 from retouch.data.cache import decode
-from retouch.data.images import find_profile, from_srgb, read_image, sixteen_to_eight, to_rgb, to_srgb
+from retouch.data.images import find_profile, from_srgb, read_image, to_eight_bits, to_rgb, to_srgb
 from retouch.editor.canvas import Canvas
 from retouch.engine.update import Translation
 
@@ -148,7 +148,7 @@ def test_sixteen_bits_become_eight_in_one_place(tmp_path: Path) -> None:
     values = np.array([[0, 128, 129, 257, 65535]], np.uint16)
     Image.fromarray(values).save(path := tmp_path / 'deep.png')
     expected = [0, 0, 1, 1, 255]                                                       # round(v / 257)
-    assert sixteen_to_eight(values.astype(np.int32), 'I').tolist() == [expected]
+    assert to_eight_bits(values.astype(np.int32), 'I')[0].tolist() == [expected]
     assert np.asarray(to_rgb(read_image(path)))[0, :, 0].tolist() == expected
     canvas = Canvas.open(path, None, None)
     assert canvas.rgb[0, :, 0].tolist() == expected and '16-bit' in canvas.notes[0]

@@ -17,7 +17,7 @@ import numpy as np
 from filelock import FileLock
 
 from retouch.data.frame import Frame
-from retouch.data.images import read_image, to_rgb
+from retouch.data.images import read_image, to_seen
 from retouch.files import cache_root, whole_file
 
 Side = Literal['whole', 'left', 'right']
@@ -31,7 +31,7 @@ def cached_images(paths: Sequence[Path], size: int | tuple[int, int], frame: Fra
                   root: Path | None = None, progress: Callable[[int, int], None] | None = None, workers: int | None = None) -> np.ndarray:
     """Pictures at the working size: a read-only memory map uint8 [N,H,W,3], decoded at the first call and kept.
 
-    As `images.to_rgb` reads them and `frame` shows them, which is how an edit sees a picture too.
+    As `images.to_seen` reads them and `frame` shows them, which is how an edit sees a picture too.
 
     Args:
         paths: the files.
@@ -81,7 +81,7 @@ def cached_images(paths: Sequence[Path], size: int | tuple[int, int], frame: Fra
 def decode(path: Path, height: int, width: int, frame: Frame = SQUARE, side: Side = 'whole') -> np.ndarray:
     """One picture at the working size, uint8 [height,width,3]; the arguments are those of `cached_images`. ValueError of one line."""
     try:
-        pixels = np.asarray(to_rgb(read_image(path), frame.ground))
+        pixels = to_seen(read_image(path), frame.ground)
         h, w = pixels.shape[:2]
         if side != 'whole':
             if w != 2 * h:

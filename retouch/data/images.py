@@ -85,7 +85,12 @@ def frames_of(picture: str | os.PathLike[str] | Image.Image) -> int:
     if not isinstance(picture, Image.Image):
         with opened(picture) as file:
             return frames_of(file)
-    return 1 if picture.format in (None, 'MPO', 'PSD') or picture.tell() else int(getattr(picture, 'n_frames', 1))
+    if picture.format in (None, 'MPO', 'PSD') or picture.tell():
+        return 1
+    try:
+        return int(getattr(picture, 'n_frames', 1))
+    except ValueError:                                           # one that was decoded and closed no longer tells
+        return 1
 
 
 def read_image(path: str | os.PathLike[str]) -> Image.Image:
@@ -174,10 +179,15 @@ def to_pixels(picture: Image.Image) -> Pixels:
     return Pixels(rgb, alpha, icc, tuple(notes))
 
 
-def to_rgb(picture: Image.Image, ground: str = 'white') -> Image.Image:
-    """Any mode -> RGB as a network sees it: 8 bits, colours in sRGB, transparent pixels over a ground. Raises ValueError as `to_pixels`."""
+def to_seen(picture: Image.Image, ground: str = 'white') -> np.ndarray:
+    """Any mode -> uint8 [H,W,3] as a network sees it: in sRGB, transparent pixels over a ground. Raises ValueError as `to_pixels`."""
     pixels = to_pixels(picture)
-    return Image.fromarray(laid_over(pixels.srgb, pixels.alpha, ground))
+    return laid_over(pixels.srgb, pixels.alpha, ground)
+
+
+def to_rgb(picture: Image.Image) -> Image.Image:
+    """The same over white, as a picture."""
+    return Image.fromarray(to_seen(picture))
 
 
 def laid_over(pixels: np.ndarray, alpha: np.ndarray | None, ground: str = 'white') -> np.ndarray:

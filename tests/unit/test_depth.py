@@ -140,6 +140,14 @@ def test_frames_are_counted_and_the_first_is_edited(suffix: str, options: dict[s
             assert np.array_equal(np.asarray(edit.image.convert('RGB')), np.asarray(others[1]))
 
 
+def test_a_picture_that_was_decoded_and_closed_is_edited_all_the_same(tmp_path: Path) -> None:
+    for suffix in ('gif', 'tif', 'png'):
+        animation(1)[0].save(path := tmp_path / f'a.{suffix}')
+        with Image.open(path) as opened:
+            opened.load()
+        assert np.array_equal(Canvas.open(opened, None, None).rgb, np.asarray(animation(1)[0]))
+
+
 def test_counting_frames_of_what_is_no_picture_is_one_line(tmp_path: Path) -> None:
     (tmp_path / 'a.gif').write_bytes(b'GIF89a')
     with pytest.raises(ValueError, match='a.gif') as caught:

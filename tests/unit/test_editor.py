@@ -113,7 +113,7 @@ def test_a_system_without_a_mask_says_so_and_stays_in_its_frame() -> None:
 
 
 def test_frame_of_lays_the_square_around_the_box() -> None:
-    assert frame_of(61, 37) == (12, 0, 37, 37)
+    assert frame_of(61, 37) == (12, 0, 37, 37) and frame_of(180, 121) == (30, 0, 121, 121)      # 29.5, half to even as in training
     assert frame_of(100, 50, (0, 0, 10, 4)) == (0, 0, 10, 10)
     assert frame_of(100, 50, (90, 40, 10, 6)) == (90, 38, 10, 10)
     assert frame_of(100, 50, (40, 20, 20, 20)) == (40, 20, 20, 20)

@@ -152,6 +152,16 @@ def test_an_affine_change_of_a_flat_frame_is_exact() -> None:
     assert np.abs(edited - expected).mean() < 1.5 and np.abs(edited - expected).max() < 8
 
 
+def test_a_side_that_is_smaller_than_the_models_sees_the_mean_of_its_rows() -> None:
+    """Stripes on every fourth of 64 rows are a fourth as strong in each of 16."""
+    pixels = np.full((16, 200, 3), 100, np.uint8)
+    canvas = Canvas.open(pixels, None, None, Frame(stretch=True))
+    x, stripes = canvas.model_input(64), torch.zeros(1, 3, 64, 64)
+    stripes[:, :, ::4] = 0.8
+    edited, _ = canvas.compose(x, Translation(x + stripes), 1.0, 0.02)
+    assert np.abs(edited[2:-2].astype(int) - 100 - 25.5).max() <= 1
+
+
 def test_a_crop_follows_the_set(tmp_path: Path) -> None:
     """The central 60 px of 120 px: of a picture of that size, of another size of its shape, of another shape."""
     rule = Frame(crop=60, crop_of=(120, 120))
@@ -219,7 +229,7 @@ def test_cut_outs_over_black_bound_the_mask_in_training_and_editing(tmp_path: Pa
     from retouch.methods.local import Config, Local
 
     original, alpha = smooth(32, 32) // 2 + 60, np.full((32, 32), 255, np.uint8)
-    alpha[:, 20:] = 0
+    alpha[:, 18:20], alpha[:, 20:] = 8, 0                        # hardly there, and so black
     hidden = (np.full_like(original, 255), np.zeros_like(original), noise(32, 32), original)
     (tmp_path / 'set').mkdir()
     rows = []
@@ -240,7 +250,7 @@ def test_cut_outs_over_black_bound_the_mask_in_training_and_editing(tmp_path: Pa
     for i in range(4):
         edit = Editor(model).edit(tmp_path / 'set' / f'{i:02d}.png', A=1, B=1, mask_floor=0)
         out = np.asarray(edit.image)
-        assert not edit.mask[:, 20:].any() and np.array_equal(out[..., 3], alpha)
+        assert edit.mask[:, :16].any() and not edit.mask[:, 18:].any() and np.array_equal(out[..., 3], alpha)
         assert np.array_equal(out[:, 20:, :3], np.where(alpha[..., None] > 0, original, hidden[i])[:, 20:])
         edits.append(out[:, :20])
     assert all(np.array_equal(edits[0], other) for other in edits[1:])

@@ -23,6 +23,7 @@ from PIL import Image
 from torch import Tensor
 
 from retouch.data.cache import cached_images, cores
+from retouch.data.frame import Frame
 from retouch.data.transforms import to_float
 
 BATCH, SIZE, CROP, BLOCK = 16, 128, 178, 20
@@ -93,10 +94,10 @@ def main() -> None:
         paths = write_jpegs(folder, options.n)
         kilobytes = sum(p.stat().st_size for p in paths) / options.n / 1e3
         start = time.perf_counter()
-        images = cached_images(paths, SIZE, crop=CROP, root=folder / 'cache')
+        images = cached_images(paths, SIZE, Frame(crop=CROP), root=folder / 'cache')
         build = time.perf_counter() - start
         start = time.perf_counter()
-        cached_images(paths, SIZE, crop=CROP, root=folder / 'cache')
+        cached_images(paths, SIZE, Frame(crop=CROP), root=folder / 'cache')
         reopen = time.perf_counter() - start
         assert torch.equal(from_files(paths, draws[0]), from_cache(images, draws[0]))
         # The two take turns, so that other work on the machine meets both: in blocks, where each runs as it would by itself, and batch by

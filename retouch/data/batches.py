@@ -9,6 +9,10 @@ from pydantic import Field
 from torch import Tensor
 
 from retouch.config import Config
+from retouch.data.frame import Frame
+
+# Drawn faces come from no file, and models older than the field say nothing: an edit shows them pictures so.
+DRAWN = Frame(resample='bicubic')
 
 
 class DataSpec(Config):
@@ -18,6 +22,8 @@ class DataSpec(Config):
     """Side of the square pictures in pixels."""
     window: int | None = None
     """Side of the windows of them that training sees; None: all of the picture."""
+    frame: Frame = DRAWN
+    """How a file becomes such a picture."""
     attributes: tuple[str, ...] = ()
     """Label columns in order (attribute and exemplar data), or the classes of a parse (parsing data)."""
     domains: tuple[str, ...] = ()

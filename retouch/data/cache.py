@@ -15,33 +15,29 @@ from typing import Any, Literal
 
 import numpy as np
 from filelock import FileLock
-from PIL import Image
 
-from retouch.data.images import read_image, to_rgb
+from retouch.data.frame import Frame
+from retouch.data.images import read_image, to_seen
 from retouch.files import cache_root, whole_file
 
-RESAMPLE = {'bilinear': Image.Resampling.BILINEAR, 'bicubic': Image.Resampling.BICUBIC}
 Side = Literal['whole', 'left', 'right']
-VERSION = 2                  # raised when the same files and arguments would give other pixels
+VERSION = 3                  # raised when the same files and arguments would give other pixels
 CHUNK = 32
+SQUARE = Frame()
 _WRITING = threading.Lock()
 
 
-def cached_images(paths: Sequence[Path], size: int | tuple[int, int], *, crop: int | None = None,
-                  resample: Literal['bilinear', 'bicubic'] = 'bilinear', side: Side = 'whole', stretch: bool = False,
+def cached_images(paths: Sequence[Path], size: int | tuple[int, int], frame: Frame = SQUARE, *, side: Side = 'whole',
                   root: Path | None = None, progress: Callable[[int, int], None] | None = None, workers: int | None = None) -> np.ndarray:
     """Pictures at the working size: a read-only memory map uint8 [N,H,W,3], decoded at the first call and kept.
 
-    EXIF orientation applied, colours in sRGB, transparency over white, centre crop, then Pillow's antialiased resize.
+    As `images.to_seen` reads them and `frame` shows them, which is how an edit sees a picture too.
 
     Args:
         paths: the files.
         size: side in pixels, or (height, width).
-        crop: side in pixels of a central square cut first, as torchvision's CenterCrop does; None: the largest central window of the
-            aspect of `size`.
-        resample: filter of the resize.
+        frame: the part of each that is shown, of the aspect of `size`, how it is resized, and what is behind transparent pixels.
         side: 'left' or 'right' half of files twice as wide as high; 'whole' otherwise.
-        stretch: resize the whole picture whatever its aspect, as the CycleGAN family does, instead of cutting a window.
         root: folder of the cache; None: see `files.cache_root`.
         progress: called with (done, total) while pictures are decoded, never on a hit.
         workers: threads; None: one per core. Pillow releases the interpreter lock while it decodes.
@@ -53,14 +49,13 @@ def cached_images(paths: Sequence[Path], size: int | tuple[int, int], *, crop: i
     height, width = (size, size) if isinstance(size, int) else size
     if not len(paths):
         raise ValueError('no pictures: expected at least one; does the set have this part? see `retouch data check`')
-    if height < 1 or width < 1 or (crop is not None and (crop < 1 or height != width)):
-        raise ValueError(f'size {height} x {width} px, crop {crop}: expected positive numbers, and a square size where crop is given')
-    if resample not in RESAMPLE:
-        raise ValueError(f'unknown resample {resample!r}: expected bilinear or bicubic')
+    if height < 1 or width < 1 or (frame.crop is not None and height != width):
+        raise ValueError(f'size {height} x {width} px, crop {frame.crop}: expected positive numbers, and a square size where crop is given')
     if side not in ('whole', 'left', 'right'):
         raise ValueError(f'unknown side {side!r}: expected whole, left or right')
     root = cache_root() if root is None else Path(root)
-    transform = {'height': height, 'width': width, 'crop': crop, 'resample': resample, 'side': side, 'stretch': stretch, 'version': VERSION}
+    shown = frame.model_dump(mode='json', exclude={'crop_of'})
+    transform = {'height': height, 'width': width, **shown, 'side': side, 'version': VERSION}
     target = root / f'images-{_key(paths, transform)}.npy'
     if (stored := _stored(target, (len(paths), height, width, 3))) is not None:
         return stored
@@ -70,7 +65,7 @@ def cached_images(paths: Sequence[Path], size: int | tuple[int, int], *, crop: i
         with _alone(target) as alone:                    # another process may have written it while this one waited
             if (stored := _stored(target, (len(paths), height, width, 3))) is None:
                 _check_room(root, needed)
-                _write(target, paths, transform, progress, workers, alone)
+                _write(target, paths, (height, width), frame, side, transform, progress, workers, alone)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         free = shutil.disk_usage(_existing(root)).free
@@ -83,37 +78,18 @@ def cached_images(paths: Sequence[Path], size: int | tuple[int, int], *, crop: i
     return stored
 
 
-def decode(path: Path, height: int, width: int, crop: int | None = None, resample: str = 'bilinear', side: str = 'whole',
-           stretch: bool = False) -> np.ndarray:
+def decode(path: Path, height: int, width: int, frame: Frame = SQUARE, side: Side = 'whole') -> np.ndarray:
     """One picture at the working size, uint8 [height,width,3]; the arguments are those of `cached_images`. ValueError of one line."""
     try:
-        picture = to_rgb(read_image(path))
+        pixels = to_seen(read_image(path), frame.ground)
+        h, w = pixels.shape[:2]
+        if side != 'whole':
+            if w != 2 * h:
+                raise ValueError(f'{w} x {h} px: expected width = 2 x height, A left and B right')
+            pixels = pixels[:, :h] if side == 'left' else pixels[:, h:]
+        return frame.show(pixels, frame.window(*pixels.shape[1::-1], (height, width)), height, width)
     except ValueError as error:
         raise error if str(error).startswith(str(path)) else ValueError(f'{path}: {error}') from None
-    left, top, right, bottom = 0, 0, picture.width, picture.height
-    if side != 'whole':
-        if right != 2 * bottom:
-            raise ValueError(f'{path}: {right} x {bottom} px: expected width = 2 x height, A left and B right')
-        left, right = (0, right // 2) if side == 'left' else (right // 2, right)
-    w, h = right - left, bottom - top
-    if crop is not None:
-        if crop > min(w, h):
-            raise ValueError(f'{path}: {w} x {h} px: expected at least the crop of {crop} x {crop} px; lower --data.crop')
-        box_h = box_w = crop
-    elif stretch:
-        box_h, box_w = h, w
-    else:
-        # The largest window of the aspect height:width, at least a pixel each way.
-        box_h, box_w = (h, max(1, round(h * width / height))) if w * height >= h * width else (max(1, round(w * height / width)), w)
-    top, left = top + round((h - box_h) / 2), left + round((w - box_w) / 2)         # round as torchvision's CenterCrop: half to even
-    if (left, top, box_w, box_h) != (0, 0, picture.width, picture.height):
-        if box_w * box_h > (Image.MAX_IMAGE_PIXELS or box_w * box_h):               # Pillow's crop has a limit of its own, below ours
-            picture = Image.fromarray(np.asarray(picture)[top:top + box_h, left:left + box_w])
-        else:
-            picture = picture.crop((left, top, left + box_w, top + box_h))
-    if picture.size != (width, height):
-        picture = picture.resize((width, height), RESAMPLE[resample])
-    return np.asarray(picture)
 
 
 def cores() -> int:
@@ -175,11 +151,10 @@ def _check_room(root: Path, needed: int) -> None:
         raise OSError(errno.ENOSPC, 'no space left')
 
 
-def _write(target: Path, paths: Sequence[Path], transform: dict[str, Any], progress: Callable[[int, int], None] | None,
-           workers: int | None, alone: bool) -> None:
+def _write(target: Path, paths: Sequence[Path], size: tuple[int, int], frame: Frame, side: Side, transform: dict[str, Any],
+           progress: Callable[[int, int], None] | None, workers: int | None, alone: bool) -> None:
     """Decodes into a temporary file and renames it when it is whole."""
-    arguments = {k: v for k, v in transform.items() if k != 'version'}
-    height, width = arguments['height'], arguments['width']
+    height, width = size
     n, stride = len(paths), height * width * 3
     bad: list[tuple[int, str]] = []
     with whole_file(target, alone) as file:
@@ -192,7 +167,7 @@ def _write(target: Path, paths: Sequence[Path], transform: dict[str, Any], progr
             stop = min(first + CHUNK, n)
             for i in range(first, stop):
                 try:
-                    image = decode(paths[i], **arguments)
+                    image = decode(paths[i], height, width, frame, side)
                 except ValueError as error:
                     bad.append((i, str(error)))
                     continue

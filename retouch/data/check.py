@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from retouch.data.cache import cores
+from retouch.data.frame import same_aspect
 from retouch.data.images import opened, upright
 from retouch.data.layouts import LAYOUTS, check_side_by_side, existing_folder, images_under, recognise
 from retouch.data.mask_check import Masks, look_at_masks, parse_errors, spread, times
@@ -18,7 +19,6 @@ from retouch.data.sources import (
     DomainFolder,
     PairFolder,
     read_folder,
-    same_aspect,
 )
 from retouch.errors import one_line
 from retouch.toyfaces import THIRTEEN

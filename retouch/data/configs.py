@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from retouch.config import Config
+from retouch.data.frame import Ground
 from retouch.data.parsing import IDS, TWELVE, Ids
 from retouch.toyfaces.stored import HELD_OUT
 
@@ -29,6 +30,8 @@ class AttributeData(Config):
     """Side of the pictures in pixels."""
     crop: int | None = Field(default=None, gt=0)
     """Central square cut from every picture before it is resized, in pixels; None: the largest."""
+    ground: Ground = 'white'
+    """What transparent pictures are laid over."""
     flip: bool = True
     window: int | None = Field(default=None, gt=0)
     """Side of the windows of a picture that training sees, cut at random, in pixels; None: all of the picture."""

@@ -1,4 +1,4 @@
-"""Opening one picture safely (size limit, EXIF orientation, damage found at once), and bringing any mode to the RGB that a network sees."""
+"""Opening one picture safely (size limit, EXIF orientation, damage found at once), and bringing any mode to what a network sees."""
 from __future__ import annotations
 
 import functools
@@ -76,55 +76,167 @@ def shown_size(path: str | os.PathLike[str]) -> tuple[int, int]:
         return picture.size[::-1] if turned else picture.size
 
 
+def frames_of(picture: str | os.PathLike[str] | Image.Image) -> int:
+    """How many frames or pages a picture has, of which the first alone is read: GIF, animated WebP and PNG, TIFF of several pages.
+
+    What a camera stores beside its photograph (MPO) and the layers of a PSD are no frames; of an open picture that was turned to a later
+    frame, that one is meant. Raises ValueError like `read_image`.
+    """
+    if not isinstance(picture, Image.Image):
+        with opened(picture) as file:
+            return frames_of(file)
+    if picture.format in (None, 'MPO', 'PSD') or picture.tell():
+        return 1
+    try:
+        return int(getattr(picture, 'n_frames', 1))
+    except ValueError:                                           # one that was decoded and closed no longer tells
+        return 1
+
+
 def read_image(path: str | os.PathLike[str]) -> Image.Image:
     """The whole picture with its EXIF orientation applied; mode (alpha too) and `info['icc_profile']` as in the file.
 
     Raises ValueError of one line for a file that is missing, damaged or no picture, or has more than 100 megapixels (before decoding).
     """
     with opened(path) as picture:
-        picture.load()
         return upright(picture)
 
 
 def upright(picture: Image.Image) -> Image.Image:
-    """A copy with the EXIF orientation applied; metadata too broken to be read count as none."""
+    """A decoded copy with the EXIF orientation applied; metadata too broken to be read count as none.
+
+    Where Pillow keeps the high byte alone of colours of 16 bits, `info['high_bytes']` says so.
+    """
+    high_bytes = picture.mode[0] not in 'IF' and any(';16' in str(tile[3]) for tile in getattr(picture, 'tile', ()))
+    picture.load()
     try:
-        return ImageOps.exif_transpose(picture)
+        copy = ImageOps.exif_transpose(picture)
     except Exception:
-        return picture.copy()
+        copy = picture.copy()
+    if high_bytes:
+        copy.info['high_bytes'] = True
+    return copy
+
+
+# ---- from any mode to what a network sees
+
+GROUNDS: dict[str, int] = {'white': 255, 'black': 0}
+WITH_ALPHA = ('RGBA', 'LA', 'PA', 'La', 'RGBa')
+
+
+class Pixels(NamedTuple):
+    """A picture of any mode, brought to 8 bits a channel."""
+
+    rgb: np.ndarray                         # uint8 [H,W,3] in its own colours where they are of RGB, in sRGB otherwise
+    alpha: np.ndarray | None                # uint8 [H,W]
+    icc: bytes | None                       # the profile of `rgb`; None: sRGB
+    notes: tuple[str, ...]                  # one sentence each: what was decided on the way
+
+    @property
+    def srgb(self) -> np.ndarray:
+        """uint8 [H,W,3] in sRGB; `rgb` itself where it is that."""
+        return to_srgb(self.rgb, self.icc)
+
+
+def to_pixels(picture: Image.Image) -> Pixels:
+    """Any mode -> 8 bits a channel, alpha and colours apart; the one way for training, scoring and editing.
+
+    Raises:
+        ValueError: values whose range cannot be told (see `to_eight_bits`).
+    """
+    notes, mode, icc, alpha = [], picture.mode, picture.info.get('icc_profile'), None
+    if has_alpha := mode in WITH_ALPHA or 'transparency' in picture.info:
+        alpha = alpha_of(picture)
+    if mode[0] in 'IF':
+        values, note = to_eight_bits(np.asarray(picture), mode)
+        picture = Image.fromarray(values)
+        notes.append(note)
+    brought = f'the {mode} picture was brought to {"RGBA" if has_alpha else "RGB"}'
+    way = None
+    if mode == 'LAB':
+        way = find_way(None, 'LAB')
+    elif icc and space_of(icc) == 'CMYK' and mode == 'CMYK':
+        way = find_way(icc, 'CMYK')
+    elif icc and space_of(icc) == 'GRAY' and picture.mode in ('L', 'LA', '1'):
+        way = find_way(icc, 'L')
+    if way is not None:                                          # Pillow's own conversion knows no profile
+        rgb = np.asarray(ImageCms.applyTransform(picture if mode in ('CMYK', 'LAB') else picture.convert('L'), way))
+        return Pixels(rgb, alpha, None, (*notes, f'{brought} in sRGB, through its colour profile'))
+    if mode not in ('RGB', 'RGBA', 'RGBX'):
+        notes.append(brought)
+    if icc and space_of(icc) != 'RGB':
+        if mode in PROFILED:
+            notes.append('the ICC profile cannot be read, or is none of RGB: the colours were taken as sRGB')
+        else:
+            icc = None
+            notes.append(f'the ICC profile of the {mode} picture was left out: it cannot be read, or does not fit the picture')
+    rgb = _colours(picture, has_alpha)
+    if picture.info.get('high_bytes'):
+        if rgb.max() < 16:
+            raise ValueError(f'colours of 16 bits with values up to {256 * int(rgb.max()) + 255} of 65535: expected all of the range, of '
+                             'which 8 bits are kept; were 12 bits stored in 16? save it with 8 bits a channel')
+        notes.append(SIXTEEN)
+    return Pixels(rgb, alpha, icc, tuple(notes))
+
+
+def to_seen(picture: Image.Image, ground: str = 'white') -> np.ndarray:
+    """Any mode -> uint8 [H,W,3] as a network sees it: in sRGB, transparent pixels over a ground. Raises ValueError as `to_pixels`."""
+    pixels = to_pixels(picture)
+    return laid_over(pixels.srgb, pixels.alpha, ground)
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:
-    """Any mode -> RGB as a network sees it: 16-bit grey at 8 bits, colours in sRGB, transparent pixels over white.
+    """The same over white, as a picture."""
+    return Image.fromarray(to_seen(picture))
+
+
+def laid_over(pixels: np.ndarray, alpha: np.ndarray | None, ground: str = 'white') -> np.ndarray:
+    """uint8 [H,W,3] laid over white or black by their alpha uint8 [H,W], as Pillow does it; the array itself without alpha."""
+    if alpha is None:
+        return pixels
+    rgba = Image.fromarray(np.dstack([pixels, alpha]))
+    return np.asarray(Image.alpha_composite(Image.new('RGBA', rgba.size, (GROUNDS[ground],) * 3 + (255,)), rgba).convert('RGB'))
+
+
+def alpha_of(picture: Image.Image) -> np.ndarray:
+    """The transparency of a picture that has some, uint8 [H,W]: 0 is transparent."""
+    if picture.mode[0] in 'IF':                                  # one grey value of 16 bits
+        return np.where(np.asarray(picture) == picture.info['transparency'], 0, 255).astype(np.uint8)
+    if picture.mode in ('LA', 'La'):
+        return np.asarray(picture)[..., 1].copy()
+    return np.asarray(picture.convert('RGBA'))[..., 3].copy()
+
+
+def _colours(picture: Image.Image, has_alpha: bool) -> np.ndarray:
+    """uint8 [H,W,3] of any mode of 8 bits."""
+    if picture.mode == 'La':                                     # premultiplied grey has no direct way to RGBA
+        picture = picture.convert('LA')
+    if has_alpha and picture.mode != 'RGB':                      # by way of RGBA, which divides premultiplied colours by their alpha
+        return np.ascontiguousarray(np.asarray(picture.convert('RGBA'))[..., :3])
+    return np.asarray(picture if picture.mode == 'RGB' else picture.convert('RGB'))
+
+
+SIXTEEN = 'the 16-bit picture was brought to 8 bits'
+FEWER_BITS = {255: 8, 4095: 12}
+
+
+def to_eight_bits(values: np.ndarray, mode: str) -> tuple[np.ndarray, str]:
+    """Grey values of a picture in one of Pillow's deep modes -> uint8 [H,W], and a note on the range that they were taken for.
+
+    Integers up to 65535 are of 16 bits, unless the largest is at most 4095 (12 bits in a file of 16) or 255 (8 bits): such a picture would
+    be black. What a float calls white no file says.
 
     Raises:
-        ValueError: grey values that are no 16 bits.
+        ValueError: floats, negative values and values above 65535.
     """
-    if picture.mode.startswith('I') or picture.mode == 'F':
-        return Image.fromarray(sixteen_to_eight(np.asarray(picture), picture.mode)).convert('RGB')
-    profile = picture.info.get('icc_profile') if picture.mode in PROFILED else None
-    if picture.mode in ('RGBA', 'LA', 'PA', 'La', 'RGBa') or 'transparency' in picture.info:
-        if picture.mode == 'La':                         # premultiplied grey has no direct way to RGBA
-            picture = picture.convert('LA')
-        rgba = picture.convert('RGBA')
-        pixels = np.asarray(rgba)
-        return Image.fromarray(over_white(to_srgb(np.ascontiguousarray(pixels[..., :3]), profile), pixels[..., 3]))
-    rgb = picture if picture.mode == 'RGB' else picture.convert('RGB')
-    return rgb if find_profile(profile) is None else Image.fromarray(to_srgb(np.asarray(rgb), profile))
-
-
-def over_white(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """uint8 [H,W,3] laid over white by their alpha uint8 [H,W], as Pillow does it."""
-    rgba = Image.fromarray(np.dstack([pixels, alpha]))
-    return np.asarray(Image.alpha_composite(Image.new('RGBA', rgba.size, (255, 255, 255, 255)), rgba).convert('RGB'))
-
-
-def sixteen_to_eight(values: np.ndarray, mode: str) -> np.ndarray:
-    """Grey values 0..65535 [H,W] of a picture in one of Pillow's deep modes -> uint8. ValueError for values beyond, and for floats."""
-    if mode == 'F' or values.min() < 0 or values.max() > 65535:
-        found = f'{values.min():.4g} to {values.max():.4g}'
-        raise ValueError(f'picture mode {mode} with values {found}: expected 8 or 16 bits a channel; save it as such')
-    return np.round(values.astype(np.float32) / 257).astype(np.uint8)
+    lowest, highest = values.min(), values.max()
+    if mode == 'F' or lowest < 0 or highest > 65535:
+        raise ValueError(f'picture mode {mode} with values {lowest:.4g} to {highest:.4g}: expected 8 or 16 bits a channel; save it as such')
+    for top, bits in FEWER_BITS.items():
+        if highest <= top:
+            eight = np.round(values.astype(np.float32) * (255 / top)).astype(np.uint8)
+            return eight, f'no value of the 16-bit picture is above {top}: it was taken for {bits} bits and brought to 8'
+    return np.round(values.astype(np.float32) / 257).astype(np.uint8), SIXTEEN
 
 
 # ---- colour profiles
@@ -158,12 +270,24 @@ def find_profile(icc: bytes | None) -> Profile | None:
     return found if moved > 1 else None
 
 
-def is_unreadable(icc: bytes) -> bool:
-    """Whether an ICC profile is damaged or none of RGB, so that its colours can only be taken as sRGB."""
+@functools.lru_cache(maxsize=32)
+def space_of(icc: bytes) -> str | None:
+    """The colours that an ICC profile is of: RGB, GRAY, CMYK, Lab, …; None for one that cannot be read."""
     try:
-        return ImageCms.ImageCmsProfile(io.BytesIO(icc)).profile.xcolor_space.strip() != 'RGB'
+        return ImageCms.ImageCmsProfile(io.BytesIO(icc)).profile.xcolor_space.strip()
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError, ImportError):
-        return True
+        return None
+
+
+@functools.lru_cache(maxsize=32)
+def find_way(icc: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """The way from grey (L), CMYK or LAB to sRGB, relative colorimetric; None for a profile that gives none."""
+    try:
+        own = ImageCms.createProfile('LAB') if icc is None else ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        return ImageCms.buildTransform(own, ImageCms.createProfile('sRGB'), mode, 'RGB', ImageCms.Intent.RELATIVE_COLORIMETRIC,
+                                       ImageCms.Flags.NOCACHE)
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError, ImportError):
+        return None
 
 
 def to_srgb(pixels: np.ndarray, icc: bytes | None) -> np.ndarray:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from retouch.data.frame import same_aspect
 from retouch.data.images import read_image, shown_size
-from retouch.data.sources import AttributeFolder, same_aspect
+from retouch.data.sources import AttributeFolder
 from retouch.errors import one_line
 
 MASKS_READ = 200             # so many masks, evenly spaced, are read for their values

@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,8 @@ from retouch import toyfaces
 from retouch.data.batches import DataSpec
 from retouch.data.cache import cached_images
 from retouch.data.configs import AttributeData, DataConfig, DomainData, ExemplarData, PairData, ParsingData
+from retouch.data.frame import Frame
+from retouch.data.images import shown_size
 from retouch.data.labels import HAIR_COLOURS, LabelRule
 from retouch.data.loader import AttributeLoader, DomainLoader, ExemplarLoader, PairLoader, ParsingLoader
 from retouch.data.parsing import IDS, cached_masks, check_ids
@@ -31,6 +34,8 @@ from retouch.toyfaces.stored import HELD_OUT, drawn
 
 Split = Literal['train', 'test']
 Progress = Callable[[int, int], None]     # (done, total)
+SQUASHED = Frame(stretch=True, resample='bicubic')       # as the CycleGAN family shows its pictures
+SIZES_READ = 64          # of so many pictures, evenly spaced, the usual size is taken
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,8 @@ class ParsingSet:
 
 def open_attributes(config: AttributeData | ExemplarData, split: Split = 'train', progress: Progress | None = None) -> AttributeSet:
     """Reads one part of an attribute set. Raises ValueError for anything that does not fit."""
-    any_of, window = (config.any_of, None) if isinstance(config, ExemplarData) else ((), config.window)
+    any_of = config.any_of if isinstance(config, ExemplarData) else ()
+    window, ground = (config.window, config.ground) if isinstance(config, AttributeData) else (None, 'white')
     if config.source == 'toyfaces':
         names = config.attributes or toyfaces.ATTRIBUTES
         for name in names:
@@ -83,14 +89,21 @@ def open_attributes(config: AttributeData | ExemplarData, split: Split = 'train'
     keep[slice(first, None) if split == 'train' else slice(0, first)] = False
     rows = np.flatnonzero(keep)
     paths = [folder.paths[i] for i in rows]
-    if folder.layout == 'domains' and config.crop is None:       # as two-domain systems see these pictures
-        images = cached_images(paths, config.size, resample='bicubic', stretch=True, progress=progress)
-    else:
-        images = cached_images(paths, config.size, crop=config.crop, progress=progress)
+    as_domains = folder.layout == 'domains' and config.crop is None          # as two-domain systems see these pictures
+    frame = SQUASHED.model_copy(update={'ground': ground}) if as_domains else Frame(crop=config.crop, ground=ground)
+    images = cached_images(paths, config.size, frame, progress=progress)
+    if config.crop is not None:
+        frame = frame.model_copy(update={'crop_of': usual_size(paths)})
     names = config.attributes or folder.names
     columns = [folder.names.index(name) for name in names]
-    spec = DataSpec(size=config.size, window=window, attributes=names)
+    spec = DataSpec(size=config.size, window=window, frame=frame, attributes=names)
     return AttributeSet(images, folder.labels[rows][:, columns].astype(np.float32), spec, folder.exclusive)
+
+
+def usual_size(paths: Sequence[Path]) -> tuple[int, int]:
+    """(width, height) in pixels of most of these pictures, of which some are looked at. ValueError for unreadable files."""
+    some = np.linspace(0, len(paths) - 1, min(len(paths), SIZES_READ)).astype(int)
+    return Counter(shown_size(paths[i]) for i in some).most_common(1)[0][0]
 
 
 def _shows(labels: np.ndarray, names: tuple[str, ...], any_of: tuple[str, ...]) -> np.ndarray:
@@ -101,9 +114,10 @@ def _shows(labels: np.ndarray, names: tuple[str, ...], any_of: tuple[str, ...]) 
     return labels[:, [names.index(name) for name in any_of]].any(1) if any_of else np.ones(len(labels), bool)
 
 
-def two_sets(size: int, a: np.ndarray, b: np.ndarray, domains: tuple[str, str] = ('A', 'B')) -> TwoSets:
-    """Two image sets with what a model must know of them."""
-    return TwoSets(a, b, DataSpec(size=size, domains=domains, samples=(len(a), len(b))))
+def two_sets(size: int, a: np.ndarray, b: np.ndarray, domains: tuple[str, str] = ('A', 'B'), frame: Frame | None = None) -> TwoSets:
+    """Two image sets with what a model must know of them; `frame` of those that come from files."""
+    of_files = {} if frame is None else {'frame': frame}
+    return TwoSets(a, b, DataSpec(size=size, domains=domains, samples=(len(a), len(b)), **of_files))
 
 
 def two_hair_colours(attribute: str) -> tuple[str, str] | None:
@@ -142,8 +156,8 @@ def open_domains(config: DomainData, split: Split = 'train', progress: Progress 
         if not part:
             raise ValueError(f'{config.source} has no {split} pictures of domain {name}: expected {split}{name}/ with pictures, or '
                              'two folders of at least 5 each')
-    images_a, images_b = (cached_images(p, side, resample='bicubic', stretch=True, progress=progress) for p in paths)
-    return two_sets(config.size, images_a, images_b)
+    images_a, images_b = (cached_images(p, side, SQUASHED, progress=progress) for p in paths)
+    return two_sets(config.size, images_a, images_b, frame=SQUASHED)
 
 
 def _one_or_two(source: str) -> tuple[Path, Path | None]:
@@ -156,7 +170,7 @@ def open_pairs(config: PairData, split: Split = 'train', progress: Progress | No
     """Reads one part of a paired set; `a` is what is given, `b` what is wanted."""
     if config.direction == 'b_to_a':
         forward = open_pairs(config.model_copy(update={'direction': 'a_to_b'}), split, progress)
-        return two_sets(config.size, forward.b, forward.a, forward.spec.domains[::-1])
+        return two_sets(config.size, forward.b, forward.a, forward.spec.domains[::-1], forward.spec.frame)
     side = config.load_size if config.load_size and split == 'train' else config.size
     if config.source == 'toyfaces':
         start, n = (0, config.n) if split == 'train' else (HELD_OUT, 1000)
@@ -179,9 +193,9 @@ def open_pairs(config: PairData, split: Split = 'train', progress: Progress | No
                          'least 5 each')
     check_same_frame(items)
     left, right = ('whole', 'whole') if items[0].b else ('left', 'right')
-    images_a = cached_images([i.a for i in items], side, resample='bicubic', side=left, stretch=True, progress=progress)
-    images_b = cached_images([i.b or i.a for i in items], side, resample='bicubic', side=right, stretch=True, progress=progress)
-    return two_sets(config.size, images_a, images_b)
+    images_a = cached_images([i.a for i in items], side, SQUASHED, side=left, progress=progress)
+    images_b = cached_images([i.b or i.a for i in items], side, SQUASHED, side=right, progress=progress)
+    return two_sets(config.size, images_a, images_b, frame=SQUASHED)
 
 
 def open_parsing(config: ParsingData, split: Split = 'train', progress: Progress | None = None) -> ParsingSet:
@@ -200,7 +214,8 @@ def open_parsing(config: ParsingData, split: Split = 'train', progress: Progress
     segmentations = cached_masks(folder.masks[part], folder.paths[part], config.size, IDS[config.ids], config.names, progress)
     if config.ids != 'twelve':
         check_ids(segmentations, config.names, config.ids)
-    return ParsingSet(cached_images(folder.paths[part], config.size, progress=progress), segmentations, spec)
+    images = cached_images(folder.paths[part], config.size, progress=progress)
+    return ParsingSet(images, segmentations, spec.model_copy(update={'frame': Frame()}))
 
 
 def open_set(config: DataConfig, split: Split = 'train', progress: Progress | None = None) -> AttributeSet | TwoSets | ParsingSet:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from retouch.data.frame import same_aspect
 from retouch.data.images import IMAGE_SUFFIXES, shown_size
 from retouch.data.label_files import base_of, choose_columns, present_paths, read_celeba, read_table, rows_to_labels
 from retouch.data.layouts import CELEBA_FILES, LAYOUTS, class_folders, existing_folder, images_in, images_under, recognise, tables_in
@@ -65,11 +66,6 @@ class PairFolder:
     train: tuple[PairItem, ...]
     test: tuple[PairItem, ...]
     val: tuple[PairItem, ...] = ()
-
-
-def same_aspect(a: tuple[int, int], b: tuple[int, int]) -> bool:
-    """Equal shapes up to a pixel of rounding at the smaller size."""
-    return abs(a[0] * b[1] - a[1] * b[0]) <= max(*a, *b)
 
 
 def check_same_frame(items: Sequence[PairItem]) -> None:

@@ -59,35 +59,36 @@ def keep_structure(maps: Tensor, x: Tensor, y: Tensor, tolerance: float = TOLERA
     return torch.cat([maps[:, :3], (maps[:, 3] + left)[:, None]], 1)
 
 
-def widen(maps: Tensor, side: int) -> Tensor:
-    """Maps [C,4,s,s] with their columns enlarged bilinearly to `side`: [C,4,s,side], a few MB; the rows are enlarged tile by tile."""
-    return F.interpolate(maps, size=(maps.shape[2], side), mode='bilinear', align_corners=False)
+def widen(maps: Tensor, width: int) -> Tensor:
+    """Maps [C,4,s,t] with their columns enlarged bilinearly: [C,4,s,width], a few MB; the rows are enlarged tile by tile."""
+    return F.interpolate(maps, size=(maps.shape[2], width), mode='bilinear', align_corners=False)
 
 
-def apply_affine(wide: Tensor, pixels: Tensor, rows: slice) -> Tensor:
-    """What maps make of some rows of a square picture.
+def apply_affine(wide: Tensor, pixels: Tensor, rows: slice, height: int) -> Tensor:
+    """What maps make of some rows of a picture.
 
     Args:
-        wide: [C,4,s,side] from `widen`.
-        pixels: [3,h,side] in [0,1], those rows.
-        rows: which of the `side` rows.
+        wide: [C,4,s,width] from `widen`.
+        pixels: [3,h,width] in [0,1], those rows.
+        rows: which of its rows.
+        height: how many it has, at least s.
 
     Returns:
-        [C,h,side].
+        [C,h,width].
     """
-    small, side = wide.shape[2:]
-    at = ((torch.arange(rows.start, rows.stop) + 0.5) * (small / side) - 0.5).clamp(0, small - 1)
+    small = wide.shape[2]
+    at = ((torch.arange(rows.start, rows.stop) + 0.5) * (small / height) - 0.5).clamp(0, small - 1)
     share = (1 - (at[:, None] - torch.arange(small)).abs()).clamp(min=0).to(wide)      # [h,s]: of each small row in each large one
-    factors = torch.matmul(share, wide)                                                # [C,4,h,side]
+    factors = torch.matmul(share, wide)                                                # [C,4,h,width]
     out = factors[:, 3]
     for channel in range(3):
         out = torch.addcmul(out, factors[:, channel], pixels[channel])
     return out
 
 
-def tiles(side: int) -> Iterator[slice]:
-    """Rows of a square, TILE_PX at a time."""
-    return (slice(top, min(top + TILE_PX, side)) for top in range(0, side, TILE_PX))
+def tiles(height: int) -> Iterator[slice]:
+    """Rows of a picture, TILE_PX at a time."""
+    return (slice(top, min(top + TILE_PX, height)) for top in range(0, height, TILE_PX))
 
 
 def _box(x: Tensor, radius: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""The original picture and the square of it that a model sees: there, and back at the original size."""
+"""The original picture and the part of it that a model sees: there, and back at the original size."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -10,67 +10,70 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from retouch.data.images import from_srgb, over_white, to_srgb
+from retouch.data.batches import DRAWN
+from retouch.data.frame import Frame, Window
+from retouch.data.images import frames_of, from_srgb, laid_over, to_pixels
 from retouch.editor.affine import apply_affine, fit_affine, keep_structure, tiles, widen
-from retouch.editor.pictures import Painted, Picture, open_picture, painted_to_mask, picture_to_pixels
+from retouch.editor.pictures import Painted, Picture, named, open_picture, painted_to_mask
 from retouch.engine.update import Translation
 
 Box = tuple[int, int, int, int]              # x, y, width, height
+BOX_HINT = ': choose another with --box x,y,w,h'
 FORGET = 64                                  # levels of change from which on nothing is left of a colour that sRGB lacked
 NEAR = 8                                     # where the enlarged mask is an eighth or more, the affine map holds in full
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """The original picture and the square of it that the model sees."""
+    """The original picture and the part of it that the model sees."""
 
     rgb: np.ndarray                         # uint8 [H,W,3], in the picture's own colours
     seen: np.ndarray                        # uint8 [H,W,3], the same in sRGB, as the model was trained; `rgb` itself where they are equal
     alpha: np.ndarray | None                # uint8 [H,W]; where it is 0, nothing may change
     icc: bytes | None
-    frame: tuple[int, int, int]             # left, top, side in pixels
+    frame: Window                           # left, top, width, height in pixels
+    rule: Frame                             # how the model was trained to see it
     painted: np.ndarray | None              # float32 [H,W] in [0,1]
     notes: list[str]
     inputs: tuple[Path, ...]                # files that were read
 
     @classmethod
-    def open(cls, image: Picture, box: Box | None, mask: Painted | None) -> Canvas:
-        picture = open_picture(image)
-        rgb, alpha, icc, notes = picture_to_pixels(picture)
-        seen = to_srgb(rgb, icc)
-        if seen is not rgb:
+    def open(cls, image: Picture, box: Box | None, mask: Painted | None, rule: Frame = DRAWN) -> Canvas:
+        """Reads a picture and what was painted for it. ValueError for what cannot be read or does not fit; see `Editor.edit`."""
+        with named(image):
+            frames = frames_of(image) if isinstance(image, str | Path | Image.Image) else 1
+            pixels = to_pixels(open_picture(image))
+        notes = [*pixels.notes]
+        if frames > 1:
+            notes.insert(0, f'the picture has {frames} frames or pages: the first alone was edited')
+        if (seen := pixels.srgb) is not pixels.rgb:
             notes.append('colours were seen in sRGB; the ICC profile of the picture is kept')
-        height, width = rgb.shape[:2]
-        left, top, side = frame_of(width, height, box)
-        if side < max(width, height):
-            notes.append(f'the model saw the {side} x {side} px square at x={left}, y={top}; the rest is untouched')
-        if box is not None and (box[2] > side or box[3] > side):
-            notes.append(f'the box of {box[2]} x {box[3]} px is larger than the largest square in the picture and is not covered whole')
+        height, width = seen.shape[:2]
+        frame = frame_of(width, height, box, rule)
+        notes += frame_notes(frame, width, height, box, rule)
         painted = None if mask is None else painted_to_mask(mask, width, height, notes)
         inputs = tuple(Path(given) for given in (image, mask) if isinstance(given, str | Path))
-        return cls(rgb, seen, alpha, icc, (left, top, side), painted, notes, inputs)
+        return cls(pixels.rgb, seen, pixels.alpha, pixels.icc, frame, rule, painted, notes, inputs)
 
     @property
     def shown(self) -> np.ndarray:
-        """What the model sees, uint8 [H,W,3]: `seen`, and over white where it is transparent, as in training."""
-        return self.seen if self.alpha is None else over_white(self.seen, self.alpha)
+        """What the model sees, uint8 [H,W,3]: `seen`, and where it is transparent what training had behind it."""
+        return laid_over(self.seen, self.alpha, self.rule.ground)
 
     @property
     def place(self) -> tuple[slice, slice]:
         """The frame as rows and columns."""
-        left, top, side = self.frame
-        return slice(top, top + side), slice(left, left + side)
+        left, top, w, h = self.frame
+        return slice(top, top + h), slice(left, left + w)
 
     def model_input(self, size: int) -> Tensor:
-        """The frame at the model's size: [1,3,size,size] in [-1,1]."""
-        crop = self.shown[self.place]
-        channels = [resize_to(torch.from_numpy(crop[..., c].astype(np.float32))[None, None], size, 'bicubic') for c in range(3)]
-        return torch.cat(channels, 1).clamp(0, 255) / 127.5 - 1                        # one at a time, for the memory of large pictures
+        """The frame at the model's size: [1,3,size,size] in [-1,1], the pixels that training would have had of it."""
+        return planes(self.rule.show(self.shown, self.frame, size, size))[None] / 127.5 - 1
 
     def model_mask(self, size: int) -> Tensor:
         """What was painted in the frame, at the model's size: a Mask [1,1,size,size]."""
         assert self.painted is not None
-        return resize_to(torch.from_numpy(self.painted[self.place])[None, None], size, 'bilinear').clamp(0, 1)
+        return resize_to(torch.from_numpy(self.painted[self.place])[None, None], (size, size), 'bilinear').clamp(0, 1)
 
     def compose(self, x: Tensor, translation: Translation, strength: float, mask_floor: float, another: bool = False,
                 bound: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -82,20 +85,20 @@ class Canvas:
         `another` picture, as of a pair, its pixels take the place of the original's, whose fine detail says nothing of it. Nothing changes
         beyond `bound`, bool [H,W], however far the enlarged mask reaches.
         """
-        place, side = self.place, self.frame[2]
+        place, (w, h) = self.place, self.frame[2:]
         small, answer = x[0].float().cpu(), translation.image[0].float().cpu()                     # [3,s,s]
         bounds = None if translation.mask is None else translation.mask[0].float().cpu()           # [1,s,s]
-        inside = torch.ones(side, side) if bounds is None else resize_to(bounds[None], side, 'bilinear')[0, 0].clamp(0, 1)
-        allowed = torch.ones(side, 1) if self.painted is None else torch.from_numpy(self.painted[place])
+        inside = torch.ones(h, w) if bounds is None else resize_to(bounds[None], (h, w), 'bilinear')[0, 0].clamp(0, 1)
+        allowed = torch.ones(h, 1) if self.painted is None else torch.from_numpy(self.painted[place])
         if self.alpha is not None:                               # a cut-out bounds the mask: what cannot be seen keeps its bytes
             allowed = allowed * torch.from_numpy(self.alpha[place] > 0)
         if bound is not None:
             allowed = allowed * torch.from_numpy(bound[place])
         pixels, mask = self.rgb.copy(), np.zeros(self.rgb.shape[:2], np.uint8)
-        edited = pixels[place] if self.seen is self.rgb else self.seen[place].copy()   # [side,side,3], overwritten below
+        edited = pixels[place] if self.seen is self.rgb else self.seen[place].copy()   # [h,w,3], overwritten below
 
         def change_pixels(rows: slice, channels: slice, change: Tensor) -> None:
-            """Adds a change [C,h,side] of 8-bit levels where the mask, by now known for these rows, is not 0."""
+            """Adds a change [C,rows,w] of 8-bit levels where the mask, by now known for these rows, is not 0."""
             gain = allowed[rows] * (torch.from_numpy(mask[place][rows]) > 0) * strength
             new = torch.addcmul(planes(edited[rows, :, channels]), change, gain)
             edited[rows, :, channels] = new.round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
@@ -106,21 +109,23 @@ class Canvas:
             found[found < mask_floor] = 0
             mask[place][rows] = (found * 255).round().to(torch.uint8).numpy()
 
-        if side > small.shape[-1] and not another:
+        size = small.shape[-1]
+        if (w > size or h > size) and not another:
             change = (answer - small) / 2
             seen, wanted = (small + 1) / 2, change if bounds is None else torch.cat([change, bounds])
-            maps = widen(keep_structure(fit_affine(seen, wanted), seen, wanted), side)
-            for rows in tiles(side):                                                   # a few at a time, for the memory of large pictures
-                found = apply_affine(maps, planes(edited[rows]) / 255, rows)           # [3,h,side], and the mask if there is one
+            maps = keep_structure(fit_affine(seen, wanted), seen, wanted)
+            wide = widen(resize_to(maps, (min(h, size), min(w, size)), 'bilinear'), w)             # of a flat frame a side may be smaller
+            for rows in tiles(h):                                                   # a few at a time, for the memory of large pictures
+                found = apply_affine(wide, planes(edited[rows]) / 255, rows, h)        # [3,rows,w], and the mask if there is one
                 near = (NEAR * inside[rows]).clamp(0, 1)                               # nothing far from the enlarged mask
                 if bounds is not None:
                     inside[rows] = (found[3] * near).clamp(0, 1)
                 settle(rows)
                 change_pixels(rows, slice(3), found[:3] * near * 255)
         else:
-            settle(whole := slice(side))
+            settle(whole := slice(h))
             for channel in range(3):                                                   # one at a time, likewise
-                change = resize_to((answer if another else answer - small)[None, channel:channel + 1], side, 'bicubic')[0] * 127.5
+                change = resize_to((answer if another else answer - small)[None, channel:channel + 1], (h, w), 'bicubic')[0] * 127.5
                 if another:
                     change = change + 127.5 - torch.from_numpy(edited[None, ..., channel].astype(np.float32))
                 change_pixels(whole, slice(channel, channel + 1), change)
@@ -129,7 +134,7 @@ class Canvas:
         return pixels, mask
 
     def in_own_colours(self, edited: np.ndarray) -> np.ndarray:
-        """The frame of sRGB, edited, in the picture's own colours: uint8 [side,side,3]. Where nothing was edited, its bytes as they were.
+        """The frame of sRGB, edited, in the picture's own colours: uint8 [h,w,3]. Where nothing was edited, its bytes as they were.
 
         What sRGB lacked of a colour is added again, all of it where little changed and nothing of it where much did.
         """
@@ -141,8 +146,8 @@ class Canvas:
 
     def enlarge(self, mask: Tensor) -> np.ndarray:
         """A Mask [1,1,S,S] at the original's size: uint8 [H,W], 0 outside the frame."""
-        out = np.zeros(self.rgb.shape[:2], np.uint8)
-        out[self.place] = (resize_to(mask.float().cpu(), self.frame[2], 'bilinear')[0, 0].clamp(0, 1) * 255).round().numpy()
+        out, (w, h) = np.zeros(self.rgb.shape[:2], np.uint8), self.frame[2:]
+        out[self.place] = (resize_to(mask.float().cpu(), (h, w), 'bilinear')[0, 0].clamp(0, 1) * 255).round().numpy()
         return out
 
     def image_of(self, pixels: np.ndarray) -> Image.Image:
@@ -157,32 +162,53 @@ def planes(pixels: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float()
 
 
-def frame_of(width: int, height: int, box: Box | None = None) -> tuple[int, int, int]:
-    """The square a model sees.
+def frame_of(width: int, height: int, box: Box | None = None, rule: Frame = DRAWN) -> Window:
+    """The part of a picture that a model sees.
 
     Args:
         width: of the picture, pixels.
         height: of the picture, pixels.
-        box: (x, y, width, height) that the square is laid around; None: the whole picture.
+        box: (x, y, width, height) of what shall be edited; None: what training would have cut from the picture.
+        rule: how the model was trained to see pictures.
 
     Returns:
-        left, top, side: as large as the box's longer side, inside the picture, its centre as near to the box's as that allows.
+        left, top, width, height. Around a box lies a square as large as its longer side, inside the picture, its centre as near to the
+        box's as that allows; where the model was trained on squashed pictures, it is the box itself.
 
     Raises:
         ValueError: a box that is empty or leaves the picture.
     """
-    x, y, w, h = box or (0, 0, width, height)
+    if box is None:
+        return rule.nearest(width, height)[0]
+    x, y, w, h = box
     if w < 1 or h < 1 or x < 0 or y < 0 or x + w > width or y + h > height:
         raise ValueError(f'box {x},{y},{w},{h} does not fit: expected x,y,width,height inside the picture of {width} x {height} px')
-    if box is None:
-        side = min(width, height)
-    else:
-        side = min(max(w, h), width, height)
+    if rule.stretch:
+        return box
+    side = min(max(w, h), width, height)
     left = min(max(x + (w - side) // 2, 0), width - side)
     top = min(max(y + (h - side) // 2, 0), height - side)
-    return left, top, side
+    return left, top, side, side
 
 
-def resize_to(x: Tensor, side: int, mode: str) -> Tensor:
-    """[N,C,h,w] -> [N,C,side,side], antialiased; x itself if it has that size."""
-    return x if x.shape[-2:] == (side, side) else F.interpolate(x, size=(side, side), mode=mode, align_corners=False, antialias=True)
+def frame_notes(frame: Window, width: int, height: int, box: Box | None, rule: Frame) -> list[str]:
+    """What is to be said of a frame of a picture of width x height px: where it lies, and what of training it is not."""
+    left, top, w, h = frame
+    notes = []
+    if (w, h) != (width, height):
+        shape = 'part' if rule.stretch else 'square'
+        notes.append(f'the model saw the {w} x {h} px {shape} at x={left}, y={top}; the rest is untouched')
+    if w != h:
+        notes.append(f'the model saw {w} x {h} px squashed to a square, as in training')
+    if box is not None and (box[2] > w or box[3] > h):
+        notes.append(f'the box of {box[2]} x {box[3]} px is larger than the largest square in the picture and is not covered whole')
+    if box is None and not rule.nearest(width, height)[1]:
+        of = f' of pictures of {rule.crop_of[0]} x {rule.crop_of[1]} px' if rule.crop_of else ''
+        notes.append(f'the model was trained on the central {rule.crop} x {rule.crop} px{of}; this one of {width} x {height} px has '
+                     f'another shape, and its largest square was used{BOX_HINT}')
+    return notes
+
+
+def resize_to(x: Tensor, size: tuple[int, int], mode: str) -> Tensor:
+    """[N,C,h,w] -> [N,C,*size], antialiased; x itself if it has that size."""
+    return x if x.shape[-2:] == size else F.interpolate(x, size=size, mode=mode, align_corners=False, antialias=True)

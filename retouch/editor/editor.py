@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from retouch.data.labels import apply_edits
-from retouch.editor.canvas import Box, Canvas
+from retouch.editor.canvas import BOX_HINT, Box, Canvas
 from retouch.editor.difference import difference_map
 from retouch.editor.edit import Edit
 from retouch.editor.pictures import Painted, Picture
@@ -58,9 +58,10 @@ class Editor:
 
         Args:
             image: PIL image, uint8 array [H,W], [H,W,3] or [H,W,4], or a file. Its EXIF orientation is applied.
-            exemplar: a picture to take the look from, at least as large as the model's frame, whose largest centred square is used; for
-                models trained on exemplars, and only for those.
-            box: (x, y, width, height) in pixels around which the model's square frame is laid; None: the largest centred square.
+            exemplar: a picture to take the look from, at least as large as the model's frame, of which the part is used that training would
+                have; for models trained on exemplars, and only for those.
+            box: (x, y, width, height) in pixels around which the model's square frame is laid, or, where the model was trained on whole
+                pictures squashed to a square, the frame itself; None: what training would have cut from the picture.
             mask: where changes are allowed: an array [H,W] in [0,1] or 0..255, a picture, always 0..255, or a rectangle (left, top,
                 right, bottom) in pixels; confines whatever the model does. With an exemplar it also takes the place of the model's own
                 mask, and the styles are read again.
@@ -94,7 +95,7 @@ class Editor:
         if not attributes:
             raise ValueError(f'nothing to change: name at least one attribute, e.g. {names[0]}=1')
 
-        canvas = Canvas.open(image, box, mask)
+        canvas = Canvas.open(image, box, mask, self.data.frame)
         x = canvas.model_input(self.data.size).to(self.model.device)                   # [1,3,S,S]
         with torch.inference_mode():
             read = self.method.read(x)                                                 # [1,K]
@@ -139,7 +140,7 @@ class Editor:
         to = domains[-1] if to is None else to
         if to not in domains:
             raise unknown('domain', to, domains)
-        canvas = Canvas.open(image, box, mask)
+        canvas = Canvas.open(image, box, mask, self.data.frame)
         x = canvas.model_input(self.data.size).to(self.model.device)
         if exemplar is None:
             with torch.inference_mode():
@@ -154,7 +155,7 @@ class Editor:
     def _transfer(self, image: Picture, exemplar: Picture, box: Box | None, mask: Painted | None, exemplar_mask: Painted | None,
                   strength: float, mask_floor: float) -> Edit:
         """`edit` of a model trained on exemplars."""
-        canvas, (other, notes) = Canvas.open(image, box, mask), self._open_exemplar(exemplar, exemplar_mask)
+        canvas, (other, notes) = Canvas.open(image, box, mask, self.data.frame), self._open_exemplar(exemplar, exemplar_mask)
         size, device = self.data.size, self.model.device
         x, e = (c.model_input(size).to(device) for c in (canvas, other))
         painted, other_painted = (None if c.painted is None else c.model_mask(size).to(device) for c in (canvas, other))
@@ -172,15 +173,15 @@ class Editor:
     def _open_exemplar(self, exemplar: Picture, mask: Painted | None) -> tuple[Canvas, list[str]]:
         """An exemplar, its painted mask, and notes on both. ValueError where it is smaller than what the model looks at."""
         try:
-            other, size = Canvas.open(exemplar, None, mask), self.data.size
+            other, size = Canvas.open(exemplar, None, mask, self.data.frame), self.data.size
         except ValueError as error:
             raise ValueError(f'exemplar: {error}') from error
-        (height, width), (left, top, side) = other.rgb.shape[:2], other.frame
-        if side < size:
+        (height, width), (left, top, w, h) = other.rgb.shape[:2], other.frame
+        if min(height, width) < size:
             raise ValueError(f'the exemplar is {width} x {height} px: expected at least {size} x {size} px, the size the model works at')
-        notes = [note for note in other.notes if not note.startswith('the model saw')]
-        if side < max(width, height):
-            notes.insert(0, f'the {side} x {side} px square at x={left}, y={top} is used')
+        notes = [note.removesuffix(BOX_HINT) for note in other.notes if not note.startswith('the model saw')]
+        if (w, h) != (width, height):
+            notes.insert(0, f'the {w} x {h} px square at x={left}, y={top} is used')
         return other, [f'exemplar: {note}' for note in notes]
 
     def _labels(self, read: Tensor, source: Mapping[str, int]) -> tuple[Tensor, dict[str, float]]:
@@ -240,7 +241,7 @@ class Editor:
         for part in (translation.image, translation.mask):
             if part is not None and not bool(part.isfinite().all()):
                 raise FloatingPointError(f'{self.model.path}: the output is not finite; the model is damaged or its training diverged')
-        bound = self.method.bound_pixels(canvas.seen) if hasattr(self.method, 'bound_pixels') else None
+        bound = self.method.bound_pixels(canvas.shown) if hasattr(self.method, 'bound_pixels') else None
         pixels, mask8 = canvas.compose(x, translation, strength, mask_floor, another=self.method.kind == 'pairs', bound=bound)
         notes = [*canvas.notes, *notes]
         if translation.mask is None:

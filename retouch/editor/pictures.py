@@ -1,14 +1,16 @@
 """Pictures and painted masks as users give them: files, arrays and rectangles, in any mode."""
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
+from PIL import Image
 
-from retouch.data.images import MAX_PIXELS, PROFILED, is_unreadable, read_image, sixteen_to_eight
+from retouch.data.images import MAX_PIXELS, WITH_ALPHA, alpha_of, read_image, to_eight_bits, to_pixels, upright
 
 Picture = Image.Image | np.ndarray | str | Path
 Painted = Picture | tuple[int, int, int, int]    # a mask: array in [0,1] or 0..255, picture, or rectangle (left, top, right, bottom) of 1
@@ -26,26 +28,18 @@ def open_picture(image: Picture) -> Image.Image:
         raise ValueError(f'picture is a {type(image).__name__}: expected a PIL image, a uint8 array or a file name')
     if image.width * image.height > MAX_PIXELS:                                        # known from the header, before anything is decoded
         raise ValueError(f'picture of {image.width} x {image.height} px: expected at most {MAX_PIXELS // 10**6} megapixels')
-    return ImageOps.exif_transpose(image)
+    return upright(image)
 
 
-def picture_to_pixels(picture: Image.Image) -> tuple[np.ndarray, np.ndarray | None, bytes | None, list[str]]:
-    """Any PIL mode -> rgb uint8 [H,W,3], alpha uint8 [H,W] or None, the ICC profile where it still holds, and notes."""
-    notes, icc = [], picture.info.get('icc_profile')
-    mode = picture.mode
-    if mode.startswith('I') or mode == 'F':
-        picture = Image.fromarray(sixteen_to_eight(np.asarray(picture), mode))
-        notes.append('the 16-bit picture was brought to 8 bits')
-    has_alpha = picture.mode in ('RGBA', 'LA', 'PA', 'La', 'RGBa') or 'transparency' in picture.info
-    if mode not in ('RGB', 'RGBA', 'RGBX'):
-        notes.append(f'the {mode} picture was brought to {"RGBA" if has_alpha else "RGB"}')
-        if icc and mode not in PROFILED:                                    # a grey or CMYK profile is wrong for RGB
-            icc = None
-            notes.append(f'the ICC profile of the {mode} picture was left out: it does not fit RGB')
-    if icc and is_unreadable(icc):
-        notes.append('the ICC profile cannot be read, or is none of RGB: the colours were taken as sRGB')
-    pixels = np.asarray(picture.convert('RGBA' if has_alpha else 'RGB'))
-    return np.ascontiguousarray(pixels[..., :3]), pixels[..., 3].copy() if has_alpha else None, icc, notes
+@contextmanager
+def named(image: object) -> Iterator[None]:
+    """A ValueError of the block names the file, where there is one."""
+    try:
+        yield
+    except ValueError as error:
+        if not isinstance(image, str | Path) or str(error).startswith(str(image)):
+            raise
+        raise ValueError(f'{image}: {error}') from None
 
 
 def painted_to_mask(mask: Painted, width: int, height: int, notes: list[str]) -> np.ndarray:
@@ -60,14 +54,8 @@ def painted_to_mask(mask: Painted, width: int, height: int, notes: list[str]) ->
     if isinstance(mask, np.ndarray):
         values, painted = mask[..., 0] if mask.shape[2:] == (1,) else mask, False
     else:
-        picture, painted = open_picture(mask), True
-        if picture.mode.startswith('I'):
-            values = sixteen_to_eight(np.asarray(picture), picture.mode)
-        elif picture.mode in ('RGBA', 'LA', 'PA', 'La', 'RGBa') or 'transparency' in picture.info:     # painted on a transparent layer
-            layers = np.asarray((picture if picture.mode in ('LA', 'La') else picture.convert('RGBA')).convert('LA')).astype(np.float32)
-            values = layers[..., 0] * layers[..., 1] / 255
-        else:
-            values = np.asarray(picture.convert('L'))
+        with named(mask):
+            values, painted = picture_to_values(open_picture(mask), notes), True
     if values.ndim != 2 or 0 in values.shape:
         raise ValueError(f'mask has shape {list(values.shape)}: expected [{height},{width}]')
     values = values.astype(np.float32)
@@ -83,3 +71,46 @@ def painted_to_mask(mask: Painted, width: int, height: int, notes: list[str]) ->
         values = F.interpolate(tensor, size=(height, width), mode='bilinear', align_corners=False, antialias=True)[0, 0].numpy().clip(0, 1)
         notes.append(f'the mask of {w} x {h} px was brought to {width} x {height} px')
     return values
+
+
+COLOURFUL = 32           # levels between the channels of a pixel from which on it is no grey, however a JPEG has rounded it
+FEW = 256                # distinct colours: more of them in what covers most of a picture, and it is a photograph
+A_MASK = 'expected black and white, where white may change, or paint of any colour on a transparent layer'
+
+
+def picture_to_values(picture: Image.Image, notes: list[str]) -> np.ndarray:
+    """A mask as a paint program saves it -> uint8 [H,W], 255 = may change.
+
+    Where something is transparent, the alpha counts, whatever the colours. Otherwise black, white and grey count as they are. Of a mask
+    that holds nothing but 0 and 1, 1 is white.
+
+    Raises:
+        ValueError: colours without transparency, and a photograph, with a hole or without one.
+    """
+    alpha = alpha_of(picture) if picture.mode in WITH_ALPHA or 'transparency' in picture.info else None
+    if picture.mode[0] in 'IF':
+        eight, note = to_eight_bits(np.asarray(picture), picture.mode)
+        picture = Image.fromarray(eight)
+        notes.append(f'mask: {note}')
+    rgb = to_pixels(picture).rgb
+    colourful = bool((rgb.max(2) - rgb.min(2) > COLOURFUL).any())
+    if alpha is not None and alpha.min() < 255:
+        solid = alpha == 255
+        if colourful and solid.mean() > 0.5 and colours_in(rgb[solid]) > FEW:
+            raise ValueError(f'the mask is a photograph with a hole, {(alpha == 0).mean():.0%} of it transparent: {A_MASK}; paint what may '
+                             'change white on black')
+        values = alpha
+    elif colourful:
+        what = 'a photograph' if colours_in(rgb.reshape(-1, 3)) > FEW else 'colourful'
+        raise ValueError(f'the mask is {what}: {A_MASK}; paint what may change white on black')
+    else:
+        values = np.asarray(Image.fromarray(rgb).convert('L'))
+    if values.max() == 1:
+        notes.append('the mask holds only 0 and 1: they were taken for 0 and 255')
+        values = values * np.uint8(255)
+    return values
+
+
+def colours_in(pixels: np.ndarray) -> int:
+    """How many different colours uint8 [N,3] there are."""
+    return len(np.unique(pixels.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)))

@@ -27,7 +27,7 @@ def held_out(model: Model, source: str, trained: dict[str, Any], n: int, seed: i
     if source == 'toyfaces':
         images, labels = held_out_faces(n, size, seed, lambda done, total: progress(done, total, 'drawing faces'))
         return images, labels[:, [ATTRIBUTES.index(name) for name in names]]
-    known = {k: v for k, v in trained.items() if k in ('crop', 'holdout', 'any_of')}
+    known = {k: v for k, v in trained.items() if k in ('crop', 'ground', 'holdout', 'any_of')}
     data = ExemplarData if model.method.kind == 'exemplars' else AttributeData
     config = data(source=source, attributes=names, size=size, **known)
     opened = open_attributes(config, 'test', lambda done, total: progress(done, total, 'reading pictures'))

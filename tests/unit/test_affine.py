@@ -29,7 +29,7 @@ def strands(side: int) -> np.ndarray:
 
 def test_nothing_changes_where_nothing_changed() -> None:
     maps = fit_affine(picture(16), torch.zeros(3, 16, 16))
-    assert not maps.any() and not apply_affine(widen(maps, 50), picture(50), slice(0, 50)).any()
+    assert not maps.any() and not apply_affine(widen(maps, 50), picture(50), slice(0, 50), 50).any()
 
 
 def test_an_affine_change_is_found_and_applied() -> None:
@@ -39,7 +39,7 @@ def test_an_affine_change_is_found_and_applied() -> None:
     assert maps.shape == (3, 4, 24, 24)
     large = picture(96)
     expected = torch.einsum('ck,khw->chw', a, large) + b[:, None, None]
-    assert (apply_affine(widen(maps, 96), large, slice(0, 96)) - expected).abs().max() < 5e-3
+    assert (apply_affine(widen(maps, 96), large, slice(0, 96), 96) - expected).abs().max() < 5e-3
     flat = fit_affine(torch.full((3, 8, 8), 0.5), torch.full((1, 8, 8), 0.25))                    # no contrast: A 0, b the change itself
     assert not flat[:, :3].any() and torch.allclose(flat[:, 3], torch.tensor(0.25))
 
@@ -68,7 +68,7 @@ def test_tiles_are_pieces_of_one_enlargement(side: int) -> None:
     maps, pixels = torch.rand(2, 4, 12, 12, generator=generator), torch.rand(3, side, side, generator=generator)
     large = F.interpolate(maps, size=(side, side), mode='bilinear', align_corners=False)
     expected = (large[:, :3] * pixels).sum(1) + large[:, 3]
-    pieces = torch.cat([apply_affine(widen(maps, side), pixels[:, rows], rows) for rows in tiles(side)], 1)
+    pieces = torch.cat([apply_affine(widen(maps, side), pixels[:, rows], rows, side) for rows in tiles(side)], 1)
     assert torch.allclose(pieces, expected, atol=1e-5)
     assert [rows.start for rows in tiles(side)] == list(range(0, side, affine.TILE_PX)) and list(tiles(side))[-1].stop == side
 

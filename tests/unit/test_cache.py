@@ -15,6 +15,7 @@ from torchvision.transforms.functional import center_crop
 
 from retouch.data import cache, images
 from retouch.data.cache import cached_images, decode
+from retouch.data.frame import Frame
 from retouch.data.images import read_image, to_rgb
 
 
@@ -38,13 +39,13 @@ def one_line(error: pytest.ExceptionInfo[BaseException]) -> str:
 # ---- pixels
 
 def test_the_crop_is_torchvisions(tmp_path: Path) -> None:
-    for height, width, crop in ((218, 178, 178), (109, 89, 89), (31, 22, 9), (24, 31, 10)):
+    for height, width, crop in ((218, 178, 178), (109, 89, 89), (31, 22, 9), (24, 31, 10), (33, 22, 10)):
         path = tmp_path / f'{height}.png'
         pixels = noise(height, width)
         Image.fromarray(pixels).save(path)
         expected = center_crop(torch.from_numpy(pixels).permute(2, 0, 1), crop).permute(1, 2, 0).numpy()
-        assert np.array_equal(decode(path, crop, crop, crop), expected)
-    assert np.array_equal(decode(tmp_path / '218.png', 178, 178, 178), noise(218, 178)[20:198])
+        assert np.array_equal(decode(path, crop, crop, Frame(crop=crop)), expected)
+    assert np.array_equal(decode(tmp_path / '218.png', 178, 178, Frame(crop=178)), noise(218, 178)[20:198])
 
 
 def test_crop_then_antialiased_resize(tmp_path: Path) -> None:
@@ -52,8 +53,8 @@ def test_crop_then_antialiased_resize(tmp_path: Path) -> None:
     Image.fromarray(pixels).save(tmp_path / 'a.png')
     for name, kind in (('bilinear', Image.Resampling.BILINEAR), ('bicubic', Image.Resampling.BICUBIC)):
         expected = np.asarray(Image.fromarray(pixels[5:35]).resize((12, 12), kind))
-        assert np.array_equal(decode(tmp_path / 'a.png', 12, 12, None, name), expected)
-        assert np.array_equal(decode(tmp_path / 'a.png', 12, 12, 30, name), expected)
+        assert np.array_equal(decode(tmp_path / 'a.png', 12, 12, Frame(resample=name)), expected)
+        assert np.array_equal(decode(tmp_path / 'a.png', 12, 12, Frame(crop=30, resample=name)), expected)
     # A size of another aspect takes the largest window of that aspect: here 40 x 20.
     wide = np.asarray(Image.fromarray(pixels[:, 5:25]).resize((10, 20), Image.Resampling.BILINEAR))
     assert np.array_equal(decode(tmp_path / 'a.png', 20, 10), wide)
@@ -181,7 +182,7 @@ def test_another_key_for_other_files_or_another_transform(tmp_path: Path) -> Non
     cached_images(paths, 8, root=root)
     for n, call in enumerate((
         lambda: cached_images(paths, 9, root=root), lambda: cached_images(paths, (8, 9), root=root),
-        lambda: cached_images(paths, 8, crop=12, root=root), lambda: cached_images(paths, 8, resample='bicubic', root=root),
+        lambda: cached_images(paths, 8, Frame(crop=12), root=root), lambda: cached_images(paths, 8, Frame(resample='bicubic'), root=root),
         lambda: cached_images(paths[::-1], 8, root=root), lambda: cached_images(paths[:1], 8, root=root),
     ), 2):
         call()
@@ -259,10 +260,9 @@ def test_wrong_arguments_are_named(tmp_path: Path) -> None:
     for words, call in {
         'no pictures': lambda: cached_images([], 8),
         'expected positive numbers': lambda: cached_images(paths, 0),
-        'square size': lambda: cached_images(paths, (8, 9), crop=8),
-        "unknown resample 'nearest'": lambda: cached_images(paths, 8, resample='nearest'),      # type: ignore[arg-type]
+        'square size': lambda: cached_images(paths, (8, 9), Frame(crop=8)),
         "unknown side 'top'": lambda: cached_images(paths, 8, side='top'),                      # type: ignore[arg-type]
-        'expected at least the crop of 17': lambda: cached_images(paths, 8, crop=17),
+        'expected at least the crop of 17': lambda: cached_images(paths, 8, Frame(crop=17)),
         'no such file': lambda: cached_images([tmp_path / 'gone.png'], 8),
     }.items():
         with pytest.raises(ValueError, match=words) as caught:
@@ -275,4 +275,4 @@ def test_stretch_keeps_the_whole_picture(tmp_path: Path) -> None:
     wide[:, :5] = 255                                            # a strip that the central square would lose
     Image.fromarray(wide).save(tmp_path / 'wide.png')
     assert cached_images([tmp_path / 'wide.png'], 16, root=tmp_path / 'c')[0].max() == 0
-    assert cached_images([tmp_path / 'wide.png'], 16, stretch=True, root=tmp_path / 'c')[0][:, 0].min() == 255
+    assert cached_images([tmp_path / 'wide.png'], 16, Frame(stretch=True), root=tmp_path / 'c')[0][:, 0].min() == 255

@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageCms
 
 from retouch.data.cache import decode
-from retouch.data.images import find_profile, from_srgb, read_image, sixteen_to_eight, to_rgb, to_srgb
+from retouch.data.images import find_profile, from_srgb, read_image, to_eight_bits, to_rgb, to_srgb
 from retouch.editor.canvas import Canvas
 from retouch.engine.update import Translation
 
@@ -19,6 +19,19 @@ from retouch.engine.update import Translation
 SRGB = np.array(((0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.71410)))
 P3 = np.array(((0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407)))
 ADOBE = np.array(((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457)))
+D50 = np.array((0.9642, 1, 0.8249))
+
+
+def packed(space: bytes, between: bytes, kind: bytes, tags: dict[bytes, bytes]) -> bytes:
+    """An ICC profile (version 2) of tags."""
+    table, body, at = struct.pack('>I', len(tags)), b'', 128 + 4 + 12 * len(tags)
+    for key, data in tags.items():
+        data += bytes(-len(data) % 4)
+        table += key + struct.pack('>II', at + len(body), len(data))
+        body += data
+    header = struct.pack('>I4sI4s4s4s', at + len(body), b'lcms', 0x02100000, kind, space, between) + bytes(12) + b'acsp' + bytes(28)
+    header += struct.pack('>3i', *(round(v * 65536) for v in D50))
+    return header + bytes(128 - len(header)) + table + body
 
 
 def profile_of(primaries: np.ndarray, gamma: float) -> bytes:
@@ -31,14 +44,7 @@ def profile_of(primaries: np.ndarray, gamma: float) -> bytes:
     tags = {b'desc': described, b'cprt': b'text\0\0\0\0none\0', b'wtpt': xyz(np.array((0.9505, 1.0, 1.0891))),          # D65
             **{key: xyz(row) for key, row in zip((b'rXYZ', b'gXYZ', b'bXYZ'), primaries, strict=True)},
             **dict.fromkeys((b'rTRC', b'gTRC', b'bTRC'), b'curv\0\0\0\0' + struct.pack('>IH', 1, round(gamma * 256)))}
-    table, body, at = struct.pack('>I', len(tags)), b'', 128 + 4 + 12 * len(tags)
-    for key, data in tags.items():
-        data += bytes(-len(data) % 4)
-        table += key + struct.pack('>II', at + len(body), len(data))
-        body += data
-    header = struct.pack('>I4sI4s4s4s', at + len(body), b'lcms', 0x02100000, b'mntr', b'RGB ', b'XYZ ') + bytes(12) + b'acsp' + bytes(28)
-    header += struct.pack('>iii', round(0.9642 * 65536), 65536, round(0.8249 * 65536))
-    return header + bytes(128 - len(header)) + table + body
+    return packed(b'RGB ', b'XYZ ', b'mntr', tags)
 
 
 def srgb_by_hand(pixels: np.ndarray, primaries: np.ndarray, gamma: float) -> np.ndarray:
@@ -148,7 +154,7 @@ def test_sixteen_bits_become_eight_in_one_place(tmp_path: Path) -> None:
     values = np.array([[0, 128, 129, 257, 65535]], np.uint16)
     Image.fromarray(values).save(path := tmp_path / 'deep.png')
     expected = [0, 0, 1, 1, 255]                                                       # round(v / 257)
-    assert sixteen_to_eight(values.astype(np.int32), 'I').tolist() == [expected]
+    assert to_eight_bits(values.astype(np.int32), 'I')[0].tolist() == [expected]
     assert np.asarray(to_rgb(read_image(path)))[0, :, 0].tolist() == expected
     canvas = Canvas.open(path, None, None)
     assert canvas.rgb[0, :, 0].tolist() == expected and '16-bit' in canvas.notes[0]
@@ -158,3 +164,87 @@ def test_sixteen_bits_become_eight_in_one_place(tmp_path: Path) -> None:
     for read in (lambda: Canvas.open(tmp_path / 'float.tif', None, None), lambda: decode(tmp_path / 'float.tif', 1, 1)):
         with pytest.raises(ValueError, match='mode F with values 0 to 0.5: expected 8 or 16 bits'):
             read()
+
+
+# ---- profiles of grey and CMYK, which no RGB can keep
+
+INKS = np.array([[(i >> s) & 1 for s in (3, 2, 1, 0)] for i in range(16)])             # [16,4]: every full ink or none, cyan the slowest
+
+
+def inks_to_lab(inks: np.ndarray) -> np.ndarray:
+    """[N,4] -> [N,3]: inks as no conversion without their profile would have them."""
+    c, m, y, k = inks.T
+    light = 100 * (1 - 0.5 * c) * (1 - 0.5 * m) * (1 - 0.1 * y) * (1 - 0.9 * k)
+    return np.stack([light, (60 * m - 30 * c) * (1 - k), (80 * y - 40 * c) * (1 - k)], 1)
+
+
+def profile_of_table(space: str, lab: np.ndarray) -> bytes:
+    """An ICC profile (version 2) of a printer: Lab [2**n,3] at the corners of its n inks."""
+    table8 = np.stack([lab[:, 0] * 2.55, lab[:, 1] + 128, lab[:, 2] + 128], 1).round().astype(np.uint8)
+    inks, ramp = len(lab).bit_length() - 1, bytes(range(256))
+    identity = struct.pack('>9i', 65536, 0, 0, 0, 65536, 0, 0, 0, 65536)
+    table = b'mft1\0\0\0\0' + bytes([inks, 3, 2, 0]) + identity + ramp * inks + table8.tobytes() + ramp * 3
+    white = b'XYZ \0\0\0\0' + struct.pack('>3i', *(round(v * 65536) for v in D50))
+    tags = {b'desc': b'desc\0\0\0\0' + struct.pack('>I', 5) + b'test\0' + bytes(78), b'cprt': b'text\0\0\0\0none\0', b'wtpt': white,
+            b'A2B0': table}
+    return packed(space.encode().ljust(4), b'Lab ', b'prtr', tags)
+
+
+def lab_by_hand(lab: np.ndarray) -> np.ndarray:
+    """Lab [N,3] -> levels 0..255 in sRGB, clipped."""
+    y = (lab[:, :1] + 16) / 116
+    f = np.concatenate([y + lab[:, 1:2] / 500, y, y - lab[:, 2:] / 200], 1)
+    xyz = np.where(f > 6 / 29, f ** 3, 3 * (6 / 29) ** 2 * (f - 4 / 29)) * D50
+    linear = (xyz @ np.linalg.inv(SRGB)).clip(0, 1)
+    return 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+def test_cmyk_goes_through_its_profile_in_training_and_editing(tmp_path: Path) -> None:
+    icc, picture = profile_of_table('CMYK', inks_to_lab(INKS)), Image.fromarray((INKS[None] * 255).astype(np.uint8), 'CMYK')
+    expected = lab_by_hand(inks_to_lab(INKS))
+    picture.save(path := tmp_path / 'a.tif', icc_profile=icc)
+    found = decode(path, 1, 16)[0].astype(int)
+    assert np.abs(found - expected).max() < 3
+    assert np.abs(np.asarray(picture.convert('RGB'))[0] - expected).mean() > 30        # what no profile would have made of it
+    canvas = Canvas.open(path, None, None)
+    assert np.array_equal(canvas.rgb[0], found) and canvas.rgb is canvas.seen and canvas.icc is None
+    assert canvas.notes[0] == 'the CMYK picture was brought to RGB in sRGB, through its colour profile'
+    edited, mask = canvas.compose(x := canvas.model_input(16), Translation(x, torch.zeros_like(x[:, :1])), 1.0, 0.02)
+    assert np.abs(edited[0] - expected).max() < 3 and not mask.any() and 'icc_profile' not in canvas.image_of(edited).info
+
+
+@pytest.mark.parametrize('mode', ['L', 'LA', 'I;16'])
+def test_grey_goes_through_its_profile(mode: str, tmp_path: Path) -> None:
+    """A grey of gamma 1.0, as scanners write it: half the light is 188 of 255 in sRGB."""
+    curve = b'curv\0\0\0\0' + struct.pack('>IH', 1, 256)
+    white = b'XYZ \0\0\0\0' + struct.pack('>3i', *(round(v * 65536) for v in D50))
+    icc = packed(b'GRAY', b'XYZ ', b'mntr', {b'desc': b'desc\0\0\0\0' + struct.pack('>I', 5) + b'test\0' + bytes(78),
+                                            b'cprt': b'text\0\0\0\0none\0', b'wtpt': white, b'kTRC': curve})
+    levels = np.array([[0, 10, 64, 128, 255]], np.uint8)
+    alpha = np.array([[255, 255, 255, 255, 0]], np.uint8)
+    picture = {'L': Image.fromarray(levels), 'LA': Image.fromarray(np.dstack([levels, alpha]), 'LA'),
+               'I;16': Image.fromarray(levels.astype(np.uint16) * 257)}[mode]
+    picture.save(path := tmp_path / 'a.png', icc_profile=icc)
+    linear = levels[0] / 255
+    expected = 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    found = decode(path, 1, 5)[0]
+    assert np.abs(found - expected[:, None]).max() < 1.6 and 187 <= found[3, 0] <= 189
+    canvas = Canvas.open(path, None, None)
+    assert np.array_equal(canvas.shown[0], found) and canvas.icc is None and 'through its colour profile' in ' '.join(canvas.notes)
+    assert (canvas.alpha is None) == (mode != 'LA') and (mode != 'LA' or np.array_equal(canvas.alpha, alpha))
+
+
+def test_grey_with_a_profile_of_rgb_keeps_it(tmp_path: Path) -> None:
+    icc = profile_of(*PROFILES['Adobe RGB'])
+    Image.fromarray(levels := np.arange(256, dtype=np.uint8)[None]).save(path := tmp_path / 'a.png', icc_profile=icc)
+    expected = to_srgb(np.repeat(levels[..., None], 3, 2), icc)
+    canvas = Canvas.open(path, None, None)
+    assert canvas.icc == icc and np.array_equal(canvas.seen, expected) and np.array_equal(decode(path, 1, 256), expected)
+
+
+def test_lab_is_a_space_of_its_own(tmp_path: Path) -> None:
+    lab = np.array([[100, 0, 0], [50, 0, 0], [40, 30, -20], [70, -30, 40]])
+    stored = np.stack([lab[:, 0] * 2.55, lab[:, 1] + 128, lab[:, 2] + 128], 1).round().astype(np.uint8)[None]
+    Image.merge('LAB', [Image.fromarray(np.ascontiguousarray(stored[..., c])) for c in range(3)]).save(path := tmp_path / 'a.tif')
+    expected = lab_by_hand(lab.astype(float))
+    assert np.abs(decode(path, 1, 4)[0] - expected).max() < 3 and np.abs(Canvas.open(path, None, None).rgb[0] - expected).max() < 3

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 import retouch
 from retouch.data.batches import DataSpec
+from retouch.data.frame import Frame
 from retouch.editor.canvas import frame_of
 from retouch.editor.editor import Editor
 from retouch.engine.update import AttributeRequest, DomainRequest, Translation
@@ -112,11 +113,12 @@ def test_a_system_without_a_mask_says_so_and_stays_in_its_frame() -> None:
 
 
 def test_frame_of_lays_the_square_around_the_box() -> None:
-    assert frame_of(61, 37) == (12, 0, 37)
-    assert frame_of(100, 50, (0, 0, 10, 4)) == (0, 0, 10)
-    assert frame_of(100, 50, (90, 40, 10, 6)) == (90, 38, 10)
-    assert frame_of(100, 50, (40, 20, 20, 20)) == (40, 20, 20)
-    assert frame_of(100, 50, (10, 0, 80, 50)) == (25, 0, 50)
+    assert frame_of(61, 37) == (12, 0, 37, 37) and frame_of(180, 121) == (30, 0, 121, 121)      # 29.5, half to even as in training
+    assert frame_of(100, 50, (0, 0, 10, 4)) == (0, 0, 10, 10)
+    assert frame_of(100, 50, (90, 40, 10, 6)) == (90, 38, 10, 10)
+    assert frame_of(100, 50, (40, 20, 20, 20)) == (40, 20, 20, 20)
+    assert frame_of(100, 50, (10, 0, 80, 50)) == (25, 0, 50, 50)
+    assert frame_of(100, 50, (10, 0, 80, 50), Frame(stretch=True)) == (10, 0, 80, 50)
     for bad in ((0, 0, 0, 5), (-1, 0, 5, 5), (96, 0, 5, 5), (0, 46, 5, 5)):
         with pytest.raises(ValueError, match='box'):
             frame_of(100, 50, bad)
@@ -161,14 +163,6 @@ def test_a_profile_that_does_not_fit_is_left_out_and_said() -> None:
         edit = editor().edit(image, Eyeglasses=1)
         assert ('icc_profile' in edit.image.info) == kept
         assert any('ICC profile' in note and 'left out' in note for note in edit.notes) != kept
-
-
-def test_the_model_sees_what_all_channels_together_would_give() -> None:
-    method, pixels = Brighten(), noise(61, 61)
-    editor(method).edit(pixels, Eyeglasses=1)
-    whole = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None].float()
-    whole = nn.functional.interpolate(whole, size=(SIZE, SIZE), mode='bicubic', align_corners=False, antialias=True)
-    assert torch.equal(method.requests[-1].image, whole.clamp(0, 255) / 127.5 - 1)
 
 
 def test_exif_orientation_is_applied(tmp_path: Path) -> None:
@@ -218,9 +212,9 @@ def test_a_painted_mask_confines_every_system() -> None:
 
 def test_a_painted_picture_is_always_of_bytes() -> None:
     pixels = noise(20, 20)
-    dark = np.ones((20, 20), np.uint8)                         # 1 of 255, under the floor; as an array it is 1 of 1
+    dark = np.full((20, 20), 2, np.uint8)                      # 2 of 255, under the floor
     assert not editor(Brighten(masked=False)).edit(pixels, mask=Image.fromarray(dark), Eyeglasses=1).mask.any()
-    assert (editor(Brighten(masked=False)).edit(pixels, mask=dark, Eyeglasses=1).mask == 255).all()
+    assert (editor(Brighten(masked=False)).edit(pixels, mask=dark // 2, Eyeglasses=1).mask == 255).all()              # an array: 1 of 1
 
 
 def test_transparent_colours_of_a_painted_palette_stay_closed() -> None:

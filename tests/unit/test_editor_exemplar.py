@@ -138,7 +138,7 @@ def test_what_does_not_fit_is_one_line() -> None:
 def test_saving_writes_the_exemplars_mask_and_names_it_and_overwrites_nothing_that_was_read(tmp_path: Path) -> None:
     files = {name: tmp_path / name for name in ('face.png', 'other.png', 'face.mask.png')}
     for path in files.values():
-        Image.fromarray(noise(30, 30)).save(path)
+        Image.fromarray(noise(30, 30)).convert('L' if 'mask' in path.name else 'RGB').save(path)
     edit = editor().edit(files['face.png'], exemplar=files['other.png'], mask=files['face.mask.png'])
     paths = edit.save(tmp_path / 'out', 'face')
     assert [p.name for p in paths] == ['face.png', 'face.mask.png', 'face.diff.png', 'face.exemplar-mask.png']

@@ -23,7 +23,7 @@ from retouch.files import cache_root, check_out, whole_file, write_atomically
 from retouch.methods.stargan import StarGAN
 from retouch.model import load_model, save_model
 
-TRANSFORM = {'height': 8, 'width': 8, 'crop': None, 'resample': 'bilinear', 'side': 'whole', 'stretch': False}
+TRANSFORM = {'height': 8, 'width': 8, 'stretch': False, 'crop': None, 'resample': 'bilinear', 'ground': 'white', 'side': 'whole'}
 
 
 def test_a_file_is_the_old_one_or_the_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from retouch.version import __version__
 
 WEIGHTS, CONFIG, NEXT = 'model.safetensors', 'config.json', '.config.next.json'
 ASSETS = Path(__file__).parent / 'assets'
-SHIPPED = {'toyfaces': ASSETS / 'toyfaces', 'judge': ASSETS / 'judge'}
+SHIPPED = {name: ASSETS / name for name in ('toyfaces', 'leaves', 'judge')}
 
 
 @dataclass(frozen=True)

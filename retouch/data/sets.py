@@ -25,7 +25,7 @@ from retouch.data.sources import (
     read_pair_folder,
     read_parsing_folder,
 )
-from retouch.errors import unknown
+from retouch.errors import UnknownName, unknown
 from retouch.toyfaces.night import NIGHT, night
 from retouch.toyfaces.stored import HELD_OUT, drawn
 
@@ -77,7 +77,10 @@ def open_attributes(config: AttributeData | ExemplarData, split: Split = 'train'
         return AttributeSet(images if len(rows) == n else images[rows], labels[rows][:, columns].astype(np.float32), spec)
     root, b = _one_or_two(config.source)
     wanted = tuple(dict.fromkeys((*config.attributes, *any_of))) if config.attributes else None
-    folder = read_attribute_folder(root, wanted) if b is None else domains_to_classes(read_domain_folder(root, b), wanted)
+    try:
+        folder = read_attribute_folder(root, wanted) if b is None else domains_to_classes(read_domain_folder(root, b), wanted)
+    except UnknownName as error:
+        raise _choose_others(error, config) from None
     n_test = folder.n_test or min(config.holdout, len(folder.paths) // 5)
     keep, first = _shows(folder.labels, folder.names, any_of), len(folder.paths) - n_test
     keep[slice(first, None) if split == 'train' else slice(0, first)] = False
@@ -91,6 +94,14 @@ def open_attributes(config: AttributeData | ExemplarData, split: Split = 'train'
     columns = [folder.names.index(name) for name in names]
     spec = DataSpec(size=config.size, window=window, attributes=names)
     return AttributeSet(images, folder.labels[rows][:, columns].astype(np.float32), spec, folder.exclusive)
+
+
+def _choose_others(error: ValueError, config: AttributeData | ExemplarData) -> ValueError:
+    """The same error, with the options that name a set's own labels in place of a recipe's."""
+    if isinstance(config, ExemplarData) and config.any_of:
+        asked = f'--data.any-of ({", ".join(config.any_of)}; none for all pictures)'
+        return ValueError(f'{error}; set --data.attributes ({", ".join(config.attributes) or "all"}) and {asked} to labels of this set')
+    return ValueError(f'{error}; set --data.attributes to labels of this set')
 
 
 def _shows(labels: np.ndarray, names: tuple[str, ...], any_of: tuple[str, ...]) -> np.ndarray:

@@ -20,7 +20,7 @@ from retouch.evaluation.ledger import Ledger
 from retouch.evaluation.papers import column_to_text
 from retouch.evaluation.transfers import Pairs, Transfers
 from retouch.files import check_out
-from retouch.metrics.measure import about, measure_to_text
+from retouch.metrics.measure import about, measure_to_text, notes_of
 from retouch.model import CONFIG, find_model_dir
 from retouch.report.figures import codes_to_rows, removals_to_rows
 from retouch.report.gallery import GalleryRow, gallery_of
@@ -72,6 +72,8 @@ def evaluate(options: EvaluateOptions) -> int:
         label = f'{name} ({measure.unit})' if measure.unit else name
         table.add_row(label, *(measure_to_text(row.get(name)) for row in columns.values()), about(name).text)
     console().print(f'{options.model}: protocol {card.protocol}, n={card.n}, seed={card.seed}', table, sep='\n', markup=False)
+    for line in notes_of(card.measures):
+        console().print(f'note: {line}', markup=False)
     if files:
         print('written:', *files[:2], *([f'{len(files) - 2} figures in {out}/figures'] if files[2:] else []))
     else:

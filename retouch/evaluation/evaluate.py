@@ -76,7 +76,7 @@ def evaluate(request: Request, ledger: Ledger | None = None, progress: Progress 
             raise ValueError(f'--proxy needs the protocol of a paper: expected --protocol {" or ".join(papers.PAPERS)}')
         return _score_model(model, request, ledger, told)
     asked, family = _as_paper(model, name, request), papers.family_of(name, model.method)
-    scored = _score_model(model, asked, ledger, told, streets=name == 'asgit')
+    scored = _score_model(model, asked, ledger, told, paper=name)
     card = papers.as_paper(scored.card, name, 'pairs' if scored.card.protocol == 'pairs' else family, request.proxy)
     command = _command(dataclasses.replace(request, n=asked.n), name)
     return dataclasses.replace(scored, card=card.model_copy(update={'command': command}))
@@ -144,8 +144,8 @@ def _command(request: Request, protocol: str) -> str:
     return command + (f' --features {shlex.join(request.features)}' if request.features else '') + (' --proxy' if request.proxy else '')
 
 
-def _score_model(model: Model, request: Request, ledger: Ledger | None, progress: Progress, streets: bool = False) -> Scored:
-    """The card of a model by the protocol that fits its data. streets: of pairs of a folder, which are Cityscapes'."""
+def _score_model(model: Model, request: Request, ledger: Ledger | None, progress: Progress, paper: str = '') -> Scored:
+    """The card of a model by the protocol that fits its data. paper: whose numbers are wanted; asgit's pairs of a folder are Cityscapes'."""
     n, device = _n_of(request), model.device
     if n < 2:
         raise ValueError(f'--n {n}: expected at least 2 pictures')
@@ -176,11 +176,12 @@ def _score_model(model: Model, request: Request, ledger: Ledger | None, progress
     if not request.features and (request.weights or request.download):
         raise ValueError(f'{"--weights" if request.weights else "--download"} needs --features: no other measure has published weights')
     shared: dict[str, Any] = {'seed': request.seed, 'device': device, 'command': _command(request, protocol), 'ledger': ledger}
-    added: dict[str, Any] = {'features': request.features, 'weights': request.weights, 'download': request.download}
+    added: dict[str, Any] = {'features': request.features, 'weights': request.weights, 'download': request.download,
+                             'any_n': bool(paper)}
     if protocol == 'pairs':
         reader = None if request.judge is None else _model_of(request.judge, device)
         given, wanted = held_out_partners(model, source, n, request.seed, progress)
-        palette = CITYSCAPES if streets and source != 'toyfaces' else None
+        palette = CITYSCAPES if paper == 'asgit' and source != 'toyfaces' else None
         card = evaluate_pairs(model, given, wanted, source=source, reader=reader, progress=progress, untrained=_untrained(model),
                               palette=palette, **added, **shared)
         return Scored(card, model, (given, wanted))

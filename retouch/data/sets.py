@@ -16,7 +16,7 @@ from retouch.data.cache import cached_images
 from retouch.data.configs import AttributeData, DataConfig, DomainData, ExemplarData, PairData, ParsingData
 from retouch.data.labels import HAIR_COLOURS, LabelRule
 from retouch.data.loader import AttributeLoader, DomainLoader, ExemplarLoader, PairLoader, ParsingLoader
-from retouch.data.parsing import IDS, cached_masks, check_ids
+from retouch.data.parsing import IDS, cached_masks, check_ids, ids_of
 from retouch.data.sources import (
     check_same_frame,
     domains_to_classes,
@@ -208,8 +208,9 @@ def open_parsing(config: ParsingData, split: Split = 'train', progress: Progress
     if not folder.paths[part]:
         raise ValueError(f'{config.source} has no {split} pictures: expected at least 2, of which the last tenth is held out')
     assert folder.masks is not None
-    segmentations = cached_masks(folder.masks[part], folder.paths[part], config.size, IDS[config.ids], config.names, progress)
-    if config.ids != 'twelve':
+    ids = ids_of(folder.masks, config.ids)
+    segmentations = cached_masks(folder.masks[part], folder.paths[part], config.size, IDS[ids], config.names, progress)
+    if config.ids != 'twelve' and ids == config.ids:
         check_ids(segmentations, config.names, config.ids)
     return ParsingSet(cached_images(folder.paths[part], config.size, progress=progress), segmentations, spec)
 

@@ -16,6 +16,7 @@ from retouch.cli.options import EvaluateOptions
 from retouch.cli.studying import write_study_of
 from retouch.evaluation.evaluate import Request, Scored
 from retouch.evaluation.evaluate import evaluate as score
+from retouch.evaluation.held_out import WHOLE
 from retouch.evaluation.ledger import Ledger
 from retouch.evaluation.papers import column_to_text
 from retouch.evaluation.transfers import Pairs, Transfers
@@ -51,6 +52,9 @@ def evaluate(options: EvaluateOptions) -> int:
     if ledger.found:
         print(f'note: {ledger.found} pieces of an evaluation that was stopped were not computed again', file=sys.stderr)
     card, files = scored.card, list[Path]()
+    if card.data.split == WHOLE:
+        print(f'note: n={card.n}: the test part of {card.data.source} or, if it has none, all of it; neither model nor judge was '
+              'trained on it', file=sys.stderr)
     if out is not None:
         gallery = _gallery(scored, options.figures)
         files = [out / 'card.json', out / 'report.html']

@@ -232,8 +232,8 @@ def _few(source: AttributeFolder | DomainFolder | PairFolder | None) -> list[str
         return []
     whole = f'{held_out} in the test part' if getattr(source, 'n_test', 0) or getattr(source, 'layout', '') == 'pairs' else (
         f'a fifth is held out, which of {n} is {held_out or "none"}')
-    return [f'{whole}: `retouch evaluate` needs at least {FEWEST_SCORED} held-out pictures; expected {5 * FEWEST_SCORED} pictures or more, or '
-            'a test part']
+    return [f'{whole}: `retouch evaluate` needs at least {FEWEST_SCORED} held-out pictures; expected {5 * FEWEST_SCORED} pictures or '
+            'more, or a test part']
 
 
 # ---- going on

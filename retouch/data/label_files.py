@@ -70,8 +70,8 @@ def read_table(path: Path, attributes: Sequence[str] | None) -> tuple[tuple[str,
     lowered = [name.lower() for name in header]
     file_at = next((lowered.index(name) for name in FILE_COLUMNS if name in lowered), 0)
     if lowered[0] in INDEX_COLUMNS and (file_at == 0 or attributes is None) and _counts(cells[0] for _, cells in records):
-        raise ValueError(f'{path}: the first column, {header[0]!r}, counts the rows, as pandas writes an index: expected file names and labels '
-                         'alone; save it with index=False, or remove that column')
+        raise ValueError(f'{path}: the first column, {header[0]!r}, counts the rows, as pandas writes an index: expected file names and '
+                         'labels alone; save it with index=False, or remove that column')
     wanted, at = choose_columns(path, header[:file_at] + header[file_at + 1:], attributes)
     at = [i + (i >= file_at) for i in at]
     rows: list[Row] = []

@@ -38,7 +38,8 @@ RESERVED = {'img_align_celeba', 'celeba-hq-img', 'images', 'masks', 'a', 'b', 't
             'traina', 'trainb', 'testa', 'testb', 'vala', 'valb'}
 PARTS_OF_SETS = {'train', 'val', 'test', 'images', 'masks'}
 # What systems and disks put beside pictures: neither classes nor pictures, whatever is in them.
-SYSTEM = {'@eadir', '$recycle.bin', '__macosx', 'lost+found', 'system volume information', '#recycle', '#snapshot', 'thumbs.db', 'desktop.ini'}
+SYSTEM = {'@eadir', '$recycle.bin', '__macosx', 'lost+found', 'system volume information', '#recycle', '#snapshot', 'thumbs.db',
+          'desktop.ini'}
 
 
 # ---- what a folder holds
@@ -143,7 +144,7 @@ _PART_NAME = re.compile(r'(?P<part>train|test)[\s_.-]*(?P<side>[ab])|(?P<first>[
 
 
 def domain_near_misses(root: Path) -> dict[str, str]:
-    """Folders of pictures that are nearly named as two domains are -> the name they should have: {'train_A': 'trainA', 'B/test': 'testB'}."""
+    """Folders of pictures that are nearly named as two domains are -> the right name: {'train_A': 'trainA', 'B/test': 'testB'}."""
     near = {}
     for folder in folders_in(root):
         inner = folders_in(folder)
@@ -278,6 +279,7 @@ def _no_layout(root: Path, missing: dict[str, str]) -> str:
         return f'{root} is no known layout: names count as they are written; rename {", ".join(f"{a}/ to {b}/" for a, b in cased.items())}'
     if n := len(images_in(root)):
         return f'{root} holds {n} pictures and no labels: expected a table beside them (labels.csv), a folder per class, or one of: {known}'
-    inner = [p.name for p in folders_in(root) if (p / 'trainA').is_dir() or any(celeba_places(p, name)[1].is_file() for name in CELEBA_PLACES)]
+    inner = [p.name for p in folders_in(root)
+             if (p / 'trainA').is_dir() or any(celeba_places(p, name)[1].is_file() for name in CELEBA_PLACES)]
     hint = f'; did you mean {str(root / inner[0])!r}?' if inner else ''
     return f'{root} is no known layout and holds no pictures where one would have them{hint}: expected one of: {known}'

@@ -19,7 +19,7 @@ from torch import Tensor
 from retouch import toyfaces
 from retouch.data.batches import IGNORED
 from retouch.data.cache import cores
-from retouch.data.images import read_image, shown_size
+from retouch.data.images import opened, read_image, shown_size
 from retouch.data.sources import Mask
 from retouch.errors import unknown
 from retouch.files import cache_root, whole_file
@@ -105,7 +105,8 @@ def cached_masks(masks: Sequence[Mask], pictures: Sequence[Path], size: int, nam
     """Parses at the working size, uint8 [N,S,S]: the largest central square as of the pictures, nearest neighbour; kept in the cache.
 
     Args:
-        masks: the files, one channel of ids (a palette's index counts, not its colour), or the files of the parts of a face, which are merged.
+        masks: the files, one channel of ids (a palette's index counts, not its colour); or of each the files of a face's parts, which are
+            merged.
         pictures: their pictures, of the masks' size or exactly twice it, as CelebAMask-HQ's are.
         size: side in pixels.
         names: what the ids on disk mean.
@@ -155,7 +156,7 @@ def read_mask(path: Mask, picture: Path, size: int, classes: int) -> np.ndarray:
     if ids.max() >= classes:
         raise ValueError(f'{path}: class id {ids.max()}: expected 0 to {classes - 1}; correct the mask, or say what its ids mean with '
                          f'--data.ids ({", ".join(IDS)})')
-    return _square(Image.fromarray(ids), size)
+    return np.asarray(_square(Image.fromarray(ids), size))
 
 
 def parts_to_ids(parts: Sequence[Path], picture: Path, size: int) -> np.ndarray:
@@ -175,10 +176,11 @@ def parts_to_ids(parts: Sequence[Path], picture: Path, size: int) -> np.ndarray:
             raise unknown(f'part of a face in {part}:', name, names[1:])
         ids[names.index(name)] = part
     for k in sorted(ids):
-        mask = read_image(ids[k])
-        _check_size(ids[k], mask.size, whole)
-        shown = mask if mask.mode in ('L', '1') else mask.convert('RGB').getchannel('B')         # blue is what OpenCV reads first
-        out[_square(shown, size) != 0] = k
+        with opened(ids[k]) as mask:
+            _check_size(ids[k], mask.size, whole)
+            small = _square(mask, size)                          # first of all: a set has a third of a million parts
+        shown = small if small.mode in ('L', '1') else small.convert('RGB').getchannel('B')      # blue is what OpenCV reads first
+        out[np.asarray(shown) != 0] = k
     return out
 
 
@@ -189,12 +191,13 @@ def _check_size(path: Path, size: tuple[int, int], picture: tuple[int, int]) -> 
                          'again from the picture')
 
 
-def _square(mask: Image.Image, size: int) -> np.ndarray:
-    """The largest central square, uint8 [size,size], nearest neighbour."""
+def _square(mask: Image.Image, size: int) -> Image.Image:
+    """The largest central square at size x size px, nearest neighbour."""
     w, h = mask.size
     side = min(w, h)
     left, top = round((w - side) / 2), round((h - side) / 2)
-    return np.asarray(mask.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.NEAREST))
+    cut = mask if w == h else mask.crop((left, top, left + side, top + side))
+    return cut.resize((size, size), Image.Resampling.NEAREST)
 
 
 def check_ids(parses: np.ndarray, names: Sequence[str], ids: str) -> None:

@@ -156,7 +156,7 @@ def read_parsing_folder(root: str | os.PathLike[str]) -> AttributeFolder:
 
 
 def find_masks(root: Path, paths: Sequence[Path], masks: str | os.PathLike[str] | None = None) -> tuple[Mask, ...] | None:
-    """The mask of each picture by its stem, or the masks of its parts as in CelebAMask-HQ; None where no folder is given and the set has none.
+    """The mask of each picture by its stem, or those of its parts as in CelebAMask-HQ; None where no folder is given and there is none.
 
     Raises:
         ValueError: a picture without a mask.
@@ -252,15 +252,17 @@ def _split(items: tuple, n_test: int) -> tuple[tuple, tuple]:
     return items[:len(items) - n_test], items[len(items) - n_test:]
 
 
-def read_domain_folder(root_or_a: str | os.PathLike[str], b: str | os.PathLike[str] | None = None) -> DomainFolder:
+def read_domain_folder(root_or_a: str | os.PathLike[str], b: str | os.PathLike[str] | None = None, whole: bool = False) -> DomainFolder:
     """Two unpaired domains: a folder with trainA, trainB and perhaps testA, testB, or two folders of pictures.
 
-    Of two folders the last fifth of each (at most 200 pictures) is the test part. Raises ValueError for anything that does not fit.
+    Of two folders the last fifth of each (at most 200 pictures) is the test part; all of them where they are to be scored `whole`. Raises
+    ValueError for anything that does not fit.
     """
     if b is not None:
         images_a, images_b = _some_images(root_or_a, 'the pictures of domain A'), _some_images(b, 'the pictures of domain B')
         _check_two(root_or_a, b)
-        (train_a, test_a), (train_b, test_b) = (_split(images, _tail(len(images))) for images in (images_a, images_b))
+        (train_a, test_a), (train_b, test_b) = (_split(images, len(images) if whole else _tail(len(images)))
+                                                for images in (images_a, images_b))
         return DomainFolder('domains', Path(root_or_a), train_a, train_b, test_a, test_b)
     root = existing_folder(root_or_a)
     if (layout := recognise(root)) != 'domains':
@@ -270,25 +272,28 @@ def read_domain_folder(root_or_a: str | os.PathLike[str], b: str | os.PathLike[s
     return DomainFolder('domains', root, *parts)
 
 
-def read_pair_folder(root_or_a: str | os.PathLike[str], b: str | os.PathLike[str] | None = None) -> PairFolder:
+def read_pair_folder(root_or_a: str | os.PathLike[str], b: str | os.PathLike[str] | None = None, whole: bool = False) -> PairFolder:
     """Aligned pairs: train/ [val/] test/ of side-by-side files, A/ and B/ with equal names, or two such folders.
 
-    Of two folders the last fifth (at most 200 pairs) is the test part. That side-by-side files are twice as wide as high is looked up for
+    Of two folders the last fifth (at most 200 pairs) is the test part; all of them where they are to be scored `whole`, for which
+    side-by-side files in test/ alone will do. That side-by-side files are twice as wide as high is looked up for
     the first few here, and insisted on for each when they are decoded. Raises ValueError for anything that does not fit.
     """
     if b is not None:
-        return _two_folders(Path(root_or_a), Path(root_or_a), Path(b))
+        return _two_folders(Path(root_or_a), Path(root_or_a), Path(b), whole)
     root = existing_folder(root_or_a)
+    if whole and not images_in(root / 'train') and (alone := images_in(root / 'test')):
+        return PairFolder('pairs', root, (), tuple(PairItem(path, None) for path in alone))
     layout = recognise(root)
     if layout == 'pairs_ab':
-        return _two_folders(root, root / 'A', root / 'B')
+        return _two_folders(root, root / 'A', root / 'B', whole)
     if layout != 'pairs':
         raise ValueError(f'{root} is laid out as {layout} ({LAYOUTS[layout]}): expected {LAYOUTS["pairs"]}, or A/ and B/ with equal names')
     train, val, test = (tuple(PairItem(path, None) for path in images_in(root / name)) for name in ('train', 'val', 'test'))
     return PairFolder('pairs', root, train, test or val, val)
 
 
-def _two_folders(root: Path, a: Path, b: Path) -> PairFolder:
+def _two_folders(root: Path, a: Path, b: Path, whole: bool = False) -> PairFolder:
     images_a, images_b = _some_images(a, 'the pictures of A'), _some_images(b, 'the pictures of B')
     _check_two(a, b)
     stems_a, stems_b = ({p.stem: p for p in images} for images in (images_a, images_b))
@@ -298,7 +303,7 @@ def _two_folders(root: Path, a: Path, b: Path) -> PairFolder:
         odd = f'{min(only_a)} is only in {a}' if only_a else f'{min(only_b)} is only in {b}' if only_b else f'{twice[0]} has a namesake'
         raise ValueError(f'{len(images_a)} pictures in {a}, {len(images_b)} in {b}, {odd}: expected equal names in both; '
                          'remove what has no partner, or train on them as two domains')
-    train, test = _split(tuple(PairItem(stems_a[s], stems_b[s]) for s in sorted(stems_a)), _tail(len(images_a)))
+    train, test = _split(tuple(PairItem(stems_a[s], stems_b[s]) for s in sorted(stems_a)), len(images_a) if whole else _tail(len(images_a)))
     return PairFolder('pairs_ab', root, train, test)
 
 

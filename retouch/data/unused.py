@@ -49,7 +49,7 @@ def find_unused(root: Path, layout: str, used: Collection[Path]) -> list[Unused]
 
     for here in walk(root):
         for name in here.aside:
-            tell('hidden, or a system\'s own', here, name)
+            tell("hidden, or a system's own", here, name)
         for name in here.broken:
             tell('links to nothing, or no files', here, name)
         for name in here.files:

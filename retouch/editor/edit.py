@@ -51,8 +51,8 @@ class Edit:
         written = (*paths[:3], *(path for path, _ in more))
         for path in written:
             if (length := len(os.fsencode(path.name))) > NAME_BYTES:
-                raise ValueError(f'{path.name[:24]}….{path.suffixes[-1][1:]}: a file name of {length} bytes: expected at most {NAME_BYTES}; '
-                                 'give the picture a shorter name')
+                raise ValueError(f'{path.name[:24]}…: a file name of {length} bytes: expected at most {NAME_BYTES}; give the picture a '
+                                 'shorter name')
             if any(_same_file(path, known) for known in self.inputs):
                 raise ValueError(f'{path} is an input picture and is never overwritten: choose another --out folder')
         paths[0].parent.mkdir(parents=True, exist_ok=True)

@@ -176,7 +176,8 @@ def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source:
 
     judge = None if reader is None else JudgeFacts(sha256=reader.weights_sha256)
     key = {'data': data.model_dump(mode='json'), 'n': n, 'seed': seed, 'judge': judge and judge.sha256, 'protocol': 'pairs',
-           'classes': [len(palette.classes) if palette and read else 0 for read in reads], 'extractors': digests, **({'any_n': True} if any_n else {})}
+           'classes': [len(palette.classes) if palette and read else 0 for read in reads], 'extractors': digests,
+           **({'any_n': True} if any_n else {})}
     ledger = ledger or Ledger()
     ledger.open(key, method, untrained, batch_size, device)
     real = {e.name: [pictures_to_features(e, there, batch_size, ledger.within(f'wanted-{k}-{e.name}'))

@@ -70,17 +70,20 @@ def test_a_recipe_with_labels_of_its_own_says_which_options_name_others(tmp_path
     faces = write_labelled_faces(tmp_path / 'faces', 10, ('Smiling', 'Eyeglasses'))
     assert main(['train', 'lomit.folder64', '--data', str(faces), '--out', str(tmp_path / 'run')]) == 2
     assert capsys.readouterr().err == (
-        "retouch: error: unknown attribute 'Black_Hair': expected one of: Smiling, Eyeglasses; set --data.attributes (Black_Hair, Blond_Hair, "
-        'Brown_Hair, Smiling) and --data.any-of (Black_Hair, Blond_Hair, Brown_Hair; none for all pictures) to labels of this set\n')
-    assert main(['train', 'lomit.folder64', '--data', str(faces), '--data.attributes', 'Smiling', 'Eyeglasses', '--data.size', '24', '--data.any-of',
-                 'none', '--train.batch-size', '2', '--method.width-g', '4', '--method.width-d', '4', '--method.blocks', '1',
+        "retouch: error: unknown attribute 'Black_Hair': expected one of: Smiling, Eyeglasses; set --data.attributes (Black_Hair, "
+        'Blond_Hair, Brown_Hair, Smiling) '
+        'and --data.any-of (Black_Hair, Blond_Hair, Brown_Hair; none for all pictures) to labels of this set\n')
+    assert main(['train', 'lomit.folder64', '--data', str(faces), '--data.attributes', 'Smiling', 'Eyeglasses', '--data.size', '24',
+                 '--data.any-of', 'none', '--train.batch-size', '2', '--method.width-g', '4', '--method.width-d', '4', '--method.blocks',
+                 '1',
                  '--stop-after', '1', '--out', str(tmp_path / 'run')]) == 0
 
 
 def test_a_file_name_may_be_as_long_as_what_is_written_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.manual_seed(0)
     method = AGGANMulti.tiny()
-    save_model(tmp_path / 'model', method, {f'{n}.{k}': v for n in method.inference_nets for k, v in method.nets[n].state_dict().items()}, {})
+    weights = {f'{n}.{k}': v for n in method.inference_nets for k, v in method.nets[n].state_dict().items()}
+    save_model(tmp_path / 'model', method, weights, {})
     for length, status in ((246, 0), (247, 2)):                  # NAME.mask.png has 255 bytes, and one more than there may be
         picture = tmp_path / f'{"x" * length}.png'
         Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(picture)

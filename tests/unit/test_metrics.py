@@ -384,7 +384,8 @@ def test_a_distance_of_fewer_pictures_than_features_is_no_value() -> None:
         **dict.fromkeys(('fid_per_task', 'fid_per_task_std'), (None, 'needs n >= 11 of each edit'))}
     assert found['edits']['kid'].per_attribute == {'A': None, 'B': None}
     assert {(m.value, m.note) for name, m in found['directions'].items() if name != 'precision'} == {(None, 'needs n >= 11 in each domain')}
-    assert set(found['directions']) == {'fid', 'kid', 'precision', 'kid_fused', 'kid_pooled', 'kid_fused_subset_std', 'kid_pooled_subset_std'}
+    assert set(found['directions']) == {'fid', 'kid', 'precision', 'kid_fused', 'kid_pooled', 'kid_fused_subset_std',
+                                        'kid_pooled_subset_std'}
     for measures in found.values():                              # what counts neighbours needs no covariance
         assert measures['precision'].value == 1 and measures['precision'].note == ''
     assert measure_to_text(found['edits']['fid']) == 'needs n >= 11' and notes_of(found['edits']) == []

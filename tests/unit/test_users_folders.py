@@ -10,11 +10,11 @@ from PIL import Image, features
 
 from retouch.cli.data import render
 from retouch.data.check import Report, check_folder
-from retouch.data.configs import AttributeData, DomainData, ParsingData
+from retouch.data.configs import AttributeData, ParsingData
 from retouch.data.images import IMAGE_SUFFIXES, opened
 from retouch.data.layouts import SYSTEM, class_folders, images_under, recognise
 from retouch.data.parsing import IDS, TWELVE, parts_to_ids
-from retouch.data.sets import open_attributes, open_domains, open_parsing
+from retouch.data.sets import open_attributes, open_parsing
 from retouch.data.sheet import contact_sheet
 from retouch.data.sources import read_attribute_folder, read_parsing_folder
 from tests.unit.test_sources import CELEBA, celeba, classes, domains, fails, pairs, parsing, picture, pictures, table
@@ -157,8 +157,8 @@ def test_letters_are_classes_where_there_are_more_than_two(tmp_path: Path) -> No
 def test_celeba_as_it_is_handed_out(tmp_path: Path) -> None:
     root = tmp_path / 'CelebA'
     pictures(root / 'Img' / 'img_align_celeba', 'a.png b.png c.png')
-    for name, text in {'Anno/list_attr_celeba.txt': CELEBA, 'Anno/identity_CelebA.txt': 'a.png 1\n', 'Eval/list_eval_partition.txt': 'a.png 0\n',
-                       'README.txt': 'CelebA'}.items():
+    for name, text in {'Anno/list_attr_celeba.txt': CELEBA, 'Anno/identity_CelebA.txt': 'a.png 1\n',
+                       'Eval/list_eval_partition.txt': 'a.png 0\n', 'README.txt': 'CelebA'}.items():
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text(text)
     folder = read_attribute_folder(root, ['Young'])
@@ -174,7 +174,7 @@ def test_celeba_as_it_is_handed_out(tmp_path: Path) -> None:
 
 
 def celebamask(root: Path, n: int = 12, size: int = 8, mode: str = 'RGB') -> Path:
-    """n pictures of 2 x size px and the masks of their parts: skin everywhere but in row 0, hair over it in rows 1 and 2, an eye in row 2."""
+    """n pictures of 2 x size px and their parts: skin everywhere but in row 0, hair in rows 1 and 2, an eye in row 2, a lip in row 4."""
     rows = []
     for i in range(n):
         picture(root / 'CelebA-HQ-img' / f'{i}.jpg', (2 * size, 2 * size))
@@ -223,7 +223,7 @@ def test_part_masks_that_do_not_fit(tmp_path: Path) -> None:
     parts = root / 'CelebAMask-HQ-mask-anno' / '0'
     (parts / '00003_skin.png').rename(parts / '00003_skim.png')
     report = check_folder(root)
-    assert not report.ok and "unknown part of a face in" in report.unreadable[0] and "did you mean 'skin'?" in report.unreadable[0]
+    assert not report.ok and 'unknown part of a face in' in report.unreadable[0] and "did you mean 'skin'?" in report.unreadable[0]
     (parts / '00003_skim.png').unlink()
     Image.new('L', (5, 5)).save(parts / '00004_hair.png')
     fails(r'00004_hair.png: 5 x 5 px, its picture 16 x 16 px: expected', lambda: open_parsing(ParsingData(source=str(root), size=8)))
@@ -250,7 +250,8 @@ def test_a_label_list_that_nearly_names_its_pictures(files: str, named: str, nea
 def test_celebas_own_list_without_suffixes(tmp_path: Path) -> None:
     root = celeba(tmp_path, CELEBA.replace('.png', ''))
     fails('list_attr_celeba.txt says a, the folder has a.png', lambda: read_attribute_folder(root))
-    fails('line 6: no picture d .*expected a file for every row', lambda: read_attribute_folder(celeba(tmp_path / '2', CELEBA + 'd 1 1 1\n')))
+    root = celeba(tmp_path / '2', CELEBA + 'd 1 1 1\n')
+    fails('line 6: no picture d .*expected a file for every row', lambda: read_attribute_folder(root))
 
 
 @pytest.mark.parametrize(('header', 'refused'), [(',file,Smiling', True), ('Unnamed: 0,file,Smiling', True), (',name,Smiling', True),
@@ -273,8 +274,8 @@ def test_a_set_too_small_to_be_scored_is_told_at_the_check(n: int, says: str, tm
     (tmp_path / 'labels.csv').write_text('\n'.join(['file,Hat', *(f'{i}.png,{i % 2}' for i in range(n))]))
     report = check_folder(tmp_path)
     told = [line for line in report.warnings if 'retouch evaluate' in line]
-    assert report.ok and told == ([f'{says}: `retouch evaluate` needs at least 2 held-out pictures; expected 10 pictures or more, or a test '
-                                   'part'] if says else [])
+    assert report.ok and told == ([f'{says}: `retouch evaluate` needs at least 2 held-out pictures; expected 10 pictures or more, or a '
+                                   'test part'] if says else [])
 
 
 def test_a_folder_that_may_not_be_opened_is_named(tmp_path: Path) -> None:

@@ -81,10 +81,11 @@ def open_attributes(config: AttributeData | ExemplarData, split: Split = 'train'
     try:
         folder = (read_attribute_folder(root, wanted) if b is None
                   else domains_to_classes(read_domain_folder(root, b, split == 'whole'), wanted))
+        keep = _shows(folder.labels, folder.names, any_of)
     except UnknownName as error:
         raise _choose_others(error, config) from None
     n_test = folder.n_test or (len(folder.paths) if split == 'whole' else min(config.holdout, len(folder.paths) // 5))
-    keep, first = _shows(folder.labels, folder.names, any_of), len(folder.paths) - n_test
+    first = len(folder.paths) - n_test
     keep[slice(first, None) if split == 'train' else slice(0, first)] = False
     rows = np.flatnonzero(keep)
     paths = [folder.paths[i] for i in rows]

@@ -14,7 +14,8 @@ from retouch.data.configs import AttributeData, DomainData, PairData, ParsingDat
 from retouch.data.sets import open_attributes, open_domains, open_pairs, open_parsing
 from retouch.evaluation.card import Card, CardData, Checkpoint
 from retouch.evaluation.comparison import cards_to_comparison
-from retouch.evaluation.held_out import held_out, held_out_of_domains, held_out_parses, held_out_partners, part_of
+from retouch.evaluation.held_out import held_out, held_out_of_domains, held_out_parses, held_out_partners, part_of, pictures_of
+from retouch.evaluation.provenance import pairs_to_hash
 from retouch.metrics.measure import Measure
 from tests.unit.test_sources import picture, pictures
 
@@ -137,6 +138,18 @@ def test_parses_of_another_set_are_scored_whole(tmp_path: Path) -> None:
 
 
 # ---- cards
+
+def test_the_pictures_of_a_card_are_those_that_were_scored(tmp_path: Path) -> None:
+    a, b = shades(tmp_path / 'a', 10), shades(tmp_path / 'b', 10, 100)
+    system = model(f'{a},{b}', kind='pairs', domains=('A', 'B'))
+    for split, n in (('held-out', 2), ('whole', 10)):
+        part: Any = 'whole' if split == 'whole' else 'test'
+        digest = pairs_to_hash(*held_out_partners(system, f'{a},{b}', None, 0, silent, part))
+        card = Card(protocol='pairs', data=CardData(source=f'{a},{b}', split=split, hash=digest, size=8, attributes=('to=B',)), n=n, seed=0,
+                    checkpoint=Checkpoint(rule='last'), hardware='a machine', versions={}, measures={})
+        shown = pictures_of(system, card, silent)
+        assert isinstance(shown, tuple) and len(shown[0]) == n
+
 
 def test_cards_of_the_same_test_pictures_compare_whoever_trained_on_the_set() -> None:
     def card(split: str, digest: str) -> Card:

@@ -47,6 +47,6 @@ def render(report: Report) -> str:
         more = f' and {unused.n - NAMED:,} more' if unused.n > NAMED else ''
         lines.append(f'not used: {unused.n:,}, {unused.reason}: {", ".join(unused.files[:NAMED])}{more}')
     left = len(report.unlabelled) + sum(unused.n for unused in report.unused)
-    without = f', without the {left:,} files and folders that are not used' if left else ''
+    without = f', without {left:,} {"file or folder that is" if left == 1 else "files and folders that are"} not used' if left else ''
     lines += [f'ok{without}' if report.ok else 'not ok', f'next: {report.next}']
     return '\n'.join(lines)

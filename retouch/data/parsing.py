@@ -95,11 +95,6 @@ def files_of(mask: Mask) -> tuple[Path, ...]:
     return mask if isinstance(mask, tuple) else (mask,)
 
 
-def ids_of(masks: Sequence[Mask], ids: Ids) -> Ids:
-    """What the ids of masks mean: those of parts are CelebAMask-HQ's own, whatever is said of a set."""
-    return 'celebamask' if any(isinstance(mask, tuple) for mask in masks) else ids
-
-
 def cached_masks(masks: Sequence[Mask], pictures: Sequence[Path], size: int, names: Sequence[str], classes: Sequence[str],
                  progress: Callable[[int, int], None] | None = None) -> np.ndarray:
     """Parses at the working size, uint8 [N,S,S]: the largest central square as of the pictures, nearest neighbour; kept in the cache.

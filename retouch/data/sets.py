@@ -17,7 +17,7 @@ from retouch.data.configs import AttributeData, DataConfig, DomainData, Exemplar
 from retouch.data.labels import HAIR_COLOURS, LabelRule
 from retouch.data.layouts import class_folders
 from retouch.data.loader import AttributeLoader, DomainLoader, ExemplarLoader, PairLoader, ParsingLoader
-from retouch.data.parsing import IDS, cached_masks, check_ids, ids_of
+from retouch.data.parsing import IDS, cached_masks, check_ids
 from retouch.data.sources import (
     check_same_frame,
     domains_to_classes,
@@ -222,9 +222,10 @@ def open_parsing(config: ParsingData, split: Split = 'train', progress: Progress
     if not folder.paths[part]:
         raise ValueError(f'{config.source} has no {split} pictures: expected at least 2, of which the last tenth is held out')
     assert folder.masks is not None
-    ids = ids_of(folder.masks, config.ids)
+    in_parts = isinstance(folder.masks[0], tuple)                # parts have names, whatever is said of ids
+    ids = 'celebamask' if in_parts else config.ids
     segmentations = cached_masks(folder.masks[part], folder.paths[part], config.size, IDS[ids], config.names, progress)
-    if config.ids != 'twelve' and ids == config.ids:
+    if config.ids != 'twelve' and not in_parts:
         check_ids(segmentations, config.names, config.ids)
     return ParsingSet(cached_images(folder.paths[part], config.size, progress=progress), segmentations, spec)
 

@@ -180,7 +180,7 @@ def _score_model(model: Model, request: Request, ledger: Ledger | None, progress
     shared: dict[str, Any] = {'seed': request.seed, 'device': device, 'command': _command(request, protocol, n), 'ledger': ledger}
     added: dict[str, Any] = {'features': request.features, 'weights': request.weights, 'download': request.download,
                              'any_n': bool(paper)}
-    judging, parser = (None if named is None else _model_of(named, device) for named in (request.judge, request.parser))
+    judging, parser = (_model_of(named, device) if named else None for named in (request.judge, request.parser))
     part = part_of(source, model, judging, parser)
 
     def scored(card: Card, pictures: tuple[np.ndarray, np.ndarray] | Pairs | None) -> Scored:
@@ -200,9 +200,13 @@ def _score_model(model: Model, request: Request, ledger: Ledger | None, progress
         judge = model_to_judge(judging, device)
         judge = proved(judge, name, drawn=True) if drawn else proved(judge, name, minimum=0, drawn=False)
     if protocol in protocols.EXEMPLARS:
-        own = protocol == 'exemplars_folder'
-        pairs = (folder_pairs(model.data.attributes, *held_out(model, source, trained, n, request.seed, progress, part=part),
-                              seed=request.seed) if own else transfers_of(model, int(n or 0), request.seed, progress))
+        pairs: Pairs
+        if own := protocol == 'exemplars_folder':
+            pairs = folder_pairs(model.data.attributes, *held_out(model, source, trained, n, request.seed, progress, part=part),
+                                 seed=request.seed)
+        else:
+            assert n is not None                                 # of drawn faces there is a number
+            pairs = transfers_of(model, n, request.seed, progress)
         card = evaluate_exemplars(model, pairs, judge=judge, source=source if own else 'toyfaces', progress=progress,
                                   untrained=None if own else _untrained(model), **added, **shared)
         return scored(card, pairs)

@@ -80,7 +80,7 @@ def evaluate(model: Named, data: Data | None = None, protocol: str | None = None
         model: a run directory, a model directory, a shipped model, or a loaded Model.
         data: folder of pictures, two folders, or toyfaces, in place of the model's own data.
         protocol: what is measured and how; None: the one that fits the model's data.
-        n: held-out pictures; None: the protocol's.
+        n: held-out pictures; None: the protocol's, and of a folder all there are.
         seed: which held-out pictures, and of the bootstrap.
         judge: the classifier that decides whether an edit worked; None: the shipped one, where it can judge.
         parser: a face parser, which adds PSNR outside the parts of a face that an edit names.

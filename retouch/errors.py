@@ -8,14 +8,18 @@ from typing import Any
 from pydantic import ValidationError
 
 
-def unknown(kind: str, value: str, names: Iterable[str]) -> ValueError:
-    """An unknown name, with the nearest valid one first. Returns (does not raise) the ValueError."""
+class UnknownName(ValueError):
+    """A name that is none of those expected."""
+
+
+def unknown(kind: str, value: str, names: Iterable[str]) -> UnknownName:
+    """An unknown name, with the nearest valid one first. Returns (does not raise) the error."""
     names = list(names)
     lower = {name.lower(): name for name in names}
     near = difflib.get_close_matches(value.lower(), list(lower), n=1, cutoff=0.4)
     hint = f'did you mean {lower[near[0]]!r}? ' if near else ''
     shown = ', '.join(names[:20]) + (', …' if len(names) > 20 else '')
-    return ValueError(f'unknown {kind} {value!r}: {hint}expected one of: {shown}')
+    return UnknownName(f'unknown {kind} {value!r}: {hint}expected one of: {shown}')
 
 
 def one_line(error: BaseException, record: Any = None) -> str:

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 import platformdirs
 
+NAME_BYTES = 255         # of a file's name, on all file systems in use
 BATCH = 64      # rows read at once where nobody says how many
 
 
@@ -33,6 +34,8 @@ def whole_file(path: Path, alone: bool = False) -> Iterator[BinaryIO]:
     for leftover in path.parent.glob(f'.{path.name}.*.tmp') if alone else ():
         leftover.unlink(missing_ok=True)
     temporary = path.with_name(f'.{path.name}.{secrets.token_hex(4)}.tmp')
+    if len(os.fsencode(temporary.name)) > NAME_BYTES:            # the name itself may be as long as it can be
+        temporary = path.with_name(f'.{secrets.token_hex(8)}.tmp')
     try:
         with open(temporary, 'wb') as file:
             yield file

@@ -4,7 +4,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import itertools
 import re
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import tyro
@@ -15,12 +17,14 @@ from retouch.errors import unknown
 def parse(command: str, options: type, args: list[str]) -> Any:
     """Arguments -> an instance of `options`; every mistake is a ValueError of one line."""
     flags = ['--' + f.name.replace('_', '-') for f in dataclasses.fields(options) if 'Positional' not in str(f.type)]
+    lists = ['--' + f.name.replace('_', '-') for f in dataclasses.fields(options)
+             if 'tuple[' in str(f.type) and 'Positional' not in str(f.type)]
     box, rest = io.StringIO(), list[str]()
     parsed: Any = None
     try:
         with contextlib.redirect_stderr(box):
-            parsed, rest = tyro.cli(options, prog=f'retouch {command}', args=_merge_repeats(args, ('--set', '--source')),
-                                    return_unknown_args=True, config=(tyro.conf.FlagCreatePairsOff,))
+            parsed, rest = tyro.cli(options, prog=f'retouch {command}', args=_merge_lists(args, lists), return_unknown_args=True,
+                                    config=(tyro.conf.FlagCreatePairsOff,))
     except SystemExit as stop:
         if not stop.code:
             raise
@@ -37,8 +41,8 @@ def parse(command: str, options: type, args: list[str]) -> Any:
     return parsed
 
 
-def _merge_repeats(args: list[str], names: tuple[str, ...]) -> list[str]:
-    """`--set A=1 --set B=0` means `--set A=1 B=0`; tyro alone would keep the last."""
+def _merge_lists(args: list[str], names: Sequence[str]) -> list[str]:
+    """`--set A=1 --set B=0` and `--set A=1,B=0` mean `--set A=1 B=0`; tyro alone would keep the last, and take a comma for a letter."""
     kept: list[str] = []
     values: dict[str, list[str]] = {}
     current = None
@@ -46,13 +50,17 @@ def _merge_repeats(args: list[str], names: tuple[str, ...]) -> list[str]:
         name, equals, value = token.partition('=')
         if name in names:
             current = values.setdefault(name, [])
-            current.extend([value] if equals else [])
+            current.extend(_parts(value) if equals else [])
         elif current is not None and not token.startswith('-'):
-            current.append(token)
+            current.extend(_parts(token))
         else:
             current = None
             kept.append(token)
     return kept + [part for name, given in values.items() for part in (name, *given)]
+
+
+def _parts(text: str) -> list[str]:
+    return [part for part in text.split(',') if part] or [text]
 
 
 def _unbox(text: str, command: str) -> str:
@@ -82,19 +90,36 @@ def _unbox(text: str, command: str) -> str:
     return f'{body or "the arguments cannot be read"}; {hint}'
 
 
-def split_dotted(args: list[str]) -> tuple[list[str], dict[str, str]]:
-    """Takes `--section.field value` and `--section.field=value` out of the arguments."""
+def split_dotted(args: list[str], lists: Callable[[], Container[str]] = tuple) -> tuple[list[str], dict[str, str]]:
+    """Takes `--section.field value` and `--section.field=value` out of the arguments; a list is written `a b`, `a,b` or both.
+
+    Args:
+        args: the arguments.
+        lists: gives the fields that are lists, `section.field`; asked only where more than one value follows an option.
+
+    Returns:
+        the other arguments, and field -> text, the values of a list joined by commas.
+    """
     plain: list[str] = []
     changes: dict[str, str] = {}
-    tokens = iter(args)
-    for token in tokens:
-        name, equals, value = token.partition('=')
+    at = 0
+    while at < len(args):
+        name, equals, value = args[at].partition('=')
+        at += 1
         if not (name.startswith('--') and '.' in name):
-            plain.append(token)
+            plain.append(args[at - 1])
             continue
+        field = name[2:].replace('-', '_')
         if not equals:
-            value = next(tokens, '--')
+            value = args[at] if at < len(args) else '--'
+            at += 1
             if value.startswith('--'):
                 raise ValueError(f'{name} is missing its value: expected {name} VALUE')
-        changes[name[2:].replace('-', '_')] = value
+        more = [*itertools.takewhile(lambda token: not token.startswith('-'), args[at:])]
+        if more and field in lists():
+            at += len(more)
+            if not any(not token.startswith('-') for token in (*plain, *args[at:])):
+                plain.append(more.pop())                         # what is left for the recipe, which comes last here
+            value = ','.join([value, *more])
+        changes[field] = value
     return plain, changes

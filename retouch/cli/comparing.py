@@ -21,6 +21,7 @@ from retouch.evaluation.ledger import Ledger
 from retouch.files import check_out, write_atomically
 from retouch.hardware import find_device
 from retouch.metrics.bootstrap import Tally
+from retouch.metrics.measure import notes_of
 from retouch.model import load_model
 from retouch.report.comparison import write_comparison
 from retouch.report.gallery import GalleryRow, gallery_of
@@ -51,6 +52,8 @@ def compare(options: CompareOptions) -> int:
             for column in columns:
                 table.add_row(*column)
             console().print(table, '', markup=False)
+    for line in dict.fromkeys(line for card in cards.values() for line in notes_of(card.measures)):
+        console().print(f'note: {line}', markup=False)
     if comparison.differences:
         print('[…]: 95 % interval; of a difference on the same pictures, drawn in pairs; * where it leaves out 0')
     if files:

@@ -6,6 +6,8 @@ from retouch.data.check import Report, check_folder
 from retouch.data.sheet import contact_sheet
 from retouch.terminal import progress_bar
 
+NAMED = 3        # of the files that are not used for one reason
+
 
 def check(options: CheckOptions) -> int:
     """`retouch data check`."""
@@ -41,5 +43,10 @@ def render(report: Report) -> str:
         lines += [f'{title}: {line}' for line in found[:20]]
         if len(found) > 20:
             lines.append(f'{title}: … and {len(found) - 20:,} more; --json lists all of them')
-    lines += ['ok' if report.ok else 'not ok', f'next: {report.next}']
+    for unused in report.unused:
+        more = f' and {unused.n - NAMED:,} more' if unused.n > NAMED else ''
+        lines.append(f'not used: {unused.n:,}, {unused.reason}: {", ".join(unused.files[:NAMED])}{more}')
+    left = len(report.unlabelled) + sum(unused.n for unused in report.unused)
+    without = f', without {left:,} {"file or folder that is" if left == 1 else "files and folders that are"} not used' if left else ''
+    lines += [f'ok{without}' if report.ok else 'not ok', f'next: {report.next}']
     return '\n'.join(lines)

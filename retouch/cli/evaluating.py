@@ -16,11 +16,12 @@ from retouch.cli.options import EvaluateOptions
 from retouch.cli.studying import write_study_of
 from retouch.evaluation.evaluate import Request, Scored
 from retouch.evaluation.evaluate import evaluate as score
+from retouch.evaluation.held_out import WHOLE
 from retouch.evaluation.ledger import Ledger
 from retouch.evaluation.papers import column_to_text
 from retouch.evaluation.transfers import Pairs, Transfers
 from retouch.files import check_out
-from retouch.metrics.measure import about, measure_to_text
+from retouch.metrics.measure import about, measure_to_text, notes_of
 from retouch.model import CONFIG, find_model_dir
 from retouch.report.figures import codes_to_rows, removals_to_rows
 from retouch.report.gallery import GalleryRow, gallery_of
@@ -51,6 +52,9 @@ def evaluate(options: EvaluateOptions) -> int:
     if ledger.found:
         print(f'note: {ledger.found} pieces of an evaluation that was stopped were not computed again', file=sys.stderr)
     card, files = scored.card, list[Path]()
+    if card.data.split == WHOLE:
+        print(f'note: n={card.n}: the test part of {card.data.source} or, if it has none, all of it; neither model nor judge was '
+              'trained on it', file=sys.stderr)
     if out is not None:
         gallery = _gallery(scored, options.figures)
         files = [out / 'card.json', out / 'report.html']
@@ -72,6 +76,8 @@ def evaluate(options: EvaluateOptions) -> int:
         label = f'{name} ({measure.unit})' if measure.unit else name
         table.add_row(label, *(measure_to_text(row.get(name)) for row in columns.values()), about(name).text)
     console().print(f'{options.model}: protocol {card.protocol}, n={card.n}, seed={card.seed}', table, sep='\n', markup=False)
+    for line in notes_of(card.measures):
+        console().print(f'note: {line}', markup=False)
     if files:
         print('written:', *files[:2], *([f'{len(files) - 2} figures in {out}/figures'] if files[2:] else []))
     else:

@@ -77,7 +77,7 @@ class EvaluateOptions:
     proxy: Annotated[bool, arg(help_behavior_hint='')] = False
     """With the protocol of a paper: let features of the judge stand in for published weights; such numbers are named proxies."""
     n: Annotated[int | None, arg(metavar='N', help_behavior_hint='')] = None
-    """Number of held-out pictures; default: the protocol's."""
+    """Number of held-out pictures; default: the protocol's, and of a folder all there are."""
     seed: Annotated[int, arg(metavar='S')] = 0
     """Which held-out pictures."""
     size: Annotated[int | None, arg(metavar='PX', help_behavior_hint='')] = None

@@ -8,7 +8,7 @@ from rich.table import Table
 from retouch.cli.options import EvaluateOptions, StudyOptions
 from retouch.errors import unknown
 from retouch.evaluation.evaluate import fitting_protocol
-from retouch.evaluation.held_out import held_out, held_out_of_domains
+from retouch.evaluation.held_out import held_out, held_out_of_domains, part_of
 from retouch.evaluation.tasks import domain_folder_tasks, domain_tasks, folder_tasks, toyfaces_tasks
 from retouch.hardware import find_device
 from retouch.model import load_model
@@ -42,6 +42,7 @@ def write_study_of(options: EvaluateOptions, other: str) -> int:
     if model.weights_sha256 == against.weights_sha256:
         raise ValueError(f'{options.model} and {other} are the same weights: expected two models')
     source = facts[0]['pictures']
+    part = part_of(source, model, against)
     protocol = fitting_protocol(model.method.id, model.method.kind, source)
     method = against.method if getattr(against.method, 'takes_exemplar', False) else model.method    # a system that takes none ignores it
     with progress_bar() as progress:
@@ -50,9 +51,9 @@ def write_study_of(options: EvaluateOptions, other: str) -> int:
         elif protocol == 'domains':
             inputs, tasks = domain_tasks(method, ATTRIBUTES, n, options.seed, attribute=trained.get('attribute'), progress=progress)
         elif protocol == 'folder':
-            inputs, tasks = folder_tasks(method, *held_out(model, source, trained, n, options.seed, progress), None)
+            inputs, tasks = folder_tasks(method, *held_out(model, source, trained, n, options.seed, progress, part=part), None)
         else:
-            inputs, tasks = domain_folder_tasks(method, *held_out_of_domains(model, source, n, progress), None)
+            inputs, tasks = domain_folder_tasks(method, *held_out_of_domains(model, source, n, progress, part), None)
     names = [task.name for task in tasks]
     for name in options.edits:
         if name not in names:

@@ -21,13 +21,19 @@ if TYPE_CHECKING:
 
 def train(args: list[str]) -> int:
     """`retouch train`: dotted options are fields of the run, all others are TrainOptions."""
-    plain, changes = split_dotted(args)
+    plain, changes = split_dotted(args, _lists)
     names = _positionals(plain)
     if names and any(a in ('-h', '--help') for a in plain):
         return _train_help(names[0], changes)
     _check_dotted(plain, names)
     options: TrainOptions = parse('train', TrainOptions, plain)
     return _carry_out(options, changes)
+
+
+def _lists() -> set[str]:
+    from retouch.recipes.registry import list_fields
+
+    return list_fields()
 
 
 def _train_help(recipe: str, changes: dict[str, str]) -> int:

@@ -12,7 +12,16 @@ from pydantic import BaseModel, ConfigDict
 from retouch.data.cache import cores
 from retouch.data.frame import same_aspect
 from retouch.data.images import opened, upright
-from retouch.data.layouts import LAYOUTS, check_side_by_side, existing_folder, images_under, recognise
+from retouch.data.layouts import (
+    CELEBA_PLACES,
+    LAYOUTS,
+    celeba_places,
+    check_side_by_side,
+    existing_folder,
+    images_under,
+    recognise,
+    tables_in,
+)
 from retouch.data.mask_check import Masks, look_at_masks, parse_errors, spread, times
 from retouch.data.sources import (
     AttributeFolder,
@@ -20,11 +29,13 @@ from retouch.data.sources import (
     PairFolder,
     read_folder,
 )
+from retouch.data.unused import Unused, find_unused
 from retouch.errors import one_line
 from retouch.toyfaces import THIRTEEN
 
 RARE = 0.01                  # a label this rare, or this common, teaches little
 SIZES_LISTED = 12
+FEWEST_SCORED = 2            # held-out pictures without which nothing can be scored
 
 
 class Report(BaseModel):
@@ -42,12 +53,13 @@ class Report(BaseModel):
     decoded: int                            # pictures that were read; wholly, or the header alone where decode is off
     unreadable: list[str]                   # one line per file
     unlabelled: list[str]                   # pictures on disk without a label
+    unused: list[Unused]                    # what else is in the folder, by reason
     convention: str                         # how labels are written: '-1/1', '0/1', 'folders', 'none'
     balance: dict[str, float]               # label -> fraction of pictures with 1
     masks: Masks | None
     errors: list[str]                       # training would refuse the set for these
     warnings: list[str]
-    ok: bool                                # no errors and nothing unreadable
+    ok: bool                                # no errors and nothing unreadable; what is left out is in `unlabelled` and `unused`
     next: str                               # a command to go on with
 
 
@@ -78,6 +90,7 @@ def check_folder(root: str | Path, *, decode: bool = True, limit: int | None = N
     paths = [path for pictures in parts.values() for path in pictures]
     chosen = spread(paths, limit)
     sizes, unreadable = _look(chosen, decode, progress)
+    unused = find_unused(root, layout, _used(root, source, paths))
     warnings: list[str] = list(source.notes) if isinstance(source, AttributeFolder) else []
     if isinstance(source, PairFolder):
         errors += _pair_errors(source, sizes)
@@ -99,19 +112,32 @@ def check_folder(root: str | Path, *, decode: bool = True, limit: int | None = N
         span = f'from {times(by_side[0])} to {times(by_side[-1])} px'
         how = 'is cut to its centre, then resized' if isinstance(source, AttributeFolder) else 'is resized whole, whatever its aspect'
         warnings.append(f'{len(counted)} sizes, {span}: each picture {how}')
+    warnings += _few(source)
     listed = dict(counted.most_common(SIZES_LISTED))
     if rest := len(sizes) - sum(listed.values()):
         listed['other'] = rest
     return Report(
         folder=str(root), layout=layout, description=LAYOUTS[layout], counts=_counts(source, parts), sizes=listed,
         smallest=by_side[0] if by_side else None, largest=by_side[-1] if by_side else None, decoded=len(chosen), unreadable=unreadable,
-        unlabelled=[str(p) for p in source.unlabelled] if isinstance(source, AttributeFolder) else [],
+        unused=unused, unlabelled=[str(p) for p in source.unlabelled] if isinstance(source, AttributeFolder) else [],
         convention=source.convention if isinstance(source, AttributeFolder) else 'none', balance=balance, masks=masks,
         errors=errors, warnings=warnings, ok=not errors and not unreadable,
         next=_next(root, source, by_side, balance) if source and not errors and not unreadable else _repair(root, unreadable))
 
 
 # ---- reading
+
+def _used(root: Path, source: AttributeFolder | DomainFolder | PairFolder | None, pictures: Sequence[Path]) -> list[Path]:
+    """The files that training or scoring takes, or that are named as pictures without a label."""
+    if source is None:                                           # nothing is known but what is a picture and what holds labels
+        return [*pictures, *tables_in(root), *(celeba_places(root, name)[1] for name in CELEBA_PLACES)]
+    if isinstance(source, PairFolder) and source.test is not source.val:
+        return [path for item in source.train + source.test for path in (item.a, item.b) if path]
+    if not isinstance(source, AttributeFolder):
+        return list(pictures)
+    masks = [path for mask in source.masks or () for path in (mask if isinstance(mask, tuple) else (mask,))]
+    return [*source.paths, *source.unlabelled, *masks, *([source.table] if source.table else [])]
+
 
 def _name(root: Path, folder: Path) -> str:
     return str(folder.relative_to(root)) if folder != root else root.name
@@ -192,6 +218,22 @@ def _label_warnings(source: AttributeFolder) -> list[str]:
     if source.unlabelled:
         warnings.append(f'{len(source.unlabelled)} pictures have no label row and are not used')
     return warnings
+
+
+def _few(source: AttributeFolder | DomainFolder | PairFolder | None) -> list[str]:
+    """A warning where a set can be trained on and not scored."""
+    if isinstance(source, AttributeFolder) and source.layout != 'parsing':
+        held_out, n = source.n_test or len(source.paths) // 5, len(source.paths) - source.n_test
+    elif isinstance(source, PairFolder):
+        held_out, n = len(source.test), len(source.train) + len(source.test)
+    else:                                                        # of domains, a test part or none at all
+        return []
+    if held_out >= FEWEST_SCORED or (isinstance(source, PairFolder) and not held_out):
+        return []
+    whole = f'{held_out} in the test part' if getattr(source, 'n_test', 0) or getattr(source, 'layout', '') == 'pairs' else (
+        f'a fifth is held out, which of {n} is {held_out or "none"}')
+    return [f'{whole}: `retouch evaluate` needs at least {FEWEST_SCORED} held-out pictures; expected {5 * FEWEST_SCORED} pictures or '
+            'more, or a test part']
 
 
 # ---- going on

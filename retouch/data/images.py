@@ -11,12 +11,27 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError, features
 
 from retouch.errors import one_line
 
 MAX_PIXELS = 100_000_000
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp')
+
+# What Pillow opens and sets are not made of: formats that want a handler or another program, hold no pixels, are icons, or measurements.
+_NO_PICTURES = frozenset(('BUFR', 'GRIB', 'HDF5', 'WMF', 'EPS', 'MPEG', 'IPTC', 'ICO', 'CUR', 'ICNS', 'FITS'))
+_CODECS = {'JPEG': 'jpg', 'MPO': 'jpg', 'PNG': 'zlib', 'WEBP': 'webp', 'AVIF': 'avif', 'JPEG2000': 'jpg_2000'}
+
+
+def _suffixes() -> tuple[str, ...]:
+    """Lower-case suffixes of the pictures that this Pillow decodes, with the plugins that are registered now."""
+    Image.init()
+    built = features.get_supported()
+    formats = {name for name in (*Image.OPEN, 'MPO') if name not in _NO_PICTURES and (name not in _CODECS or _CODECS[name] in built)}
+    return tuple(sorted(suffix for suffix, name in Image.registered_extensions().items() if name in formats))
+
+
+IMAGE_SUFFIXES = _suffixes()
+KINDS = ', '.join(s[1:] for s in ('.jpg', '.png', '.webp', '.tif', '.gif', '.bmp', '.avif', '.jp2') if s in IMAGE_SUFFIXES) + ', …'
 _OPENING = threading.Lock()
 
 
@@ -45,14 +60,14 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
                                      f'at most {MAX_PIXELS // 10**6}; make it smaller first')
                 yield picture
     except FileNotFoundError:
-        raise ValueError(f'{path}: no such file; expected a picture ({", ".join(s[1:] for s in IMAGE_SUFFIXES)})') from None
+        raise ValueError(f'{path}: no such file; expected a picture ({KINDS})') from None
     except IsADirectoryError:
         raise ValueError(f'{path}: is a folder; expected a picture') from None
     except PermissionError:
         raise ValueError(f'{path}: cannot be read; expected a file this user may read') from None
     except UnidentifiedImageError:
         what = 'empty file' if path.stat().st_size == 0 else 'not a picture Pillow knows'
-        raise ValueError(f'{path}: {what}; expected {", ".join(s[1:] for s in IMAGE_SUFFIXES)}; replace or remove it') from None
+        raise ValueError(f'{path}: {what}; expected {KINDS}; replace or remove it') from None
     except ValueError as error:
         if str(error).startswith(str(path)):
             raise

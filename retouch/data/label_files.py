@@ -4,8 +4,8 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from retouch.data.images import IMAGE_SUFFIXES
 from retouch.errors import unknown
 
 FILE_COLUMNS = ('file', 'image', 'filename', 'image_id', 'path', 'file_name')
+INDEX_COLUMNS = ('', 'unnamed: 0', 'index')
 Row = tuple[int, str, list[str]]            # line number, file name, values as written
 
 
@@ -55,7 +56,7 @@ def read_celeba(path: Path, attributes: Sequence[str] | None, notes: list[str]) 
         if not line.strip():
             continue
         parts = line.rsplit(maxsplit=len(names))                # file names may hold spaces
-        if len(parts) != len(names) + 1 or not parts[0].lower().endswith(IMAGE_SUFFIXES):
+        if len(parts) != len(names) + 1 or (not parts[0].lower().endswith(IMAGE_SUFFIXES) and ' ' in parts[0].strip()):
             raise _wrong_count(path, number, len(line.split()) - 1, len(names))
         rows.append((number, parts[0].strip(), parts[1:] if everything else [parts[1 + i] for i in at]))
     if int(lines[0]) != len(rows):
@@ -68,6 +69,9 @@ def read_table(path: Path, attributes: Sequence[str] | None) -> tuple[tuple[str,
     header, records = (_jsonl if path.suffix.lower() == '.jsonl' else _csv)(path)
     lowered = [name.lower() for name in header]
     file_at = next((lowered.index(name) for name in FILE_COLUMNS if name in lowered), 0)
+    if lowered[0] in INDEX_COLUMNS and (file_at == 0 or attributes is None) and _counts(cells[0] for _, cells in records):
+        raise ValueError(f'{path}: the first column, {header[0]!r}, counts the rows, as pandas writes an index: expected file names and '
+                         'labels alone; save it with index=False, or remove that column')
     wanted, at = choose_columns(path, header[:file_at] + header[file_at + 1:], attributes)
     at = [i + (i >= file_at) for i in at]
     rows: list[Row] = []
@@ -76,6 +80,12 @@ def read_table(path: Path, attributes: Sequence[str] | None) -> tuple[tuple[str,
             raise _wrong_count(path, number, len(cells) - 1, len(header) - 1)
         rows.append((number, cells[file_at], [cells[i] for i in at]))
     return wanted, rows
+
+
+def _counts(cells: Iterable[str]) -> bool:
+    """Whether cells are 0, 1, 2 … or 1, 2, 3 …"""
+    first, *rest = cells
+    return first in ('0', '1') and all(cell == str(int(first) + i) for i, cell in enumerate(rest, 1))
 
 
 def _csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -169,6 +179,21 @@ def present_paths(base: Path, table: Path, rows: Sequence[Row], present: set[str
             missing.append((number, name))
         paths.append(path)
     if missing:
-        raise ValueError(f'{table}, line {missing[0][0]}: no picture {missing[0][1]} in {base} ({len(missing)} of {len(rows)} rows name a '
-                         'missing picture): expected a file for every row; add the pictures or remove the rows')
+        number, name = missing[0]
+        near = near_name(name, base, present)
+        raise ValueError(f'{table}, line {number}: no picture {name} in {base} ({len(missing)} of {len(rows)} rows name a '
+                         'missing picture): ' + (f'{table.name} says {name}, the folder has {near}; write the names as the files have them'
+                                                 if near else 'expected a file for every row; add the pictures or remove the rows'))
     return tuple(paths)
+
+
+def near_name(name: str, base: Path, present: Iterable[str]) -> str | None:
+    """The file that a label list nearly names: another suffix, case, number of zeros, kind of slash or folder. None where there is none."""
+    def key(text: str) -> str:
+        stem = PurePosixPath(text.replace('\\', '/')).stem.lower()
+        return stem.lstrip('0') or '0'
+
+    wanted = key(name)
+    near = [path for path in present if key(path) == wanted]
+    same = [path for path in near if path.lower().endswith(name.replace('\\', '/').lower())]
+    return os.path.relpath(min(same or near), base) if near else None

@@ -2,7 +2,10 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from retouch.data.images import IMAGE_SUFFIXES, shown_size
 
@@ -16,7 +19,13 @@ LAYOUTS = {
     'pairs': 'train/ [val/] test/ of side-by-side files, width = 2 x height, A left and B right',
     'pairs_ab': 'A/ and B/ with equal names',
 }
-CELEBA_FILES = {'celeba': ('img_align_celeba', 'list_attr_celeba.txt'), 'celeba_hq': ('CelebA-HQ-img', 'CelebAMask-HQ-attribute-anno.txt')}
+# Where the pictures and the labels may lie, the usual place first: CelebA is handed out as Img/ and Anno/.
+CELEBA_PLACES = {
+    'celeba': (('img_align_celeba', 'Img/img_align_celeba', 'img_align_celeba/img_align_celeba'),
+               ('list_attr_celeba.txt', 'Anno/list_attr_celeba.txt')),
+    'celeba_hq': (('CelebA-HQ-img',), ('CelebAMask-HQ-attribute-anno.txt',)),
+}
+PARTS = 'CelebAMask-HQ-mask-anno'           # 0/ … 14/ of NNNNN_part.png, a mask for every part of a face
 TABLE_SUFFIXES = ('.csv', '.tsv', '.jsonl')
 
 
@@ -26,7 +35,11 @@ NOT_LABELS = {'list_bbox_celeba', 'list_eval_partition', 'list_landmarks_align_c
 
 # Names with a meaning of their own are no classes.
 RESERVED = {'img_align_celeba', 'celeba-hq-img', 'images', 'masks', 'a', 'b', 'train', 'val', 'valid', 'test',
-            'traina', 'trainb', 'testa', 'testb', 'vala', 'valb', '__macosx'}
+            'traina', 'trainb', 'testa', 'testb', 'vala', 'valb'}
+PARTS_OF_SETS = {'train', 'val', 'test', 'images', 'masks'}
+# What systems and disks put beside pictures: neither classes nor pictures, whatever is in them.
+SYSTEM = {'@eadir', '$recycle.bin', '__macosx', 'lost+found', 'system volume information', '#recycle', '#snapshot', 'thumbs.db',
+          'desktop.ini'}
 
 
 # ---- what a folder holds
@@ -41,21 +54,62 @@ def images_in(folder: Path) -> tuple[Path, ...]:
     return tuple(folder / name for name in sorted(names))
 
 
+def is_set_aside(name: str) -> bool:
+    """Whether a file or folder of this name is hidden, or a system's own."""
+    return name.startswith('.') or name.lower() in SYSTEM
+
+
 def folders_in(folder: Path) -> list[Path]:
-    """The folders directly in a folder, by name, without hidden ones."""
+    """The folders directly in a folder, by name, without hidden ones and those of a system."""
     if not folder.is_dir():
         return []
-    return sorted(p for p in folder.iterdir() if not p.name.startswith('.') and p.name != '__MACOSX' and p.is_dir())
+    return sorted(p for p in folder.iterdir() if not is_set_aside(p.name) and p.is_dir())
+
+
+class Folder(NamedTuple):
+    """What one folder holds, by name."""
+
+    path: Path
+    files: list[str]
+    folders: list[str]
+    aside: list[str]                        # hidden, or a system's own; folders end in a slash
+    broken: list[str]                       # links to nothing, and what is neither file nor folder
+    closed: bool                            # this user may not look into it
+
+
+def walk(root: Path) -> Iterator[Folder]:
+    """Every folder at or under `root`, each once: links to folders are followed after all others, and never to what holds `root`."""
+    whole = Path(os.path.realpath(root))
+    seen, queue, links = set[str](), [root], list[Path]()
+    while queue or links:
+        here = queue.pop() if queue else links.pop(0)
+        real = os.path.realpath(here)
+        if real in seen or (here != root and whole.is_relative_to(real)):
+            continue
+        seen.add(real)
+        found, inner = Folder(here, [], [], [], [], closed=False), list[Path]()
+        try:
+            with os.scandir(here) as listed:
+                entries = sorted(listed, key=lambda entry: entry.name)
+        except PermissionError:
+            yield found._replace(closed=True)
+            continue
+        for entry in entries:
+            if is_set_aside(entry.name):
+                found.aside.append(entry.name + '/' * entry.is_dir())
+            elif entry.is_dir():
+                found.folders.append(entry.name)
+                (links if entry.is_symlink() else inner).append(here / entry.name)
+            else:
+                (found.files if entry.is_file() else found.broken).append(entry.name)
+        queue += reversed(inner)
+        yield found
 
 
 def images_under(folder: Path) -> dict[Path, tuple[Path, ...]]:
     """Every folder at or under `folder` with pictures of its own -> those pictures."""
-    found = {}
-    for here, folders, _ in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith('.') and name != '__MACOSX')
-        if pictures := images_in(Path(here)):
-            found[Path(here)] = pictures
-    return found
+    found = {here.path: tuple(here.path / name for name in here.files if name.lower().endswith(IMAGE_SUFFIXES)) for here in walk(folder)}
+    return {path: found[path] for path in sorted(found) if found[path]}
 
 
 def existing_folder(folder: str | os.PathLike[str]) -> Path:
@@ -76,7 +130,32 @@ def tables_in(root: Path) -> list[Path]:
 
 def class_folders(root: Path) -> list[Path]:
     """The folders directly in `root` that can be classes: with pictures, and with a name that means nothing else."""
-    return [p for p in folders_in(root) if p.name.lower() not in RESERVED and images_in(p)]
+    letters = {'a', 'b'} if root.name in ('train', 'test') else set()    # beside other letters; alone they look like two domains
+    return [p for p in folders_in(root) if p.name.lower() not in RESERVED - letters and images_in(p)]
+
+
+def celeba_places(root: Path, layout: str) -> tuple[Path, Path]:
+    """Where CelebA's or CelebA-HQ's pictures and labels lie in `root`; the usual places where there are none."""
+    folders, labels = ([root / place for place in places] for places in CELEBA_PLACES[layout])
+    return (next((p for p in folders if images_in(p)), folders[0]), next((p for p in labels if p.is_file()), labels[0]))
+
+
+_PART_NAME = re.compile(r'(?P<part>train|test)[\s_.-]*(?P<side>[ab])|(?P<first>[ab])[\s_.-]*(?P<then>train|test)', re.IGNORECASE)
+
+
+def domain_near_misses(root: Path) -> dict[str, str]:
+    """Folders of pictures that are nearly named as two domains are -> the right name: {'train_A': 'trainA', 'B/test': 'testB'}."""
+    near = {}
+    for folder in folders_in(root):
+        inner = folders_in(folder)
+        # train/ of many letters holds classes
+        two = folder.name.lower() in ('a', 'b') or {p.name.lower() for p in inner} <= {'a', 'b'}
+        for place in (folder, *(inner if two else ())):
+            name = place.relative_to(root).as_posix()
+            if (match := _PART_NAME.fullmatch(name.replace('/', '_'))) and images_in(place):
+                part, side = match['part'] or match['then'], match['side'] or match['first']
+                near[name] = f'{part.lower()}{side.upper()}'
+    return {name: wanted for name, wanted in near.items() if name != wanted}
 
 
 # ---- recognising a layout
@@ -92,11 +171,15 @@ def recognise(root: str | os.PathLike[str]) -> str:
     missing: dict[str, str] = {}            # layouts that are begun, and what they miss
     _look_for_label_files(root, found, missing)
     has_labels = bool(found or missing)
+    if not has_labels:
+        _refuse_near_domains(root)
     _look_for_domains(root, found, missing)
     _look_for_pairs(root, found, missing)
     if not has_labels:                      # with a label file, folders of pictures are only folders of pictures
         images, masks = images_in(root / 'images'), images_in(root / 'masks')
         if images and masks:
+            found.append('parsing')
+        elif images_in(root / 'CelebA-HQ-img') and (root / PARTS).is_dir():
             found.append('parsing')
         elif images or masks:
             missing['parsing'] = f'no pictures in {"masks" if images else "images"}/'
@@ -111,16 +194,17 @@ def recognise(root: str | os.PathLike[str]) -> str:
 
 def _look_for_label_files(root: Path, found: list[str], missing: dict[str, str]) -> None:
     files = []
-    for name, (folder, labels) in CELEBA_FILES.items():
-        has_images, has_labels = bool(images_in(root / folder)), (root / labels).is_file()
+    for name, (folders, label_files) in CELEBA_PLACES.items():
+        folder, labels = celeba_places(root, name)
+        has_images, has_labels = bool(images_in(folder)), labels.is_file()
         if has_labels:
-            files.append(root / labels)
+            files.append(labels)
         if has_images and has_labels:
             found.append(name)
         elif has_labels:
-            missing[name] = f'no pictures in {folder}/'
-        elif has_images and not tables_in(root):
-            missing[name] = f'no {labels}'
+            missing[name] = f'no pictures in {" or ".join(f"{place}/" for place in folders[:2])}'
+        elif has_images and not tables_in(root) and not (root / PARTS).is_dir():
+            missing[name] = f'no {" or ".join(label_files)}'
     tables = tables_in(root)
     files += tables
     if len(files) > 1:
@@ -130,6 +214,15 @@ def _look_for_label_files(root: Path, found: list[str], missing: dict[str, str])
             found.append('table')
         else:
             missing['table'] = f'no pictures beside {tables[0].name}'
+
+
+def _refuse_near_domains(root: Path) -> None:
+    """ValueError where folders are two domains but for their names: read as they are they would be classes, or nothing."""
+    near = domain_near_misses(root)
+    there = {*near.values(), *(name for name in ('trainA', 'trainB') if (root / name).is_dir())}
+    if near and {'trainA', 'trainB'} <= there:
+        renamed = ', '.join(f'{name} to {wanted}' for name, wanted in near.items())
+        raise ValueError(f'{root} looks like two domains ({LAYOUTS["domains"]}): rename {renamed}')
 
 
 def _look_for_domains(root: Path, found: list[str], missing: dict[str, str]) -> None:
@@ -179,10 +272,14 @@ def check_side_by_side(path: Path, size: tuple[int, int]) -> None:
 def _no_layout(root: Path, missing: dict[str, str]) -> str:
     if missing:
         begun = '; '.join(f'nearest is {name} ({LAYOUTS[name]}): {what}' for name, what in missing.items())
-        return f'{root} is no known layout: {begun}'
+        above = any(all(p.exists() for p in celeba_places(root.resolve().parent, name)) for name in CELEBA_PLACES)
+        return f'{root} is no known layout: {begun}' + (f'; did you mean {str(root.resolve().parent)!r}?' if above else '')
     known = '; '.join(f'{name}: {what}' for name, what in LAYOUTS.items())
+    if cased := {p.name: p.name.lower() for p in folders_in(root) if p.name != p.name.lower() and p.name.lower() in PARTS_OF_SETS}:
+        return f'{root} is no known layout: names count as they are written; rename {", ".join(f"{a}/ to {b}/" for a, b in cased.items())}'
     if n := len(images_in(root)):
         return f'{root} holds {n} pictures and no labels: expected a table beside them (labels.csv), a folder per class, or one of: {known}'
-    inner = [p.name for p in folders_in(root) if (p / 'trainA').is_dir() or any((p / f).is_file() for _, f in CELEBA_FILES.values())]
+    inner = [p.name for p in folders_in(root)
+             if (p / 'trainA').is_dir() or any(celeba_places(p, name)[1].is_file() for name in CELEBA_PLACES)]
     hint = f'; did you mean {str(root / inner[0])!r}?' if inner else ''
     return f'{root} is no known layout and holds no pictures where one would have them{hint}: expected one of: {known}'

@@ -19,7 +19,8 @@ from torch import Tensor
 from retouch import toyfaces
 from retouch.data.batches import IGNORED
 from retouch.data.cache import cores
-from retouch.data.images import read_image, shown_size
+from retouch.data.images import opened, read_image, shown_size
+from retouch.data.sources import Mask
 from retouch.errors import unknown
 from retouch.files import cache_root, whole_file
 
@@ -89,29 +90,42 @@ def mirrored_classes(names: Sequence[str]) -> list[int]:
 
 # ---- masks on disk
 
-def cached_masks(masks: Sequence[Path], pictures: Sequence[Path], size: int, names: Sequence[str], classes: Sequence[str],
+def files_of(mask: Mask) -> tuple[Path, ...]:
+    """The files of a mask: itself, or its parts."""
+    return mask if isinstance(mask, tuple) else (mask,)
+
+
+def cached_masks(masks: Sequence[Mask], pictures: Sequence[Path], size: int, names: Sequence[str], classes: Sequence[str],
                  progress: Callable[[int, int], None] | None = None) -> np.ndarray:
     """Parses at the working size, uint8 [N,S,S]: the largest central square as of the pictures, nearest neighbour; kept in the cache.
 
     Args:
-        masks: the files, one channel of ids (a palette's index counts, not its colour).
+        masks: the files, one channel of ids (a palette's index counts, not its colour); or of each the files of a face's parts, which are
+            merged.
         pictures: their pictures, of the masks' size or exactly twice it, as CelebAMask-HQ's are.
         size: side in pixels.
         names: what the ids on disk mean.
-        classes: the list wanted: `names`, or TWELVE.
+        classes: the list wanted: TWELVE, or `names` in any order.
         progress: called with (done, total).
 
     Raises:
         ValueError: an unreadable or coloured mask, an id that is no class, a mask of another size than its picture.
     """
     digest = hashlib.sha256(json.dumps([size, list(names), list(classes)]).encode())
-    for path in (*masks, *pictures):
+    folders: dict[str, str] = {}
+    for path in (*(file for mask in masks for file in files_of(mask)), *pictures):
+        folder, file_name = os.path.split(path)
+        if folder not in folders:                                # a set of parts has a dozen files for every picture
+            folders[folder] = os.path.realpath(folder)
         status = os.stat(path)
-        digest.update(f'\n{os.path.realpath(path)}\0{status.st_size}\0{status.st_mtime_ns}'.encode('utf-8', 'surrogateescape'))
+        digest.update(f'\n{folders[folder]}/{file_name}\0{status.st_size}\0{status.st_mtime_ns}'.encode('utf-8', 'surrogateescape'))
     stored = cache_root() / f'masks-{digest.hexdigest()[:32]}.npy'
     with contextlib.suppress(OSError, ValueError, EOFError):     # not there, or a damaged cache file
         return np.load(stored, mmap_mode='r')
-    table = np.array(range(len(names)) if tuple(classes) == tuple(names) else groups_of(names), np.uint8)
+    if tuple(classes) == TWELVE:
+        table = np.array(groups_of(names), np.uint8)
+    else:
+        table = np.array([list(classes).index(name) for name in names], np.uint8)
     out = np.empty((len(masks), size, size), np.uint8)
     with ThreadPoolExecutor(cores()) as pool:
         for done, mask in enumerate(pool.map(lambda pair: read_mask(*pair, size, len(names)), zip(masks, pictures, strict=True))):
@@ -125,23 +139,60 @@ def cached_masks(masks: Sequence[Path], pictures: Sequence[Path], size: int, nam
     return out
 
 
-def read_mask(path: Path, picture: Path, size: int, classes: int) -> np.ndarray:
+def read_mask(path: Mask, picture: Path, size: int, classes: int) -> np.ndarray:
     """One mask, uint8 [size,size] of ids below `classes`. ValueError of one line (see `cached_masks`)."""
+    if isinstance(path, tuple):
+        return parts_to_ids(path, picture, size)
     mask = read_image(path)
-    w, h = mask.size
-    pw, ph = shown_size(picture)
-    if (pw, ph) not in ((w, h), (2 * w, 2 * h)):
-        raise ValueError(f"{path}: {w} x {h} px, its picture {pw} x {ph} px: expected the picture's size or half of it; make the mask "
-                         'again from the picture')
+    _check_size(path, mask.size, shown_size(picture))
     if mask.mode not in ('P', 'L'):
         raise ValueError(f'{path}: a mask of mode {mask.mode}: expected one channel of class ids (mode P or L), 0 to {classes - 1}')
     ids = np.asarray(mask)
     if ids.max() >= classes:
         raise ValueError(f'{path}: class id {ids.max()}: expected 0 to {classes - 1}; correct the mask, or say what its ids mean with '
                          f'--data.ids ({", ".join(IDS)})')
+    return np.asarray(_square(Image.fromarray(ids), size))
+
+
+def parts_to_ids(parts: Sequence[Path], picture: Path, size: int) -> np.ndarray:
+    """The masks of one face's parts, NNNNN_part.png, as one: uint8 [size,size] of CelebAMask-HQ's ids, 0 where no part is.
+
+    A part covers those before it in the list of classes, as in the set's own g_mask.py (switchablenorms/CelebAMask-HQ, face_parsing):
+    wherever its first channel is not 0.
+
+    Raises:
+        ValueError: a part of no class, an unreadable one, or one of another size than its picture allows.
+    """
+    names, out, whole = IDS['celebamask'], np.zeros((size, size), np.uint8), shown_size(picture)
+    ids = {}
+    for part in parts:
+        name = part.stem.partition('_')[2]
+        if name not in names[1:]:
+            raise unknown(f'part of a face in {part}:', name, names[1:])
+        ids[names.index(name)] = part
+    for k in sorted(ids):
+        with opened(ids[k]) as mask:
+            _check_size(ids[k], mask.size, whole)
+            small = _square(mask, size)                          # first of all: a set has a third of a million parts
+        shown = small if small.mode in ('L', '1') else small.convert('RGB').getchannel('B')      # blue is what OpenCV reads first
+        out[np.asarray(shown) != 0] = k
+    return out
+
+
+def _check_size(path: Path, size: tuple[int, int], picture: tuple[int, int]) -> None:
+    (w, h), (pw, ph) = size, picture
+    if (pw, ph) not in ((w, h), (2 * w, 2 * h)):
+        raise ValueError(f"{path}: {w} x {h} px, its picture {pw} x {ph} px: expected the picture's size or half of it; make the mask "
+                         'again from the picture')
+
+
+def _square(mask: Image.Image, size: int) -> Image.Image:
+    """The largest central square at size x size px, nearest neighbour."""
+    w, h = mask.size
     side = min(w, h)
     left, top = round((w - side) / 2), round((h - side) / 2)
-    return np.asarray(Image.fromarray(ids[top:top + side, left:left + side]).resize((size, size), Image.Resampling.NEAREST))
+    cut = mask if w == h else mask.crop((left, top, left + side, top + side))
+    return cut.resize((size, size), Image.Resampling.NEAREST)
 
 
 def check_ids(parses: np.ndarray, names: Sequence[str], ids: str) -> None:

@@ -18,6 +18,7 @@ from retouch.data.configs import AttributeData, DataConfig, DomainData, Exemplar
 from retouch.data.frame import Frame
 from retouch.data.images import shown_size
 from retouch.data.labels import HAIR_COLOURS, LabelRule
+from retouch.data.layouts import class_folders
 from retouch.data.loader import AttributeLoader, DomainLoader, ExemplarLoader, PairLoader, ParsingLoader
 from retouch.data.parsing import IDS, cached_masks, check_ids
 from retouch.data.sources import (
@@ -28,11 +29,11 @@ from retouch.data.sources import (
     read_pair_folder,
     read_parsing_folder,
 )
-from retouch.errors import unknown
+from retouch.errors import UnknownName, unknown
 from retouch.toyfaces.night import NIGHT, night
 from retouch.toyfaces.stored import HELD_OUT, drawn
 
-Split = Literal['train', 'test']
+Split = Literal['train', 'test', 'whole']     # whole: the test part where a set has one on disk, else all of it
 Progress = Callable[[int, int], None]     # (done, total)
 SQUASHED = Frame(stretch=True, resample='bicubic')       # as the CycleGAN family shows its pictures
 SIZES_READ = 64          # of so many pictures, evenly spaced, the usual size is taken
@@ -81,11 +82,16 @@ def open_attributes(config: AttributeData | ExemplarData, split: Split = 'train'
         columns = [toyfaces.ATTRIBUTES.index(name) for name in names]
         spec = DataSpec(size=config.size, window=window, attributes=tuple(names))
         return AttributeSet(images if len(rows) == n else images[rows], labels[rows][:, columns].astype(np.float32), spec)
-    root, b = _one_or_two(config.source)
+    root, b = _test_alone(*folders_of(config.source)) if split == 'whole' else folders_of(config.source)
     wanted = tuple(dict.fromkeys((*config.attributes, *any_of))) if config.attributes else None
-    folder = read_attribute_folder(root, wanted) if b is None else domains_to_classes(read_domain_folder(root, b), wanted)
-    n_test = folder.n_test or min(config.holdout, len(folder.paths) // 5)
-    keep, first = _shows(folder.labels, folder.names, any_of), len(folder.paths) - n_test
+    try:
+        folder = (read_attribute_folder(root, wanted) if b is None
+                  else domains_to_classes(read_domain_folder(root, b, split == 'whole'), wanted))
+        keep = _shows(folder.labels, folder.names, any_of)
+    except UnknownName as error:
+        raise _choose_others(error, config) from None
+    n_test = folder.n_test or (len(folder.paths) if split == 'whole' else min(config.holdout, len(folder.paths) // 5))
+    first = len(folder.paths) - n_test
     keep[slice(first, None) if split == 'train' else slice(0, first)] = False
     rows = np.flatnonzero(keep)
     paths = [folder.paths[i] for i in rows]
@@ -104,6 +110,14 @@ def usual_size(paths: Sequence[Path]) -> tuple[int, int]:
     """(width, height) in pixels of most of these pictures, of which some are looked at. ValueError for unreadable files."""
     some = np.linspace(0, len(paths) - 1, min(len(paths), SIZES_READ)).astype(int)
     return Counter(shown_size(paths[i]) for i in some).most_common(1)[0][0]
+
+
+def _choose_others(error: ValueError, config: AttributeData | ExemplarData) -> ValueError:
+    """The same error, with the options that name a set's own labels in place of a recipe's."""
+    if isinstance(config, ExemplarData) and config.any_of:
+        asked = f'--data.any-of ({", ".join(config.any_of)}; none for all pictures)'
+        return ValueError(f'{error}; set --data.attributes ({", ".join(config.attributes) or "all"}) and {asked} to labels of this set')
+    return ValueError(f'{error}; set --data.attributes to labels of this set')
 
 
 def _shows(labels: np.ndarray, names: tuple[str, ...], any_of: tuple[str, ...]) -> np.ndarray:
@@ -150,20 +164,30 @@ def open_domains(config: DomainData, split: Split = 'train', progress: Progress 
             b = labels[:, toyfaces.ATTRIBUTES.index(config.attribute)] == 1
             a = ~b
         return two_sets(config.size, images[a], images[b])
-    folder = read_domain_folder(*_one_or_two(config.source))
+    places = _test_alone(*folders_of(config.source)) if split == 'whole' else folders_of(config.source)
+    folder = read_domain_folder(*places, split == 'whole')
     paths = (folder.train_a, folder.train_b) if split == 'train' else (folder.test_a, folder.test_b)
     for name, part in zip('AB', paths, strict=True):
         if not part:
-            raise ValueError(f'{config.source} has no {split} pictures of domain {name}: expected {split}{name}/ with pictures, or '
+            what = 'train' if split == 'train' else 'test'
+            raise ValueError(f'{config.source} has no {what} pictures of domain {name}: expected {what}{name}/ with pictures, or '
                              'two folders of at least 5 each')
     images_a, images_b = (cached_images(p, side, SQUASHED, progress=progress) for p in paths)
     return two_sets(config.size, images_a, images_b, frame=SQUASHED)
 
 
-def _one_or_two(source: str) -> tuple[Path, Path | None]:
+def folders_of(source: str) -> tuple[Path, Path | None]:
     """'DIR' or 'A,B'; a folder whose name holds a comma is a folder."""
     a, _, b = source.partition(',')
     return (Path(source), None) if not b or Path(source).is_dir() else (Path(a.strip()), Path(b.strip()))
+
+
+def _test_alone(root: Path, b: Path | None) -> tuple[Path, Path | None]:
+    """The test part of a set that has no other, which is all that is needed to score; else the set itself."""
+    if b is None and not (root / 'trainA').is_dir() and (root / 'testA').is_dir() and (root / 'testB').is_dir():
+        return root / 'testA', root / 'testB'
+    alone = b is None and not (root / 'train').is_dir() and not class_folders(root) and class_folders(root / 'test')
+    return (root / 'test', None) if alone else (root, b)
 
 
 def open_pairs(config: PairData, split: Split = 'train', progress: Progress | None = None) -> TwoSets:
@@ -186,10 +210,11 @@ def open_pairs(config: PairData, split: Split = 'train', progress: Progress | No
         return two_sets(config.size, images[lack], edited)
     if config.edit is not None:
         raise ValueError(f'edit={config.edit} with {config.source}: only drawn faces can be edited; set --data.edit none')
-    folder = read_pair_folder(*_one_or_two(config.source))
+    folder = read_pair_folder(*folders_of(config.source), split == 'whole')
     items = folder.train if split == 'train' else folder.test
     if not items:
-        raise ValueError(f'{config.source} has no {split} pairs: expected a {split}/ folder of side-by-side pictures, or two folders of at '
+        what = 'train' if split == 'train' else 'test'
+        raise ValueError(f'{config.source} has no {what} pairs: expected a {what}/ folder of side-by-side pictures, or two folders of at '
                          'least 5 each')
     check_same_frame(items)
     left, right = ('whole', 'whole') if items[0].b else ('left', 'right')
@@ -207,12 +232,14 @@ def open_parsing(config: ParsingData, split: Split = 'train', progress: Progress
         return ParsingSet(images, segmentations, spec)
     folder = read_parsing_folder(config.source)
     first = len(folder.paths) - min(config.holdout, -(-len(folder.paths) // 10))
-    part = slice(0, first) if split == 'train' else slice(first, None)
+    part = {'train': slice(0, first), 'test': slice(first, None), 'whole': slice(None)}[split]
     if not folder.paths[part]:
         raise ValueError(f'{config.source} has no {split} pictures: expected at least 2, of which the last tenth is held out')
     assert folder.masks is not None
-    segmentations = cached_masks(folder.masks[part], folder.paths[part], config.size, IDS[config.ids], config.names, progress)
-    if config.ids != 'twelve':
+    in_parts = isinstance(folder.masks[0], tuple)                # parts have names, whatever is said of ids
+    ids = 'celebamask' if in_parts else config.ids
+    segmentations = cached_masks(folder.masks[part], folder.paths[part], config.size, IDS[ids], config.names, progress)
+    if config.ids != 'twelve' and not in_parts:
         check_ids(segmentations, config.names, config.ids)
     images = cached_images(folder.paths[part], config.size, progress=progress)
     return ParsingSet(images, segmentations, spec.model_copy(update={'frame': Frame()}))

@@ -61,8 +61,13 @@ def _captioned(source: AttributeFolder | DomainFolder | PairFolder) -> list[Entr
     entries: list[Entry] = []
     for i, path in enumerate(source.paths):
         labels = ' '.join(name for name, value in zip(source.names, source.labels[i], strict=True) if value)
-        entries.append(([(path, 'whole')] + ([(source.masks[i], 'mask')] if source.masks else []), path.name, labels))
+        entries.append(([(path, 'whole')] + _mask_of(source, i), path.name, labels))
     return entries
+
+
+def _mask_of(source: AttributeFolder, i: int) -> list[tuple[Path, str]]:
+    mask = source.masks[i] if source.masks else None
+    return [(mask, 'mask')] if isinstance(mask, Path) else []    # of the parts of a face no single one shows it
 
 
 def _tile(path: Path, half: str, side: int) -> Image.Image:

@@ -13,10 +13,21 @@ from pathlib import Path
 import numpy as np
 
 from retouch.data.frame import same_aspect
-from retouch.data.images import IMAGE_SUFFIXES, shown_size
+from retouch.data.images import KINDS, shown_size
 from retouch.data.label_files import base_of, choose_columns, present_paths, read_celeba, read_table, rows_to_labels
-from retouch.data.layouts import CELEBA_FILES, LAYOUTS, class_folders, existing_folder, images_in, images_under, recognise, tables_in
+from retouch.data.layouts import (
+    LAYOUTS,
+    PARTS,
+    celeba_places,
+    class_folders,
+    existing_folder,
+    images_in,
+    images_under,
+    recognise,
+    tables_in,
+)
 
+Mask = Path | tuple[Path, ...]             # one file, or one for each part of a face
 HELD_OUT_OF_TWO = 200        # at most so many pictures (and a fifth) are held out where a set has no test part on disk
 
 
@@ -29,12 +40,13 @@ class AttributeFolder:
     paths: tuple[Path, ...]
     labels: np.ndarray                      # [N,K] uint8 in {0,1}
     names: tuple[str, ...]                  # K column names
-    masks: tuple[Path, ...] | None          # one per picture
+    masks: tuple[Mask, ...] | None          # one per picture
     exclusive: bool                         # exactly one 1 in each row (class folders)
     n_test: int = 0                         # so many last pictures are a test part on disk; 0: the set has none
     unlabelled: tuple[Path, ...] = ()       # pictures on disk without a label row
     convention: str = '0/1'                 # how the file writes labels: '-1/1', '0/1', 'folders' or 'none'
     notes: tuple[str, ...] = ()             # what is odd but no error
+    table: Path | None = None               # the file the labels come from
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,37 +126,63 @@ def read_attribute_folder(root: str | os.PathLike[str], attributes: Sequence[str
         groups = {folder: p for folder, p in images_under(root).items() if folder != root / 'masks'}
         base, present = base_of(root, table, rows, groups), {str(p) for pictures in groups.values() for p in pictures}
     else:
-        base, table = (root / name for name in CELEBA_FILES[layout])
+        base, table = celeba_places(root, layout)
         names, rows = read_celeba(table, attributes, notes)
         present = {str(p) for p in images_in(base)}
     labels, convention = rows_to_labels(table, names, rows)
     paths = present_paths(base, table, rows, present)
     unlabelled = tuple(Path(p) for p in sorted(present - {str(p) for p in paths}))
     return AttributeFolder(layout, root, paths, labels, names, find_masks(root, paths, masks), exclusive=False, unlabelled=unlabelled,
-                           convention=convention, notes=tuple(notes))
+                           convention=convention, notes=tuple(notes), table=table)
 
 
 def read_parsing_folder(root: str | os.PathLike[str]) -> AttributeFolder:
-    """Pictures in images/ and one mask each in masks/; labels are [N,0]."""
+    """Pictures in images/ and one mask each in masks/, or CelebAMask-HQ as it is handed out, a mask for each part; labels are [N,0].
+
+    Raises:
+        ValueError: no pictures, or pictures without a mask.
+    """
     root = existing_folder(root)
-    paths = images_in(root / 'images')
+    folder = root / 'images' if images_in(root / 'images') or not (root / PARTS).is_dir() else celeba_places(root, 'celeba_hq')[0]
+    paths = images_in(folder)
     if not paths:
-        raise ValueError(f'{root / "images"} holds no pictures: expected images/ and masks/ with equal names')
-    return AttributeFolder('parsing', root, paths, np.zeros((len(paths), 0), np.uint8), (), find_masks(root, paths, root / 'masks'), False,
-                           convention='none')
+        raise ValueError(f'{folder} holds no pictures: expected images/ and masks/ with equal names, or CelebA-HQ-img/ and {PARTS}/')
+    masks = find_masks(root, paths, root / 'masks' if folder.name == 'images' else None)
+    return AttributeFolder('parsing', root, paths, np.zeros((len(paths), 0), np.uint8), (), masks, False, convention='none')
 
 
-def find_masks(root: Path, paths: Sequence[Path], masks: str | os.PathLike[str] | None = None) -> tuple[Path, ...] | None:
-    """The mask of each picture by its stem; None where no folder is given and the set has no masks/. ValueError where one is missing."""
+def find_masks(root: Path, paths: Sequence[Path], masks: str | os.PathLike[str] | None = None) -> tuple[Mask, ...] | None:
+    """The mask of each picture by its stem, or those of its parts as in CelebAMask-HQ; None where no folder is given and there is none.
+
+    Raises:
+        ValueError: a picture without a mask.
+    """
     folder = existing_folder(masks) if masks is not None else root / 'masks'
-    by_stem = {p.stem: p for p in images_in(folder)}
-    if masks is None and not by_stem:
+    by_stem: dict[str, Mask] = {p.stem: p for p in images_in(folder)}
+    stems = [p.stem for p in paths]
+    if masks is None and not by_stem and (root / PARTS).is_dir():
+        folder = root / PARTS
+        by_stem, stems = _part_masks(folder), [stem.lstrip('0') or '0' for stem in stems]
+    elif masks is None and not by_stem:
         return None
-    without = [p for p in paths if p.stem not in by_stem]
+    without = [p for p, stem in zip(paths, stems, strict=True) if stem not in by_stem]
     if without:
+        wanted = f'{without[0].stem}.png' if folder.name != PARTS else f'{without[0].stem:0>5}_skin.png and so on'
         raise ValueError(f'{len(without)} of {len(paths)} pictures have no mask in {folder}, first {without[0].name}: expected '
-                         f'{without[0].stem}.png; add the masks or move that folder elsewhere')
-    return tuple(by_stem[p.stem] for p in paths)
+                         f'{wanted}; add the masks or move that folder elsewhere')
+    return tuple(by_stem[stem] for stem in stems)
+
+
+def _part_masks(folder: Path) -> dict[str, Mask]:
+    """NNNNN_part.png at or under a folder: the number without leading zeros -> its parts, by name."""
+    found: dict[str, tuple[Path, ...]] = {}
+    for pictures in images_under(folder).values():
+        for path in pictures:
+            number, _, part = path.stem.partition('_')
+            if part:
+                key = number.lstrip('0') or '0'
+                found[key] = (*found.get(key, ()), path)
+    return {key: tuple(sorted(parts)) for key, parts in found.items()}
 
 
 def _read_classes(root: Path, attributes: Sequence[str] | None, masks: str | os.PathLike[str] | None) -> AttributeFolder:
@@ -197,7 +235,7 @@ def _some_images(folder: str | os.PathLike[str], what: str) -> tuple[Path, ...]:
     folder = existing_folder(folder)
     images = images_in(folder)
     if not images:
-        raise ValueError(f'{folder} holds no pictures: expected {what} ({", ".join(s[1:] for s in IMAGE_SUFFIXES)} files directly in it)')
+        raise ValueError(f'{folder} holds no pictures: expected {what} ({KINDS} files directly in it)')
     return images
 
 
@@ -210,15 +248,17 @@ def _split(items: tuple, n_test: int) -> tuple[tuple, tuple]:
     return items[:len(items) - n_test], items[len(items) - n_test:]
 
 
-def read_domain_folder(root_or_a: str | os.PathLike[str], b: str | os.PathLike[str] | None = None) -> DomainFolder:
+def read_domain_folder(root_or_a: str | os.PathLike[str], b: str | os.PathLike[str] | None = None, whole: bool = False) -> DomainFolder:
     """Two unpaired domains: a folder with trainA, trainB and perhaps testA, testB, or two folders of pictures.
 
-    Of two folders the last fifth of each (at most 200 pictures) is the test part. Raises ValueError for anything that does not fit.
+    Of two folders the last fifth of each (at most 200 pictures) is the test part; all of them where they are to be scored `whole`. Raises
+    ValueError for anything that does not fit.
     """
     if b is not None:
         images_a, images_b = _some_images(root_or_a, 'the pictures of domain A'), _some_images(b, 'the pictures of domain B')
         _check_two(root_or_a, b)
-        (train_a, test_a), (train_b, test_b) = (_split(images, _tail(len(images))) for images in (images_a, images_b))
+        (train_a, test_a), (train_b, test_b) = (_split(images, len(images) if whole else _tail(len(images)))
+                                                for images in (images_a, images_b))
         return DomainFolder('domains', Path(root_or_a), train_a, train_b, test_a, test_b)
     root = existing_folder(root_or_a)
     if (layout := recognise(root)) != 'domains':
@@ -228,34 +268,38 @@ def read_domain_folder(root_or_a: str | os.PathLike[str], b: str | os.PathLike[s
     return DomainFolder('domains', root, *parts)
 
 
-def read_pair_folder(root_or_a: str | os.PathLike[str], b: str | os.PathLike[str] | None = None) -> PairFolder:
+def read_pair_folder(root_or_a: str | os.PathLike[str], b: str | os.PathLike[str] | None = None, whole: bool = False) -> PairFolder:
     """Aligned pairs: train/ [val/] test/ of side-by-side files, A/ and B/ with equal names, or two such folders.
 
-    Of two folders the last fifth (at most 200 pairs) is the test part. That side-by-side files are twice as wide as high is looked up for
+    Of two folders the last fifth (at most 200 pairs) is the test part; all of them where they are to be scored `whole`, for which
+    side-by-side files in test/ alone will do. That side-by-side files are twice as wide as high is looked up for
     the first few here, and insisted on for each when they are decoded. Raises ValueError for anything that does not fit.
     """
     if b is not None:
-        return _two_folders(Path(root_or_a), Path(root_or_a), Path(b))
+        return _two_folders(Path(root_or_a), Path(root_or_a), Path(b), whole)
     root = existing_folder(root_or_a)
+    if whole and not images_in(root / 'train') and (alone := images_in(root / 'test')):
+        return PairFolder('pairs', root, (), tuple(PairItem(path, None) for path in alone))
     layout = recognise(root)
     if layout == 'pairs_ab':
-        return _two_folders(root, root / 'A', root / 'B')
+        return _two_folders(root, root / 'A', root / 'B', whole)
     if layout != 'pairs':
         raise ValueError(f'{root} is laid out as {layout} ({LAYOUTS[layout]}): expected {LAYOUTS["pairs"]}, or A/ and B/ with equal names')
     train, val, test = (tuple(PairItem(path, None) for path in images_in(root / name)) for name in ('train', 'val', 'test'))
     return PairFolder('pairs', root, train, test or val, val)
 
 
-def _two_folders(root: Path, a: Path, b: Path) -> PairFolder:
+def _two_folders(root: Path, a: Path, b: Path, whole: bool = False) -> PairFolder:
     images_a, images_b = _some_images(a, 'the pictures of A'), _some_images(b, 'the pictures of B')
     _check_two(a, b)
     stems_a, stems_b = ({p.stem: p for p in images} for images in (images_a, images_b))
     only_a, only_b = stems_a.keys() - stems_b.keys(), stems_b.keys() - stems_a.keys()
     if only_a or only_b or len(images_a) != len(stems_a) or len(images_b) != len(stems_b):
-        odd = f'{min(only_a)} is only in {a}' if only_a else f'{min(only_b)} is only in {b}' if only_b else 'a name appears twice'
+        twice = [p.name for images, stems in ((images_a, stems_a), (images_b, stems_b)) for p in images if stems[p.stem] != p]
+        odd = f'{min(only_a)} is only in {a}' if only_a else f'{min(only_b)} is only in {b}' if only_b else f'{twice[0]} has a namesake'
         raise ValueError(f'{len(images_a)} pictures in {a}, {len(images_b)} in {b}, {odd}: expected equal names in both; '
                          'remove what has no partner, or train on them as two domains')
-    train, test = _split(tuple(PairItem(stems_a[s], stems_b[s]) for s in sorted(stems_a)), _tail(len(images_a)))
+    train, test = _split(tuple(PairItem(stems_a[s], stems_b[s]) for s in sorted(stems_a)), len(images_a) if whole else _tail(len(images_a)))
     return PairFolder('pairs_ab', root, train, test)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from retouch.files import write_atomically
+from retouch.files import NAME_BYTES, write_atomically
 from retouch.version import __version__
 
 
@@ -42,11 +43,16 @@ class Edit:
             The paths that were written, in this order.
 
         Raises:
-            ValueError: `name` is a path, or an input file would be overwritten.
+            ValueError: `name` is a path or too long for a file, or an input file would be overwritten.
             OSError: the folder cannot be written.
         """
         paths = output_paths(folder, name)
-        for path in paths:
+        more = [(path, pixels) for path, pixels in zip(paths[3:], (self.gradcam, self.exemplar_mask), strict=True) if pixels is not None]
+        written = (*paths[:3], *(path for path, _ in more))
+        for path in written:
+            if (length := len(os.fsencode(path.name))) > NAME_BYTES:
+                raise ValueError(f'{path.name[:24]}…: a file name of {length} bytes: expected at most {NAME_BYTES}; give the picture a '
+                                 'shorter name')
             if any(_same_file(path, known) for known in self.inputs):
                 raise ValueError(f'{path} is an input picture and is never overwritten: choose another --out folder')
         paths[0].parent.mkdir(parents=True, exist_ok=True)
@@ -61,10 +67,9 @@ class Edit:
         write_atomically(paths[0], _png(self.image, pnginfo=text, icc_profile=self.image.info.get('icc_profile')))
         write_atomically(paths[1], _png(Image.fromarray(self.mask)))
         write_atomically(paths[2], _png(Image.fromarray(self.difference)))
-        more = [(path, pixels) for path, pixels in zip(paths[3:], (self.gradcam, self.exemplar_mask), strict=True) if pixels is not None]
         for path, pixels in more:
             write_atomically(path, _png(Image.fromarray(pixels)))
-        return (*paths[:3], *(path for path, _ in more))
+        return written
 
 
 def output_paths(folder: str | Path, name: str) -> tuple[Path, ...]:

@@ -18,7 +18,7 @@ class CardData(Config):
     source: str
     """'toyfaces' or a folder."""
     split: str = 'held-out'
-    """Pictures that training never saw."""
+    """Pictures that training never saw: the held-out part of a set, or the whole of one that neither model nor judge was trained on."""
     hash: str
     """Of the drawing code, or of a folder's pictures and labels."""
     size: int

@@ -61,7 +61,9 @@ def cards_to_comparison(cards: Mapping[str, Card], tallies: Mapping[str, Mapping
     def facts(card: Card) -> dict[str, object]:
         # a folder may be spelt in many ways: the hash of its pictures decides
         source = card.data.source if card.data.source == 'toyfaces' else 'a folder'
-        return {'protocol': card.protocol, 'data source': source, 'split': card.data.split, 'data hash': card.data.hash,
+        unseen = card.data.hash == first.data.hash and {card.data.split, first.data.split} <= {'held-out', 'whole'}
+        split = first.data.split if unseen else card.data.split  # the same pictures, whichever of the models was trained on their set
+        return {'protocol': card.protocol, 'data source': source, 'split': split, 'data hash': card.data.hash,
                 'picture size': card.data.size,
                 'label rule': card.data.rule, 'attributes': list(card.data.attributes), 'n': card.n, 'seed': card.seed,
                 'judge': card.judge.sha256 if card.judge else None}

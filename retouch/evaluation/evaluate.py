@@ -14,7 +14,7 @@ from retouch.errors import unknown
 from retouch.evaluation import papers, protocols
 from retouch.evaluation.card import Card
 from retouch.evaluation.exemplars import evaluate_exemplars
-from retouch.evaluation.held_out import held_out, held_out_of_domains, held_out_parses, held_out_partners
+from retouch.evaluation.held_out import WHOLE, held_out, held_out_of_domains, held_out_parses, held_out_partners, part_of
 from retouch.evaluation.judge import Judge, model_to_judge, proved
 from retouch.evaluation.ledger import Ledger
 from retouch.evaluation.native import NATIVE_N
@@ -36,7 +36,7 @@ class Request:
     model: Named
     data: str | None = None                     # 'toyfaces' or a folder in place of the model's own data
     protocol: str | None = None                 # None: the one that fits the model's data
-    n: int | None = None                        # held-out pictures; None: 500, 200 of protocol native, or what the paper has
+    n: int | None = None                        # held-out pictures; None: 500 drawn faces (native: 200), all of a folder, or the paper's
     seed: int = 0                               # which held-out pictures, and of the bootstrap
     size: int | None = None                     # classifiers: side of the pictures before they are brought to the model's
     judge: Named | None = None                  # None: the shipped one, where it can judge
@@ -76,9 +76,9 @@ def evaluate(request: Request, ledger: Ledger | None = None, progress: Progress 
             raise ValueError(f'--proxy needs the protocol of a paper: expected --protocol {" or ".join(papers.PAPERS)}')
         return _score_model(model, request, ledger, told)
     asked, family = _as_paper(model, name, request), papers.family_of(name, model.method)
-    scored = _score_model(model, asked, ledger, told, streets=name == 'asgit')
+    scored = _score_model(model, asked, ledger, told, paper=name)
     card = papers.as_paper(scored.card, name, 'pairs' if scored.card.protocol == 'pairs' else family, request.proxy)
-    command = _command(dataclasses.replace(request, n=asked.n), name)
+    command = _command(request, name, _n_of(asked, _source(model, request)))
     return dataclasses.replace(scored, card=card.model_copy(update={'command': command}))
 
 
@@ -129,27 +129,29 @@ def _source(model: Model, request: Request) -> str:
     return request.data or model.info.get('data', {}).get('source', 'toyfaces')
 
 
-def _n_of(request: Request) -> int:
-    usual = NATIVE_N if request.protocol == 'native' else 500
-    return usual if request.n is None else request.n
+def _n_of(request: Request, source: str) -> int | None:
+    """How many held-out pictures are asked for; None: all that a folder has."""
+    if request.n is not None or source != 'toyfaces':
+        return request.n
+    return NATIVE_N if request.protocol == 'native' else 500
 
 
-def _command(request: Request, protocol: str) -> str:
-    """How to repeat an evaluation."""
+def _command(request: Request, protocol: str, n: int | None) -> str:
+    """How to repeat an evaluation of n pictures."""
     given = {'--data': request.data, '--protocol': protocol, '--judge': _path_of(request.judge), '--parser': _path_of(request.parser),
-             '--n': str(_n_of(request)), '--seed': str(request.seed), '--size': str(request.size or ''),
+             '--n': '' if n is None else str(n), '--seed': str(request.seed), '--size': str(request.size or ''),
              '--weights': str(request.weights or '')}
     command = shlex.join(['retouch', 'evaluate', str(_path_of(request.model))])
     command += ''.join(f' {flag} {shlex.quote(value)}' for flag, value in given.items() if value)
     return command + (f' --features {shlex.join(request.features)}' if request.features else '') + (' --proxy' if request.proxy else '')
 
 
-def _score_model(model: Model, request: Request, ledger: Ledger | None, progress: Progress, streets: bool = False) -> Scored:
-    """The card of a model by the protocol that fits its data. streets: of pairs of a folder, which are Cityscapes'."""
-    n, device = _n_of(request), model.device
-    if n < 2:
+def _score_model(model: Model, request: Request, ledger: Ledger | None, progress: Progress, paper: str = '') -> Scored:
+    """The card of a model by the protocol that fits its data. paper: whose numbers are wanted; of asgit, pairs are Cityscapes'."""
+    trained, source, device = model.info.get('data', {}), _source(model, request), model.device
+    n = _n_of(request, source)
+    if n is not None and n < 2:
         raise ValueError(f'--n {n}: expected at least 2 pictures')
-    trained, source = model.info.get('data', {}), _source(model, request)
     protocol = fitting_protocol(model.method.id, model.method.kind, source)
     takes_exemplar, reads = getattr(model.method, 'takes_exemplar', False), protocol in ('classifier', 'parser')
     if source == 'toyfaces' and ((request.protocol == 'exemplars' and takes_exemplar) or (request.protocol == 'eyeglasses' and not reads)):
@@ -175,44 +177,56 @@ def _score_model(model: Model, request: Request, ledger: Ledger | None, progress
         raise ValueError(f'--parser does not apply to {protocol}: it reads parts of faces whose attributes are edited')
     if not request.features and (request.weights or request.download):
         raise ValueError(f'{"--weights" if request.weights else "--download"} needs --features: no other measure has published weights')
-    shared: dict[str, Any] = {'seed': request.seed, 'device': device, 'command': _command(request, protocol), 'ledger': ledger}
-    added: dict[str, Any] = {'features': request.features, 'weights': request.weights, 'download': request.download}
+    shared: dict[str, Any] = {'seed': request.seed, 'device': device, 'command': _command(request, protocol, n), 'ledger': ledger}
+    added: dict[str, Any] = {'features': request.features, 'weights': request.weights, 'download': request.download,
+                             'any_n': bool(paper)}
+    judging, parser = (_model_of(named, device) if named else None for named in (request.judge, request.parser))
+    part = part_of(source, model, judging, parser)
+
+    def scored(card: Card, pictures: tuple[np.ndarray, np.ndarray] | Pairs | None) -> Scored:
+        if part == WHOLE and source != 'toyfaces':
+            card = card.model_copy(update={'data': card.data.model_copy(update={'split': WHOLE})})
+        return Scored(card, model, pictures)
+
     if protocol == 'pairs':
-        reader = None if request.judge is None else _model_of(request.judge, device)
-        given, wanted = held_out_partners(model, source, n, request.seed, progress)
-        palette = CITYSCAPES if streets and source != 'toyfaces' else None
-        card = evaluate_pairs(model, given, wanted, source=source, reader=reader, progress=progress, untrained=_untrained(model),
+        given, wanted = held_out_partners(model, source, n, request.seed, progress, part)
+        palette = CITYSCAPES if paper == 'asgit' and source != 'toyfaces' else None
+        card = evaluate_pairs(model, given, wanted, source=source, reader=judging, progress=progress, untrained=_untrained(model),
                               palette=palette, **added, **shared)
-        return Scored(card, model, (given, wanted))
+        return scored(card, (given, wanted))
     judge: Judge | None = None
-    if request.judge:                                            # one of photographs rarely reaches 0.99: its accuracy stands in the card
+    if judging is not None:                                      # one of photographs rarely reaches 0.99: its accuracy stands in the card
         drawn, name = protocol in (*protocols.DRAWN, 'exemplars'), str(_path_of(request.judge))
-        judge = model_to_judge(_model_of(request.judge, device), device)
+        judge = model_to_judge(judging, device)
         judge = proved(judge, name, drawn=True) if drawn else proved(judge, name, minimum=0, drawn=False)
-    parser = _model_of(request.parser, device) if request.parser else None
     if protocol in protocols.EXEMPLARS:
-        own = protocol == 'exemplars_folder'
-        pairs = (folder_pairs(model.data.attributes, *held_out(model, source, trained, n, request.seed, progress), seed=request.seed)
-                 if own else transfers_of(model, n, request.seed, progress))
+        pairs: Pairs
+        if own := protocol == 'exemplars_folder':
+            pairs = folder_pairs(model.data.attributes, *held_out(model, source, trained, n, request.seed, progress, part=part),
+                                 seed=request.seed)
+        else:
+            assert n is not None                                 # of drawn faces there is a number
+            pairs = transfers_of(model, n, request.seed, progress)
         card = evaluate_exemplars(model, pairs, judge=judge, source=source if own else 'toyfaces', progress=progress,
                                   untrained=None if own else _untrained(model), **added, **shared)
-        return Scored(card, model, pairs)
+        return scored(card, pairs)
     if protocol in protocols.DRAWN:
+        assert n is not None
         card = protocols.evaluate(model, protocol=protocol, n=n, judge=judge, progress=progress, parser=parser,
                                   untrained=None if protocol == 'native' else _untrained(model), **added, **shared)
-        return Scored(card, model, None)
+        return scored(card, None)
     if protocol == 'parser':
-        parses = held_out_parses(model, source, trained, n, request.seed, progress)
-        return Scored(parser_card(model, parses, source=source, progress=progress, **shared), model, None)
+        parses = held_out_parses(model, source, trained, n, request.seed, progress, part)
+        return scored(parser_card(model, parses, source=source, progress=progress, **shared), None)
     if protocol == 'domains_folder':
-        images, labels = held_out_of_domains(model, source, n, progress)
+        images, labels = held_out_of_domains(model, source, n, progress, part)
     else:
-        images, labels = held_out(model, source, trained, n, request.seed, progress, request.size)
+        images, labels = held_out(model, source, trained, n, request.seed, progress, request.size, part)
     if protocol == 'classifier':
-        return Scored(protocols.classifier_card(model, images, labels, source=source, progress=progress, **shared), model, None)
+        return scored(protocols.classifier_card(model, images, labels, source=source, progress=progress, **shared), None)
     card = protocols.evaluate(model, protocol=protocol, judge=judge, images=images, labels=labels, source=source, progress=progress,
                               parser=parser, **added, **shared)
-    return Scored(card, model, (images, labels))
+    return scored(card, (images, labels))
 
 
 def _features(request: Request) -> dict[str, Any]:

@@ -46,7 +46,7 @@ Answer = Callable[[Tensor, Tensor, slice], Translation]      # (x [b,3,S,S], the
 def evaluate_exemplars(model: Any, pairs: Pairs, *, seed: int = 0, judge: Judge | Model | None = None, device: torch.device | str = 'cpu',
                        batch_size: int = 64, progress: Progress | None = None, command: str = '', untrained: Any = None,
                        source: str = 'toyfaces', features: Sequence[str] = (), weights: str | Path | None = None,
-                       download: bool = False, ledger: Ledger | None = None) -> Card:
+                       download: bool = False, ledger: Ledger | None = None, any_n: bool = False) -> Card:
     """Scores a system that takes an exemplar, on pairs of drawn faces or of one's own pictures.
 
     Args:
@@ -64,6 +64,7 @@ def evaluate_exemplars(model: Any, pairs: Pairs, *, seed: int = 0, judge: Judge 
         weights: folder of the extractors' files, or the file of one; None: RETOUCH_WEIGHTS, else torch's hub cache.
         download: fetch files that are missing and have a published digest.
         ledger: keeps what was computed, so that an evaluation that is stopped can go on, and gets the sums behind the intervals.
+        any_n: as of `protocols.evaluate`.
 
     Returns:
         the card, with the reference rows `copy` (the input, masks of 0) and, of drawn faces, `truth` (the true result, true regions for
@@ -92,7 +93,7 @@ def evaluate_exemplars(model: Any, pairs: Pairs, *, seed: int = 0, judge: Judge 
 
     extractors = {proxy: judge.sha256, **digests}
     key = {'data': data.model_dump(mode='json'), 'n': n, 'seed': seed, 'judge': judge.sha256, 'protocol': protocol,
-           'features': sorted(set(features)), 'extractors': extractors,
+           'features': sorted(set(features)), 'extractors': extractors, **({'any_n': True} if any_n else {}),
            'labels': hashlib.sha256(pairs.shown.tobytes() + pairs.wanted.tobytes()).hexdigest()}
     ledger = ledger or Ledger()
     ledger.open(key, method, untrained, batch_size, device)
@@ -101,9 +102,10 @@ def evaluate_exemplars(model: Any, pairs: Pairs, *, seed: int = 0, judge: Judge 
     looks = {e.name: e.look for e in looking}
     real = look_at_all(judge, pairs.inputs, looks, batch_size, ledger.within('held-out')) if truths is None or features else {}
     expected = real['read'] if truths is None else look_at_all(judge, truths, {}, batch_size, ledger.within('wanted'))['read']
-    compared: dict[str, tuple[Compare, tuple[str, ...]]] = {e.name: (partial(e.compare, seed=seed), e.measures) for e in looking}
+    compared: dict[str, tuple[Compare, tuple[str, ...], int]] = {
+        e.name: (partial(e.compare, seed=seed), e.measures, e.logits) for e in looking}
     if JUDGE in features:
-        real[JUDGE], compared[JUDGE] = real['features'], (partial(features_to_fidelity, seed=seed), SETS)
+        real[JUDGE], compared[JUDGE] = real['features'], (partial(features_to_fidelity, seed=seed), SETS, 0)
 
     def measure_row(name: str, answer: Answer) -> Row:
         step = counting(progress, n, f'scoring {"pairs" if name == "model" else name}')
@@ -111,8 +113,9 @@ def evaluate_exemplars(model: Any, pairs: Pairs, *, seed: int = 0, judge: Judge 
                                                 looks=looks, lpips=lpips, piece=ledger.within(name))
         measures = {name: tally_to_measure(name, tally, names if name == 'edit_accuracy' else (ROW,), seed)
                     for name, tally in tallies.items()}
-        for by, (compare, which) in compared.items():
-            found = edits_to_distances(real[by], [seen[by]], (ROW,), compare, which)
+        for by, (compare, which, rest) in compared.items():
+            fewest = 0 if any_n else real[by].shape[1] - rest
+            found = edits_to_distances(real[by], [seen[by]], (ROW,), compare, which, fewest=fewest)
             measures |= {f'{name}[{proxy if by == JUDGE else by}]': measure for name, measure in found.items()}
         return measures | logits_to_inception(logits, seed, proxy), tallies, {}
 

@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
 from retouch.data.configs import AttributeData, DomainData, ExemplarData, PairData, ParsingData
-from retouch.data.sets import ParsingSet, open_attributes, open_domains, open_pairs, open_parsing
+from retouch.data.sets import ParsingSet, folders_of, open_attributes, open_domains, open_pairs, open_parsing
 from retouch.evaluation.card import Card
 from retouch.evaluation.pairs import held_out_pairs
 from retouch.evaluation.protocols import EXEMPLARS
@@ -19,50 +20,87 @@ from retouch.toyfaces import ATTRIBUTES, drawing_hash
 from retouch.toyfaces.night import NIGHT, night_hash
 from retouch.toyfaces.stored import held_out_faces
 
+Part = Literal['test', 'whole']
+WHOLE: Literal['whole'] = 'whole'   # as a card's split: all there is to score of a set that nothing was trained on
 
-def held_out(model: Model, source: str, trained: dict[str, Any], n: int, seed: int, progress: Progress,
-             size: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures uint8 [N,S,S,3] that training never saw, with the model's labels [N,K]."""
+
+def part_of(source: str, *models: Model | None) -> Part:
+    """Which part of a folder is scored: what is held out, or, where none of the models was trained on it, all there is to score."""
+    return 'test' if any(model is not None and _was_trained_on(model, source) for model in models) else WHOLE
+
+
+def part_named(split: str) -> Part:
+    """The part that a card's split was taken from."""
+    return WHOLE if split == WHOLE else 'test'
+
+
+def _was_trained_on(model: Model, source: str) -> bool:
+    trained = model.info.get('data', {}).get('source') or 'toyfaces'
+    if trained == 'toyfaces' or source == 'toyfaces':
+        return False
+    return any(_overlap(given, known) for given in folders_of(source) for known in folders_of(trained) if given and known)
+
+
+def _overlap(given: Path, known: Path) -> bool:
+    """Whether a folder may hold pictures of one that was trained on. Sets move: one that is gone is known by its name."""
+    given = given.expanduser().resolve()
+    if not known.expanduser().exists():
+        return given.name == known.name
+    known = known.expanduser().resolve()
+    if given.is_relative_to(known):                              # what is called test in a set is never trained on
+        inner = given.relative_to(known).parts
+        return not inner or not inner[0].lower().startswith(('test', 'val'))
+    return known.is_relative_to(given)
+
+
+def held_out(model: Model, source: str, trained: dict[str, Any], n: int | None, seed: int, progress: Progress, size: int | None = None,
+             part: Part = 'test') -> tuple[np.ndarray, np.ndarray]:
+    """Pictures uint8 [N,S,S,3] that training never saw, with the model's labels [N,K]; n of them, or all of a folder's `part`."""
     names, size = model.data.attributes, size or model.data.size
     if source == 'toyfaces':
+        assert n is not None
         images, labels = held_out_faces(n, size, seed, lambda done, total: progress(done, total, 'drawing faces'))
         return images, labels[:, [ATTRIBUTES.index(name) for name in names]]
     known = {k: v for k, v in trained.items() if k in ('crop', 'ground', 'holdout', 'any_of')}
     data = ExemplarData if model.method.kind == 'exemplars' else AttributeData
     config = data(source=source, attributes=names, size=size, **known)
-    opened = open_attributes(config, 'test', lambda done, total: progress(done, total, 'reading pictures'))
-    if not len(opened.images):
-        raise ValueError(f'{source} has no held-out pictures: expected at least 2; use a larger set')
+    opened = open_attributes(config, part, lambda done, total: progress(done, total, 'reading pictures'))
+    if len(opened.images) < 2:
+        raise ValueError(f'{source} has {len(opened.images) or "no"} held-out pictures: expected at least 2; use a larger set')
     return opened.images[:n], opened.labels[:n]
 
 
-def held_out_parses(model: Model, source: str, trained: dict[str, Any], n: int, seed: int, progress: Progress) -> ParsingSet:
-    """At most n pictures that training never saw, with their true parses."""
+def held_out_parses(model: Model, source: str, trained: dict[str, Any], n: int | None, seed: int, progress: Progress,
+                    part: Part = 'test') -> ParsingSet:
+    """At most n pictures that training never saw, or all of a folder's `part`, with their true parses."""
     known = {'holdout': n, 'seed': seed} if source == 'toyfaces' else {k: trained[k] for k in ('ids', 'classes', 'holdout') if k in trained}
     config = ParsingData(source=source, size=model.data.size, **known)
-    opened = open_parsing(config, 'test', lambda done, total: progress(done, total, 'reading pictures'))
+    opened = open_parsing(config, part, lambda done, total: progress(done, total, 'reading pictures'))
     return dataclasses.replace(opened, images=opened.images[:n], segmentations=opened.segmentations[:n])
 
 
-def held_out_of_domains(model: Model, source: str, n: int, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
-    """Test pictures of two domains uint8 [N,S,S,3], A and B in turn as far as both reach, and [N,2]: is of A, is of B."""
+def held_out_of_domains(model: Model, source: str, n: int | None, progress: Progress,
+                        part: Part = 'test') -> tuple[np.ndarray, np.ndarray]:
+    """Test pictures of two domains uint8 [N,S,S,3], A and B in turn as far as both reach, and [N,2]: is of A, is of B; None: all."""
     config = DomainData(source=source, size=model.data.size, load_size=None)
-    opened = open_domains(config, 'test', lambda done, total: progress(done, total, 'reading pictures'))
-    half = n // 2
+    opened = open_domains(config, part, lambda done, total: progress(done, total, 'reading pictures'))
+    half = max(len(opened.a), len(opened.b)) if n is None else n // 2
     both = sorted([(i, 0) for i in range(min(half, len(opened.a)))] + [(i, 1) for i in range(min(half, len(opened.b)))])
     images = np.stack([(opened.a, opened.b)[of][i] for i, of in both])
     return images, np.eye(2, dtype=np.float32)[[of for _, of in both]]
 
 
-def held_out_partners(model: Model, source: str, n: int, seed: int, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
-    """Test pairs uint8 [N,S,S,3] each: what is given, and the model's domain that is wanted."""
+def held_out_partners(model: Model, source: str, n: int | None, seed: int, progress: Progress,
+                      part: Part = 'test') -> tuple[np.ndarray, np.ndarray]:
+    """Test pairs uint8 [N,S,S,3] each, at most n: what is given, and the model's domain that is wanted."""
     size, wanted = model.data.size, model.data.domains[-1]
     edit = model.info.get('data', {}).get('edit') if source == 'toyfaces' else None
     if source == 'toyfaces' and edit is None:
+        assert n is not None
         return held_out_pairs(n, size, seed, wanted)
     direction: Any = 'b_to_a' if wanted == 'A' else 'a_to_b'
     config = PairData(source=source, edit=edit, direction=direction, size=size, load_size=None, seed=seed)
-    opened = open_pairs(config, 'test', lambda done, total: progress(done, total, 'reading pictures'))
+    opened = open_pairs(config, part, lambda done, total: progress(done, total, 'reading pictures'))
     return opened.a[:n], opened.b[:n]
 
 
@@ -70,20 +108,20 @@ def pictures_of(model: Model, card: Card, progress: Progress) -> tuple[np.ndarra
     """The pictures of a card with their labels or partners; None of those that are drawn one by one. ValueError where they changed."""
     pictures: tuple[np.ndarray, np.ndarray] | Pairs | None = None
     protocol, source, n = card.protocol, card.data.source, card.n
-    trained = model.info.get('data', {})
+    trained, part = model.info.get('data', {}), part_named(card.data.split)
     if protocol == 'folder':
-        pictures = held_out(model, source, trained, n, card.seed, progress)
+        pictures = held_out(model, source, trained, n, card.seed, progress, part=part)
         digest = pictures_to_hash(*pictures)
     elif protocol in EXEMPLARS:
         pairs = (transfers_of(model, n, card.seed, progress) if protocol == 'exemplars' else
-                 folder_pairs(model.data.attributes, *held_out(model, source, trained, n, card.seed, progress), seed=card.seed))
+                 folder_pairs(model.data.attributes, *held_out(model, source, trained, n, card.seed, progress, part=part), seed=card.seed))
         pictures, digest = pairs, pairs_to_hash(pairs.inputs, pairs.exemplars)
     elif protocol == 'domains_folder':                           # n may have been more than there are of one domain
-        pictures = held_out_of_domains(model, source, 2 * max((card.data.count or {'': n}).values()), progress)
+        pictures = held_out_of_domains(model, source, 2 * max((card.data.count or {'': n}).values()), progress, part)
         digest = pictures_to_hash(*pictures)
     elif protocol == 'pairs':
         is_parsed = source == 'toyfaces' and trained.get('edit') is None         # their drawing code is hashed, and no more are shown
-        pictures = held_out_partners(model, source, 4 if is_parsed else n, card.seed, progress)
+        pictures = held_out_partners(model, source, 4 if is_parsed else n, card.seed, progress, part)
         digest = drawing_hash() if is_parsed else pairs_to_hash(*pictures)
     else:
         digest = night_hash() if protocol == 'domains' and trained.get('attribute') == NIGHT else drawing_hash()

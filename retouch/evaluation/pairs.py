@@ -107,7 +107,7 @@ def pair_task(method: Any, wanted: np.ndarray, to: str = '') -> Task:
 def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source: str = 'toyfaces', reader: Model | None = None,
                    seed: int = 0, device: torch.device | str = 'cpu', batch_size: int = 64, progress: Progress | None = None,
                    command: str = '', untrained: Any = None, features: Sequence[str] = (), weights: str | Path | None = None,
-                   download: bool = False, palette: Palette | None = None, ledger: Ledger | None = None) -> Card:
+                   download: bool = False, palette: Palette | None = None, ledger: Ledger | None = None, any_n: bool = False) -> Card:
     """Scores a model against true partners.
 
     Args:
@@ -127,6 +127,7 @@ def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source:
         download: fetch files that are missing and have a published digest.
         palette: the colours of a folder's parses; None: the classes of a folder are unknown.
         ledger: gets the sums behind the intervals.
+        any_n: as of `protocols.evaluate`.
 
     Returns:
         the card, with the reference rows `copy` (what was given) and `truth` (the true partner).
@@ -175,7 +176,8 @@ def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source:
 
     judge = None if reader is None else JudgeFacts(sha256=reader.weights_sha256)
     key = {'data': data.model_dump(mode='json'), 'n': n, 'seed': seed, 'judge': judge and judge.sha256, 'protocol': 'pairs',
-           'classes': [len(palette.classes) if palette and read else 0 for read in reads], 'extractors': digests}
+           'classes': [len(palette.classes) if palette and read else 0 for read in reads], 'extractors': digests,
+           **({'any_n': True} if any_n else {})}
     ledger = ledger or Ledger()
     ledger.open(key, method, untrained, batch_size, device)
     real = {e.name: [pictures_to_features(e, there, batch_size, ledger.within(f'wanted-{k}-{e.name}'))
@@ -197,13 +199,14 @@ def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source:
                 measures |= {name: tally_to_measure(name, tally, palette.classes, seed) for name, tally in scores.items()}
                 tallies |= scores
         for e in looking:
-            each = [edits_to_distances(partners, [some.seen[e.name]], (name,), partial(e.compare, seed=seed), e.measures)
+            each = [edits_to_distances(partners, [some.seen[e.name]], (name,), partial(e.compare, seed=seed), e.measures,
+                                       fewest=0 if any_n else partners.shape[1] - e.logits)
                     for partners, some, name in zip(real[e.name], scored, names, strict=True)]
             for name in each[0]:
                 values = [found[name].value for found in each]
                 mean = None if None in values else float(np.mean([v for v in values if v is not None]))
                 measures[f'{name}[{e.name}]'] = Measure(value=mean, per_attribute=dict(zip(names, values, strict=True)),
-                                                        unit=each[0][name].unit)
+                                                        unit=each[0][name].unit, note=each[0][name].note)
         return measures, tallies, {}
 
     def row(name: str, answers: Sequence[PairAnswer]) -> dict[str, Measure]:

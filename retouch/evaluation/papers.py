@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from retouch.data.layouts import recognise
 from retouch.evaluation.card import Card, PaperColumn
-from retouch.metrics.measure import Measure, number
+from retouch.metrics.measure import Measure, measure_to_text, number
 from retouch.toyfaces import THIRTEEN
 
 Family = Literal['attributes', 'domains', 'pairs', 'exemplars']
@@ -212,5 +212,5 @@ def column_to_text(column: PaperColumn, measures: Mapping[str, Measure]) -> str:
 
     mean, std = value(column.measure), value(column.std)
     if mean is None:
-        return '–'
+        return measure_to_text(measures.get(column.measure or '')) if not column.rows else '–'
     return number(mean * column.factor) + ('' if std is None else f' ± {number(std * column.factor)}')

@@ -67,7 +67,7 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
              device: torch.device | str = 'cpu', batch_size: int = 64, progress: Progress | None = None, command: str = '',
              features: Sequence[str] = (), untrained: Any = None, images: np.ndarray | None = None, labels: np.ndarray | None = None,
              source: str | None = None, attribute: str | None = None, weights: str | Path | None = None, download: bool = False,
-             parser: Model | None = None, ledger: Ledger | None = None) -> Card:
+             parser: Model | None = None, ledger: Ledger | None = None, any_n: bool = False) -> Card:
     """Scores a model.
 
     Args:
@@ -92,6 +92,7 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
         download: fetch files that are missing and have a published digest.
         parser: a face parser of the pictures' size, for PSNR outside the parts that an edit names (toyfaces, folder).
         ledger: keeps what was computed, so that an evaluation that is stopped can go on, and gets the sums behind the intervals.
+        any_n: give Frechet and kernel distances of fewer pictures than features too, as papers do.
 
     Returns:
         the card, with reference rows.
@@ -147,7 +148,7 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
     if parser is not None:
         extractors['parser'] = parser.weights_sha256
     key = {'data': data.model_dump(mode='json'), 'n': n, 'seed': seed, 'judge': judge.sha256, 'protocol': protocol,
-           'features': sorted(set(features)), 'extractors': extractors}
+           'features': sorted(set(features)), 'extractors': extractors, **({'any_n': True} if any_n else {})}
     if protocol == 'native':
         key['through'], batch_size = method.data.size, min(batch_size, NATIVE_BATCH)
     ledger = ledger or Ledger()
@@ -179,11 +180,12 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
     targets = sources[::-1] if len(sources) > 1 else [np.setdiff1d(np.arange(n), sources[0])]        # one direction: all the others
 
     def distances(real: Tensor, fakes: list[Tensor], compare: Compare, subsets: Subsets, which: tuple[str, ...], by: str,
-                  alone: bool) -> dict[str, Measure]:
+                  alone: bool, width: int) -> dict[str, Measure]:
+        fewest = 0 if any_n else width
         if protocol in ('domains', 'domains_folder', 'eyeglasses'):
-            found = directions_to_distances(real, fakes, names, sources, targets, compare, which, subsets if alone else None)
+            found = directions_to_distances(real, fakes, names, sources, targets, compare, which, subsets if alone else None, fewest)
         else:
-            found = edits_to_distances(real, fakes, names, compare, which, ('kid',), alone)
+            found = edits_to_distances(real, fakes, names, compare, which, ('kid',), alone, fewest)
         return {f'{name}[{by}]': measure for name, measure in found.items()}
 
     def measure_row(name: str, answer: Answer) -> Row:
@@ -197,14 +199,16 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
         by_judge, subsets = partial(fidelity.features_to_fidelity, seed=seed), partial(fidelity.features_to_kid_subsets, seed=seed)
         asked = JUDGE in features
         which = fidelity.SETS if asked else ('fid', 'kid')
-        measures |= distances(real['features'], scores.features, by_judge, subsets, which, proxy, asked)
+        measures |= distances(real['features'], scores.features, by_judge, subsets, which, proxy, asked,
+                              real['features'].shape[1])
         if asked and protocol in ('toyfaces', 'folder') and not judge.exclusive:
             edited = judge.logits(torch.cat(scores.features))[:, [judge.column(name) for name in names]]
             measures |= logits_to_inception(edited, seed, proxy)
         compared(1)
         for e in looking:
             by, subsets = partial(e.compare, seed=seed), partial(e.kid_subsets, seed=seed)
-            measures |= distances(real[e.name], scores.seen[e.name], by, subsets, e.measures, e.name, True)
+            measures |= distances(real[e.name], scores.seen[e.name], by, subsets, e.measures, e.name, True,
+                                  real[e.name].shape[1] - e.logits)
             compared(1)
         return measures, scores.tallies, {'leakage': np.array(scores.leakage)}
 

@@ -11,13 +11,27 @@ from retouch.metrics.bootstrap import finite_or_none
 from retouch.metrics.fidelity import splits_of, splits_to_scores
 from retouch.metrics.measure import Measure, about
 
+STABLE = 2048                                                                   # pictures from which on a distance between sets is stable
 JOINT = 15                                                                      # attributes whose combinations are classes
 Subsets = Callable[[Tensor, Tensor], np.ndarray]                                # (real, fake) -> KID of each subset
 Compare = Callable[[Tensor, Tensor, tuple[str, ...]], dict[str, float]]         # (real, fake, measures) -> measure -> value
 
 
+def enough(n: int, fewest: int, of: str = '') -> tuple[bool, str]:
+    """Whether a Frechet or kernel distance of n pictures says anything, and what is to be said of it.
+
+    Args:
+        n: pictures in the smaller set.
+        fewest: below so many it is noise: the number of features; 0: any number will do.
+        of: what n counts, where that is not all pictures.
+    """
+    if n < max(fewest, 2):
+        return False, f'needs n >= {max(fewest, 2):,}{of}'
+    return True, '' if n >= STABLE else f'of {n:,} pictures{of}: uncertain below {STABLE:,}'
+
+
 def edits_to_distances(real: Tensor, fakes: Sequence[Tensor], names: Sequence[str], compare: Compare, measures: tuple[str, ...],
-                       each: tuple[str, ...] = (), tasks: bool = False) -> dict[str, Measure]:
+                       each: tuple[str, ...] = (), tasks: bool = False, fewest: int = 0) -> dict[str, Measure]:
     """Distances of all edits together to all held-out pictures.
 
     Args:
@@ -29,27 +43,37 @@ def edits_to_distances(real: Tensor, fakes: Sequence[Tensor], names: Sequence[st
         each: which of `measures` also by kind. Not the Frechet distance: of fewer pictures than feature dimensions it is mostly bias.
         tasks: where it is among `measures`, add the Frechet distance of each kind by itself all the same, as the CAM paper does:
             `fid_per_task`, its mean over the kinds, and `fid_per_task_std`, its (population) standard deviation over them.
+        fewest: pictures below which no Frechet or kernel distance is given, as of `enough`.
+
+    Returns:
+        each measure; null with a note for what too few pictures say nothing of.
     """
-    found = {name: _measure(name, value) for name, value in compare(real, torch.cat(list(fakes)), measures).items()}
+    n = min(len(real), sum(map(len, fakes)))
+    told, note = enough(n, fewest) if fewest else (True, enough(n, 0)[1])
+    given = tuple(name for name in measures if told or not _is_distance(name))
+    values = compare(real, torch.cat(list(fakes)), given) if given else {}
+    found = {name: _measure(name, values.get(name, float('nan')), note) for name in measures}
 
     def by_kind(measure: str) -> dict[str, float | None]:
-        return {name: finite_or_none(compare(real, some, (measure,))[measure]) if len(some) > 1 else None
+        return {name: finite_or_none(compare(real, some, (measure,))[measure])
+                if enough(min(len(real), len(some)), fewest if _is_distance(measure) else 0)[0] else None
                 for name, some in zip(names, fakes, strict=True)}
 
     for measure in set(each).intersection(measures):
         found[measure] = found[measure].model_copy(update={'per_attribute': by_kind(measure)})
     if tasks and 'fid' in measures:
-        of_tasks = by_kind('fid')
-        values = np.array([value for value in of_tasks.values() if value is not None])
-        mean, std = (values.mean(), values.std()) if len(values) else (np.nan, np.nan)
-        found['fid_per_task'] = _measure('fid_per_task', mean).model_copy(update={'per_attribute': of_tasks})
-        found['fid_per_task_std'] = _measure('fid_per_task_std', std)
+        of_tasks, smallest = by_kind('fid'), min([len(real), *map(len, fakes)])
+        values_of = np.array([value for value in of_tasks.values() if value is not None])
+        mean, std = (values_of.mean(), values_of.std()) if len(values_of) else (np.nan, np.nan)
+        note = enough(smallest, fewest, ' of each edit')[1]
+        found['fid_per_task'] = _measure('fid_per_task', mean, note).model_copy(update={'per_attribute': of_tasks})
+        found['fid_per_task_std'] = _measure('fid_per_task_std', std, note)
     return found
 
 
 def directions_to_distances(real: Tensor, fakes: Sequence[Tensor], names: Sequence[str], sources: Sequence[np.ndarray],
                             targets: Sequence[np.ndarray], compare: Compare, measures: tuple[str, ...],
-                            subsets: Subsets | None = None) -> dict[str, Measure]:
+                            subsets: Subsets | None = None, fewest: int = 0) -> dict[str, Measure]:
     """Distances of the edits of one or both directions to held-out pictures of the domain they should arrive in.
 
     `kid_fused` is (KID(edits, target) + KID(edits, source)) / 2, `kid_pooled` KID(edits, as many of the target as of the source): the two
@@ -64,29 +88,35 @@ def directions_to_distances(real: Tensor, fakes: Sequence[Tensor], names: Sequen
         compare: measures two sets.
         measures: which to the target; with 'kid' among them both fused ones are added.
         subsets: the kernel distance of each subset, for the spread of both fused ones, `kid_fused_subset_std` and `kid_pooled_subset_std`.
+        fewest: pictures below which no Frechet or kernel distance is given, as of `enough`.
 
     Returns:
-        each measure and the fused ones: the value of each direction and their mean; null where a domain has fewer than two pictures.
+        each measure and the fused ones: the value of each direction and their mean; null with a note where a domain has fewer than two
+        pictures, or too few.
     """
     fused = ('kid_fused', 'kid_pooled') if 'kid' in measures else ()
     spread = tuple(f'{name}_subset_std' for name in fused if subsets)
     found: dict[str, list[float | None]] = {name: [] for name in (*measures, *fused, *spread)}
     for fake, source, target in zip(fakes, sources, targets, strict=True):
         values: dict[str, float] = {}
-        if min(len(source), len(target)) > 1:
+        if (n := min(len(source), len(target))) > 1:
             here, there = real[torch.from_numpy(source)], real[torch.from_numpy(target)]
             half = min(len(here), len(there))
             both = torch.cat([there[:half], here[:half]])
-            values = compare(there, fake, measures)
-            if fused:
+            told = enough(n, fewest)[0]
+            given = tuple(name for name in measures if told or not _is_distance(name))
+            values = compare(there, fake, given) if given else {}
+            if fused and told:
                 values['kid_fused'] = (values['kid'] + compare(here, fake, ('kid',))['kid']) / 2
                 values['kid_pooled'] = compare(both, fake, ('kid',))['kid']
-            if fused and subsets:
+            if fused and subsets and told:
                 values['kid_fused_subset_std'] = float(((subsets(there, fake) + subsets(here, fake)) / 2).std())
                 values['kid_pooled_subset_std'] = compare(both, fake, ('kid_subset_std',))['kid_subset_std']
         for name, of_directions in found.items():
             of_directions.append(finite_or_none(values.get(name, float('nan'))))
-    return {name: _measure(name, float(np.mean([float('nan') if v is None else v for v in values]))).model_copy(
+    smallest = min(min(len(source), len(target)) for source, target in zip(sources, targets, strict=True))
+    note = enough(smallest, fewest, ' in each domain')[1]
+    return {name: _measure(name, float(np.mean([float('nan') if v is None else v for v in values])), note).model_copy(
         update={'per_attribute': dict(zip(names, values, strict=True))}) for name, values in found.items()}
 
 
@@ -127,5 +157,9 @@ def logits_to_inception(logits: Tensor, seed: int = 0, proxy: str = 'toyfaces_cl
     return {f'{name}[{proxy}]': Measure(value=value, unit=about(name).unit) for name, value in values.items()}
 
 
-def _measure(name: str, value: float) -> Measure:
-    return Measure(value=finite_or_none(value), unit=about(name).unit)
+def _is_distance(name: str) -> bool:
+    return name.startswith(('fid', 'kid'))
+
+
+def _measure(name: str, value: float, note: str = '') -> Measure:
+    return Measure(value=finite_or_none(value), unit=about(name).unit, note=note if _is_distance(name) else '')

@@ -1,6 +1,7 @@
 """A measure: its value and interval, how it is read, and how it is written."""
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from retouch.config import Config
@@ -87,13 +88,15 @@ def about(name: str) -> About:
 
 
 class Measure(Config):
-    """A value and its 95 % bootstrap interval; null where it is infinite, undefined or not estimated."""
+    """A value and its 95 % bootstrap interval; null where it is infinite, undefined or not estimated. `note` says why, or what to think of
+    the value."""
 
     value: float | None
     low: float | None = None
     high: float | None = None
     unit: str = ''
     per_attribute: dict[str, float | None] | None = None
+    note: str = ''
 
 
 def tally_to_measure(name: str, tally: Tally, attributes: tuple[str, ...], seed: int = 0) -> Measure:
@@ -111,11 +114,20 @@ def number(value: float | None) -> str:
 
 
 def measure_to_text(measure: Measure | None) -> str:
-    """`value [low, high]`, or a dash."""
+    """`value [low, high]`, or why there is none, or a dash."""
     if measure is None or measure.value is None:
-        return '–'
+        return measure.note if measure is not None and measure.note else '–'
     interval = '' if measure.low is None and measure.high is None else f' [{number(measure.low)}, {number(measure.high)}]'
     return number(measure.value) + interval
+
+
+def notes_of(measures: Mapping[str, Measure]) -> list[str]:
+    """`names: note` for the values of which something is to be said, a line for each note."""
+    named: dict[str, list[str]] = {}
+    for name, measure in measures.items():
+        if measure.note and measure.value is not None:
+            named.setdefault(measure.note, []).append(name)
+    return [f'{", ".join(names)}: {note}' for note, names in named.items()]
 
 
 def difference_to_text(measure: Measure | None) -> str:

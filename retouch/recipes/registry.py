@@ -1,9 +1,11 @@
 """All recipes by name, `<id>.<row>`, and from a name and changes to a Run."""
 from __future__ import annotations
 
+import functools
 import json
 import re
-from collections.abc import Callable, Mapping
+import typing
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +79,7 @@ def override(run: Run, changes: Mapping[str, Any]) -> Run:
             raise _chosen_by_recipe(run, dotted, str(value))
         if not isinstance(node, dict) or leaf not in node or isinstance(node[leaf], dict) or leaf in ('id', 'kind') or dotted == 'recipe':
             raise _unknown_option(run, dotted)
-        node[leaf] = _parse(value, node[leaf]) if isinstance(value, str) else value
+        node[leaf] = _parse(value, node[leaf], _annotation(run, sections, leaf)) if isinstance(value, str) else value
     return record_to_run(record)
 
 
@@ -99,9 +101,23 @@ def field_names(run: Run) -> list[str]:
     return [name for name in leaves(run.model_dump(mode='json')) if name != 'recipe' and name.rsplit('.', 1)[-1] not in ('id', 'kind')]
 
 
-def _parse(text: str, before: Any) -> Any:
-    if text.lower() == 'none':
+def list_fields() -> set[str]:
+    """Every field of any recipe's run that is a list, dotted."""
+    records = (leaves(recipe().model_dump(mode='json')) for recipe in RECIPES.values())
+    return {name for record in records for name, value in record.items() if isinstance(value, list)}
+
+
+def _annotation(run: Run, sections: Sequence[str], leaf: str) -> Any:
+    owner = functools.reduce(getattr, sections, run)
+    return type(owner).model_fields[leaf].annotation
+
+
+def _parse(text: str, before: Any, annotation: Any) -> Any:
+    """The value of a text: 'none' is None where a field may be None, and nothing in a list or a name that may be empty."""
+    if text.lower() == 'none' and type(None) in typing.get_args(annotation):
         return None
     if isinstance(before, list):
-        return [part for part in re.split(r'[,\s]+', text) if part]
+        return [] if text.lower() == 'none' else [part for part in re.split(r'[,\s]+', text) if part]
+    if text.lower() == 'none' and annotation is str:
+        return ''
     return text

@@ -80,7 +80,8 @@ def table(columns: Mapping[str, Measures], best: Mapping[str, str] | None = None
     for name in dict.fromkeys(name for measures in columns.values() for name in measures):
         found = about(name)
         arrow = {'higher': '\u00a0↑', 'lower': '\u00a0↓', 'neither': ''}[found.better]
-        meaning = escape(f'{found.text} ({found.unit})' if found.unit else found.text)
+        told = dict.fromkeys(m[name].note for m in columns.values() if name in m and m[name].note and m[name].value is not None)
+        meaning = escape('; '.join([f'{found.text} ({found.unit})' if found.unit else found.text, *told]))
         marked = (best or {}).get(name)
         cells = ''.join(f'<td{_set_off(heading in references)}>{_value(name, measures.get(name), heading == marked, signed)}</td>'
                         for heading, measures in columns.items())
@@ -100,8 +101,10 @@ def _set_off(whether: bool) -> str:
 def _value(name: str, measure: Measure | None, best: bool, signed: bool) -> str:
     if signed:
         value, _, interval = difference_to_text(measure).partition(' ')
+    elif measure is not None and measure.value is None:
+        value, interval = INFINITE if infinite(name, measure) else measure_to_text(measure), ''
     else:
-        value, _, interval = (INFINITE, '', '') if infinite(name, measure) else measure_to_text(measure).partition(' ')
+        value, _, interval = measure_to_text(measure).partition(' ')
     value = f'<mark title="best">{escape(value)}</mark>' if best else escape(value)
     return f'{value}<small>{escape(interval)}</small>' if interval else value
 

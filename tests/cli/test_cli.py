@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -515,3 +516,35 @@ def test_compare_prints_one_table_and_refuses_other_protocols(capsys: pytest.Cap
     card(tmp_path / 'two' / 'card.json', checkpoint={'rule': 'last', 'sha256': 'cd'})
     assert 'is the card of other weights than' in (line := refused(capsys, 'compare', one, two))
     assert f'`retouch evaluate {two}` again' in line
+
+
+def test_a_distance_of_few_faces_is_told_in_table_card_and_report(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / 'card'
+    assert main(['evaluate', str(model), '--n', '6', '--out', str(out)]) == 0
+    table = capsys.readouterr().out
+    row = next(line for line in table.splitlines() if line.startswith('fid[toyfaces_classifier]'))
+    assert row.count('needs n >= 64') == 4                       # the model, copy, truth and untrained
+    card = json.loads((out / 'card.json').read_text())
+    for measures in (card['measures'], *card['references'].values()):
+        assert measures['kid[toyfaces_classifier]'] == {'value': None, 'low': None, 'high': None, 'unit': '', 'note': 'needs n >= 64',
+                                                        'per_attribute': dict.fromkeys(card['data']['attributes'])}
+    assert 'needs n &gt;= 64' in (out / 'report.html').read_text()
+    assert main(['compare', str(out)]) == 0 and 'needs n >= 64' in capsys.readouterr().out
+    # a paper's numbers are compared with what was printed at that n
+    assert main(['evaluate', str(model), '--n', '6', '--protocol', 'cam', '--proxy', '--out', str(out)]) == 0
+    assert 'fid_per_task[toyfaces_classifier]' in (shown := capsys.readouterr().out) and 'of 6 pictures: uncertain below 2,048' in shown
+    card = json.loads((out / 'card.json').read_text())
+    assert card['measures']['fid[toyfaces_classifier]']['value'] > 0 and 'of 6 pictures' in (out / 'report.html').read_text()
+
+
+def test_a_card_without_notes_is_read_compared_and_shown(repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stored = repository / 'retouch' / 'assets' / 'toyfaces' / 'card.json'
+    assert '"note"' not in stored.read_text()
+    for name in 'ab':
+        (tmp_path / name).mkdir()
+        shutil.copy(stored, tmp_path / name)
+    assert main(['compare', str(tmp_path / 'a'), str(tmp_path / 'b'), '--out', str(tmp_path / 'both')]) == 0
+    shown = capsys.readouterr().out
+    value = json.loads(stored.read_text())['measures']['fid[toyfaces_classifier]']['value']
+    assert f'{value:.2f}' in shown and 'needs n' not in shown and 'note: fid' not in shown
+    assert f'{value:.2f}' in (tmp_path / 'both' / 'report.html').read_text()

@@ -131,7 +131,8 @@ def test_pairs_of_toyfaces_and_of_a_folder(direction: str, wanted: str, maps: Pa
     assert '--features judge does not apply to pairs' in refused(capsys, 'evaluate', run, '--features', 'judge')
     assert main(['evaluate', str(run), '--data', str(maps), '--json', '--out', str(tmp_path / 'other')]) == 0
     card = json.loads((tmp_path / 'other' / 'card.json').read_text())
-    assert card['n'] == 2 and card['data']['source'] == str(maps) and 'fcn_iou' not in card['measures']
+    assert card['n'] == 10 and card['data']['source'] == str(maps) and 'fcn_iou' not in card['measures']      # all: none was trained on
+    assert card['data']['split'] == 'whole' and '--n' not in card['command']
     assert card['references']['truth']['mse_truth']['value'] == 0
     assert 'expected at least 2 pictures' in refused(capsys, 'evaluate', run, '--n', '1')
 

@@ -209,7 +209,7 @@ def test_an_edit_that_no_picture_lacks_is_refused(judge: Judge) -> None:
 
 
 def test_scores_fall_with_damage(judge: Judge) -> None:
-    cards = [run(judge, noisy(s), n=8) for s in (0.02, 0.1, 0.4)]
+    cards = [run(judge, noisy(s), n=8, any_n=True) for s in (0.02, 0.1, 0.4)]
     for name in ('psnr_outside', 'psnr_truth', 'ssim_outside', 'psnr_outside_per_image'):
         values = [c.measures[name].value for c in cards]
         assert values == sorted(values, reverse=True), name      # type: ignore[type-var]
@@ -324,7 +324,8 @@ def inception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def test_features_measure_each_direction_by_its_target(judge: Judge, inception: list[int]) -> None:
     method = Fake(lambda request: Translation(request.image * 0.9), DataSpec(size=SIZE, domains=('A', 'B')))
-    found = evaluate(method, protocol='domains', n=9, judge=judge, attribute='Night', batch_size=4, features=('inception-v3-compat',))
+    found = evaluate(method, protocol='domains', n=9, judge=judge, attribute='Night', batch_size=4, features=('inception-v3-compat',),
+                     any_n=True)
     names = {name for name in found.measures if name.endswith('[inception-v3-compat]')}
     fused = {'kid_fused', 'kid_pooled', 'kid_fused_subset_std', 'kid_pooled_subset_std'}
     assert {name.partition('[')[0] for name in names} == {*fidelity.SETS, *fidelity.INCEPTION_SCORES, *fused} and len(names) == 13
@@ -335,8 +336,9 @@ def test_features_measure_each_direction_by_its_target(judge: Judge, inception: 
     assert found.extractors['inception-v3-compat'] == hashlib.sha256(b'weights').hexdigest() and max(inception) <= 4
 
 
-def test_features_are_added_and_change_nothing_else(judge: Judge, card: Card, inception: list[int]) -> None:
-    found = run(judge, noisy(0.1), features=('inception-v3-compat', 'lpips-alexnet', 'judge'))
+def test_features_are_added_and_change_nothing_else(judge: Judge, inception: list[int]) -> None:
+    card = run(judge, noisy(0.1), any_n=True)
+    found = run(judge, noisy(0.1), features=('inception-v3-compat', 'lpips-alexnet', 'judge'), any_n=True)
     assert {name: found.measures[name] for name in card.measures} == card.measures
     assert {name: found.references['copy'][name] for name in card.references['copy']} == card.references['copy']
     added = set(found.measures) - set(card.measures)

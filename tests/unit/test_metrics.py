@@ -20,6 +20,7 @@ from retouch.evaluation.tasks import true_edits
 from retouch.metrics import accuracy, fidelity, masks, psnr, ssim
 from retouch.metrics.bootstrap import Tally, mean_over_attributes, pooled, pooled_psnr, tally_to_interval, tally_to_value, tally_to_values
 from retouch.metrics.distances import directions_to_distances, edits_to_distances
+from retouch.metrics.measure import Measure, measure_to_text, notes_of
 from retouch.metrics.parses import parses_to_tallies
 from retouch.toyfaces.edits import pictures_to_regions
 from retouch.toyfaces.stored import held_out_faces
@@ -363,6 +364,42 @@ def test_distances_of_two_directions_by_hand() -> None:
     alone = edits_to_distances(real, fakes, names, compare, ('fid',), tasks=True)
     assert alone['fid'].value == together['fid'].value and alone['fid_per_task'].per_attribute == {'to=B': 0.25, 'to=A': 2.25}
     assert alone['fid_per_task'].value == 1.25 and alone['fid_per_task_std'].value == 1                    # half the difference of the two
+
+
+def few(n: int, width: int, per: int = 1) -> dict[str, dict[str, Measure]]:
+    """All distances of n pictures of `width` features and their edits: of attributes, and of two domains of `n / 2` pictures."""
+    features = torch.randn(n, width, generator=torch.Generator().manual_seed(0))
+    rows, names, half = [np.arange(n // 2), np.arange(n // 2, n)], ('A', 'B'), n // 2
+    fakes = [features[:half] + 0.1, features[half:] + 0.1]
+    each = ('fid', 'kid', 'precision') if half > 3 else ('fid', 'kid')
+    return {'edits': edits_to_distances(features, fakes, names, fidelity.features_to_fidelity, each, ('kid',), True, width * per),
+            'directions': directions_to_distances(features, fakes, names, rows, rows[::-1], fidelity.features_to_fidelity, each,
+                                                  fidelity.features_to_kid_subsets, width * per)}
+
+
+def test_a_distance_of_fewer_pictures_than_features_is_no_value() -> None:
+    found = few(10, 11)
+    assert {name: (m.value, m.note) for name, m in found['edits'].items() if name != 'precision'} == {
+        **dict.fromkeys(('fid', 'kid'), (None, 'needs n >= 11')),
+        **dict.fromkeys(('fid_per_task', 'fid_per_task_std'), (None, 'needs n >= 11 of each edit'))}
+    assert found['edits']['kid'].per_attribute == {'A': None, 'B': None}
+    assert {(m.value, m.note) for name, m in found['directions'].items() if name != 'precision'} == {(None, 'needs n >= 11 in each domain')}
+    assert set(found['directions']) == {'fid', 'kid', 'precision', 'kid_fused', 'kid_pooled', 'kid_fused_subset_std',
+                                        'kid_pooled_subset_std'}
+    for measures in found.values():                              # what counts neighbours needs no covariance
+        assert measures['precision'].value == 1 and measures['precision'].note == ''
+    assert measure_to_text(found['edits']['fid']) == 'needs n >= 11' and notes_of(found['edits']) == []
+
+
+def test_a_distance_of_few_pictures_is_a_value_with_a_warning() -> None:
+    found = few(20, 10)
+    assert found['edits']['fid'].value is not None and found['edits']['fid'].note == 'of 20 pictures: uncertain below 2,048'
+    assert found['directions']['fid'].value is not None
+    assert found['directions']['kid_fused'].note == 'of 10 pictures in each domain: uncertain below 2,048'
+    assert notes_of(found['edits']) == ['fid, kid: of 20 pictures: uncertain below 2,048',
+                                        'fid_per_task, fid_per_task_std: of 10 pictures of each edit: uncertain below 2,048']
+    assert few(20, 10, per=0)['edits']['fid'] == found['edits']['fid'] and few(10, 11, per=0)['edits']['fid'].value is not None
+    assert few(4096, 2)['directions']['fid'].note == '' and few(4096, 2)['edits']['fid'].note == ''
 
 
 def test_the_pooled_set_is_the_other_reading_of_fused(two_sets: tuple[Tensor, Tensor]) -> None:

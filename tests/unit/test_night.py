@@ -61,7 +61,8 @@ def judge() -> Judge:
 
 
 def scored(answer: object, n: int = 12) -> Card:
-    return evaluate(Fake(answer, DataSpec(size=SIZE, domains=('A', 'B'))), protocol='domains', n=n, judge=judge(), attribute='Night')   # type: ignore[arg-type]
+    method = Fake(answer, DataSpec(size=SIZE, domains=('A', 'B')))                      # type: ignore[arg-type]
+    return evaluate(method, protocol='domains', n=n, judge=judge(), attribute='Night', any_n=True)
 
 
 def test_both_ways_have_a_truth() -> None:

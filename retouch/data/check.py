@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from retouch.data.cache import cores
 from retouch.data.frame import same_aspect
-from retouch.data.images import opened, upright
+from retouch.data.images import frames_of, opened, to_pixels, upright
 from retouch.data.layouts import (
     CELEBA_PLACES,
     LAYOUTS,
@@ -89,9 +89,10 @@ def check_folder(root: str | Path, *, decode: bool = True, limit: int | None = N
         parts = parts_of(source)
     paths = [path for pictures in parts.values() for path in pictures]
     chosen = spread(paths, limit)
-    sizes, unreadable = _look(chosen, decode, progress)
+    sizes, unreadable, decided = _look(chosen, decode, progress)
     unused = find_unused(root, layout, _used(root, source, paths))
     warnings: list[str] = list(source.notes) if isinstance(source, AttributeFolder) else []
+    warnings += [f'{n} of {len(sizes)} pictures: {what}' for what, n in decided.most_common()]
     if isinstance(source, PairFolder):
         errors += _pair_errors(source, sizes)
     balance, masks = {}, None
@@ -163,30 +164,35 @@ def _counts(source: AttributeFolder | DomainFolder | PairFolder | None, parts: d
     return {name: len(paths) for name, paths in parts.items()}
 
 
-def _look(paths: Sequence[Path], decode: bool,
-          progress: Callable[[int, int], None] | None) -> tuple[dict[Path, tuple[int, int]], list[str]]:
-    """Size (width, height) px, orientation applied, of every picture that can be read, and a line for each that cannot."""
+def _look(paths: Sequence[Path], decode: bool, progress: Callable[[int, int], None] | None,
+          ) -> tuple[dict[Path, tuple[int, int]], list[str], Counter[str]]:
+    """Size (width, height) px, orientation applied, of every picture that can be read, a line for each that cannot, and what had to be
+    decided for how many of them: frames that are left out, depth, colour profiles."""
 
-    def look(path: Path) -> tuple[int, int] | str:
+    def look(path: Path) -> tuple[tuple[int, int], list[str]] | str:
         try:
             with opened(path) as picture:
+                decided = ['have several frames or pages: the first alone is used'] if frames_of(picture) > 1 else []
                 if not decode:
-                    return picture.size
+                    return picture.size, decided
                 picture.load()
-                return upright(picture).size if picture.getexif().get(0x0112, 1) != 1 else picture.size
+                turned = upright(picture) if picture.getexif().get(0x0112, 1) != 1 else picture
+            notes = to_pixels(turned).notes                      # what it refuses is not damaged
+            return turned.size, decided + [note for note in notes if not note.startswith(f'the {turned.mode} picture')]
         except ValueError as error:
-            return one_line(error)
+            return one_line(error if str(error).startswith(str(path)) else ValueError(f'{path}: {error}'))
 
-    sizes, unreadable = {}, []
+    sizes, unreadable, decided = {}, [], Counter[str]()
     with ThreadPoolExecutor(cores()) as pool:
         for done, (path, found) in enumerate(zip(paths, pool.map(look, paths), strict=True), 1):
             if isinstance(found, str):
                 unreadable.append(found)
             else:
-                sizes[path] = found
+                sizes[path] = found[0]
+                decided.update(found[1])
             if progress and (done % 50 == 0 or done == len(paths)):
                 progress(done, len(paths))
-    return sizes, unreadable
+    return sizes, unreadable, decided
 
 
 # ---- judging

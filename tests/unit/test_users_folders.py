@@ -287,3 +287,22 @@ def test_a_folder_that_may_not_be_opened_is_named(tmp_path: Path) -> None:
     root = table(tmp_path)
     (root / 'closed').mkdir(mode=0)
     assert unused(check_folder(root)) == {'folders that this user may not look into': ['closed/']}
+
+
+# ---- what was decided for a picture
+
+def test_frames_depth_and_floats_are_counted(tmp_path: Path) -> None:
+    """Three animations, two deep pictures and a float one among plain ones: what is left out or decided is said with its count."""
+    for i in range(3):
+        frames = [Image.fromarray(np.full((16, 16, 3), 40 * (i + k), np.uint8)) for k in range(2)]
+        frames[0].save(tmp_path / f'g{i}.gif', save_all=True, append_images=frames[1:])
+    for i in range(2):
+        Image.fromarray(np.full((16, 16), 4000, np.uint16)).save(tmp_path / f'd{i}.png')
+    Image.fromarray(np.full((16, 16), 0.5, np.float32)).save(tmp_path / 'f0.tif')
+    names = sorted(p.name for p in tmp_path.iterdir())
+    (tmp_path / 'labels.csv').write_text('\n'.join(['file,Hat', *(f'{name},{i % 2}' for i, name in enumerate(names))]))
+    report = check_folder(tmp_path)
+    assert '3 of 5 pictures: have several frames or pages: the first alone is used' in report.warnings
+    assert '2 of 5 pictures: no value of the 16-bit picture is above 4095: it was taken for 12 bits and brought to 8' in report.warnings
+    assert not report.ok and len(report.unreadable) == 1
+    assert report.unreadable[0].startswith(f'{tmp_path / "f0.tif"}: picture mode F with values 0.5 to 0.5')

@@ -13,7 +13,7 @@ from retouch.cli import main as cli
 from retouch.toyfaces.faces import face, render
 from retouch.toyfaces.stored import HELD_OUT
 
-RECIPE, FACES = 'aggan_multi.demo', (2, 5, 8, 13)
+RECIPE, FACES = 'local.demo', (2, 5, 8, 13)
 
 
 def main() -> int:
@@ -35,7 +35,7 @@ def main() -> int:
           '  source .venv/bin/activate\n'
           f'  retouch edit {out} YOUR_PICTURE.png --set Bangs=1 --out edited\n'
           f'  retouch edit toyfaces {pictures[0]} --set Brown_Hair=1 Mouth_Slightly_Open=1 --out edited   # the shipped model\n'
-          f'  retouch compare {out} toyfaces\n'
+          '  retouch edit leaves examples/leaves/01-healthy.jpg --set rust=1 --out edited                   # and the one of leaves\n'
           '  retouch list')
     return 0
 

@@ -15,7 +15,7 @@ def paper() -> Run:
 
 
 def demo() -> Run:
-    """Small: the drawn faces at 48 px, six attributes, minutes on two CPU cores. `make demo` runs it."""
+    """Small: the drawn faces at 48 px, six attributes, minutes on two CPU cores."""
     return Run(method=Config(width_g=16, blocks=3, width_d=32, condition='difference', content_activation='tanh',
                              lambda_adv=8.0, lambda_cls=2.0, lambda_rec=2.5, lambda_area=0.0, n_critic=2, lr=8e-4, beta2=0.99,
                              schedule='linear_last_40', penalty='closed_form'),
@@ -24,7 +24,7 @@ def demo() -> Run:
 
 
 def toyfaces() -> Run:
-    """Small: as `demo`, with larger batches, a heavier reconstruction and longer; the shipped editor, 35 minutes on two CPU cores."""
+    """Small: as `demo`, with larger batches, a heavier reconstruction and longer, 35 minutes on two CPU cores."""
     run = demo()
     method = run.method.model_copy(update={'lambda_adv': 6.0, 'lambda_rec': 5.0, 'lambda_area': 0.003, 'lr': 6e-4})
     return run.model_copy(update={'method': method,

@@ -50,6 +50,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp('docs')
     # A run directory of that name comes before the shipped model: its card is then one of eight pictures, as all cards here are.
     shutil.copytree(SHIPPED['toyfaces'], folder / 'toyfaces' / 'model', ignore=shutil.ignore_patterns('card.json'))
+    shutil.copytree(ROOT / 'examples', folder / 'examples')
     images, _, labels = toyfaces.draw_set(range(FACES), 64, workers=1)
     pictures = folder / 'faces' / 'img_align_celeba'
     pictures.mkdir(parents=True)

@@ -22,9 +22,9 @@ from retouch.metrics.measure import Measure
 from retouch.model import CONFIG, find_model_dir
 from retouch.recipes.registry import load_run
 from retouch.recipes.suite import SUITES, images_seen
-from retouch.run import Run, with_defaults
+from retouch.run import FREE, Run, first_difference, with_defaults
 from retouch.toyfaces.faces import drawing_hash
-from retouch.training import FREE, first_difference, runs_folder, train_run
+from retouch.training import runs_folder, train_run
 
 PARSER = 'parser.toyfaces32'                     # guides the rows that need one, if no other is named
 PROTOCOL = 'eyeglasses'                          # of all suites there are

@@ -69,11 +69,34 @@ def write_atomically(path: Path, payload: bytes, alone: bool = False) -> None:
 
 
 def cache_root() -> Path:
-    """RETOUCH_CACHE, or retouch/ in the user's cache folder: XDG_CACHE_HOME or ~/.cache on Linux; without a home the temporary folder."""
+    """RETOUCH_CACHE, or retouch/ in the user's cache folder (XDG_CACHE_HOME or ~/.cache on Linux), or a temporary one (see `cache_note`)."""
     if own := os.environ.get('RETOUCH_CACHE'):
         return Path(os.path.expanduser(own))
-    usual = platformdirs.user_cache_dir('retouch', appauthor=False)
-    return Path(tempfile.gettempdir()) / 'retouch' if usual.startswith('~') else Path(usual)
+    usual = _users_cache()
+    return _temporary_cache() if usual is None else usual
+
+
+def cache_note() -> str | None:
+    """What a user should know of where the cache lies; None where it lies where it should."""
+    if os.environ.get('RETOUCH_CACHE') or _users_cache() is not None:
+        return None
+    return (f'there is no home folder to write to, so decoded pictures are kept in {_temporary_cache()}: set RETOUCH_CACHE to a folder '
+            'that stays')
+
+
+def _users_cache() -> Path | None:
+    """None for a user without a home, as in a container that runs under any number: no HOME nor entry in the list of users, or HOME=/."""
+    try:
+        usual = Path(platformdirs.user_cache_dir('retouch', appauthor=False))
+    except RuntimeError:                                         # newer platformdirs raise, older ones leave the ~
+        return None
+    there = next((place for place in (usual, *usual.parents) if place.exists()), usual)
+    return usual if usual.is_absolute() and (there == usual or os.access(there, os.W_OK)) else None
+
+
+def _temporary_cache() -> Path:
+    """One for every user: what another one made could not be written to."""
+    return Path(tempfile.gettempdir()) / (f'retouch-{os.getuid()}' if hasattr(os, 'getuid') else 'retouch')
 
 
 def check_out(out: Path | None) -> None:

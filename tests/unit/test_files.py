@@ -16,10 +16,11 @@ import torch
 from filelock import FileLock
 from PIL import Image
 
+from retouch.cli.main import main
 from retouch.data import cache
 from retouch.data.cache import cached_images
 from retouch.engine.state import save_state
-from retouch.files import cache_root, check_out, whole_file, write_atomically
+from retouch.files import cache_note, cache_root, check_out, whole_file, write_atomically
 from retouch.methods.stargan import StarGAN
 from retouch.model import load_model, save_model
 
@@ -204,3 +205,29 @@ def test_editing_and_training_need_neither_fcntl_nor_resource(tmp_path: Path) ->
     done = subprocess.run([sys.executable, 'hidden.py'], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     assert (tmp_path / 'drawn' / 'model' / 'model.safetensors').is_file() and list((tmp_path / 'cache').glob('images-*.npy'))
+
+
+def test_without_a_home_the_cache_is_temporary_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                        capsys: pytest.CaptureFixture[str]) -> None:
+    """A container under a user number of its own: no HOME, and nobody of that number in the list of users."""
+    def nobody(number: int) -> None:
+        raise KeyError(f'getpwuid(): uid not found: {number}')
+
+    for name in ('HOME', 'RETOUCH_CACHE', 'XDG_CACHE_HOME'):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr('pwd.getpwuid', nobody)
+    monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
+    assert cache_root() == tmp_path / f'retouch-{os.getuid()}'
+    assert main(['train', 'stargan.toyfaces', '--data.n', '4', '--data.size', '16', '--method.width-g', '4', '--method.width-d', '4',
+                 '--method.blocks', '1', '--train.batch-size', '2', '--stop-after', '1', '--out', str(tmp_path / 'run')]) == 0
+    note = f'there is no home folder to write to, so decoded pictures are kept in {cache_root()}: set RETOUCH_CACHE to a folder that stays'
+    assert cache_note() == note and capsys.readouterr().err.splitlines()[0] == f'note: {note}'
+    assert list(cache_root().glob('toyfaces-*-images.npy'))
+    monkeypatch.setenv('HOME', '/')                              # what Docker gives such a user, who may not write there
+    with monkeypatch.context() as patch:
+        patch.setattr('os.access', lambda place, mode: str(place).startswith(str(tmp_path)))
+        assert cache_root() == tmp_path / f'retouch-{os.getuid()}' and cache_note()
+    monkeypatch.setenv('HOME', str(tmp_path))
+    assert cache_root() == tmp_path / '.cache' / 'retouch' and cache_note() is None
+    monkeypatch.setenv('RETOUCH_CACHE', str(tmp_path / 'own'))
+    assert cache_root() == tmp_path / 'own' and cache_note() is None

@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -15,8 +16,10 @@ from typing import Any, BinaryIO, Self
 
 import numpy as np
 import platformdirs
+from filelock import FileLock, Timeout
 
 BATCH = 64      # rows read at once where nobody says how many
+A_DAY = 24 * 3600       # seconds after which nobody is writing a file any more
 
 
 @contextlib.contextmanager
@@ -28,11 +31,9 @@ def whole_file(path: Path, alone: bool = False) -> Iterator[BinaryIO]:
 
     Args:
         path: the file; its folder must exist.
-        alone: no other process writes this file, so that what a killed one left of it may be removed.
+        alone: no other process writes this file, so that what a killed one left of it may be removed at once, and not after a day.
     """
-    for leftover in path.parent.glob(f'.{path.name}.*.tmp') if alone else ():
-        leftover.unlink(missing_ok=True)
-    temporary = path.with_name(f'.{path.name}.{secrets.token_hex(4)}.tmp')
+    temporary = _temporary(path, alone)
     try:
         with open(temporary, 'wb') as file:
             yield file
@@ -42,6 +43,15 @@ def whole_file(path: Path, alone: bool = False) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _temporary(path: Path, alone: bool = False) -> Path:
+    """A name beside `path` that nobody else has; what killed processes left under such names is removed."""
+    for leftover in path.parent.glob(f'.{path.name}.*.tmp'):
+        with contextlib.suppress(OSError):                       # another process may be quicker
+            if alone or leftover.stat().st_mtime < time.time() - A_DAY:
+                leftover.unlink()
+    return path.with_name(f'.{path.name}.{secrets.token_hex(4)}.tmp')
 
 
 def put_in_place(temporary: Path, path: Path) -> None:
@@ -68,8 +78,26 @@ def write_atomically(path: Path, payload: bytes, alone: bool = False) -> None:
                       'the previous file is untouched') from error
 
 
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """One process at a time trains in a folder; a killed one frees it. ValueError for the second."""
+    lock = FileLock(folder / '.lock')
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise ValueError(f'another process is training in {folder}: expected one at a time; wait until it has ended, or choose another '
+                         '--out') from None
+    except (OSError, NotImplementedError):                       # not writable, which is said later, or a disk without locks
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def cache_root() -> Path:
-    """RETOUCH_CACHE, or retouch/ in the user's cache folder (XDG_CACHE_HOME or ~/.cache on Linux), or a temporary one (see `cache_note`)."""
+    """RETOUCH_CACHE, or retouch/ in the user's cache folder (XDG_CACHE_HOME or ~/.cache on Linux), or a temporary one (`cache_note`)."""
     if own := os.environ.get('RETOUCH_CACHE'):
         return Path(os.path.expanduser(own))
     usual = _users_cache()
@@ -157,10 +185,10 @@ class Writer:
 
     def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
         self.path, self.shape, self.written = path, shape, 0
-        self.temporary = path.with_name(f'.{path.stem}.{os.getpid()}.npy')
         self.kept: np.ndarray | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            self.temporary = _temporary(path)
             if shutil.disk_usage(path.parent).free < int(np.prod(shape)):
                 raise OSError
             self.file = self.temporary.open('wb')

@@ -34,6 +34,12 @@ class Change(Config):
     def is_place(self) -> bool:
         return self.field.rpartition('.')[2] in PLACES
 
+    @property
+    def line(self) -> str:
+        """What a user is told."""
+        grown = f'; the schedule is now that of {self.now} iterations' if self.field == 'train.iterations' else ''
+        return f'from iteration {self.iteration} on: {self.field} {self.now} (before: {self.was}){grown}'
+
 
 class Init(Config):
     """Where the weights came from that a run began with."""

@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -22,14 +22,14 @@ from retouch.data.parsing import IDS
 from retouch.data.sets import AttributeSet, make_loader, open_set, set_to_hash
 from retouch.engine.fit import fit, measure
 from retouch.engine.initial import take_optimisers, take_weights
-from retouch.engine.logs import Meter
+from retouch.engine.logs import Meter, read_jsonl
 from retouch.engine.state import load_state
 from retouch.engine.trainer import Trainer
-from retouch.files import write_atomically
+from retouch.files import alone_in, write_atomically
 from retouch.hardware import hardware
 from retouch.methods.registry import find_method
 from retouch.model import load_model, model_to_parser, read_start, save_model
-from retouch.run import Change, Run, resumed, started
+from retouch.run import Run, resumed, started
 from retouch.version import __version__
 
 Outcome = Literal['finished', 'stopped', 'interrupted']
@@ -143,6 +143,16 @@ def train_run(run: Run, out: Path | None = None, resume: str | None = None, stop
 def _train(run: Run, out: Path, resume: str | None, stop_after: int | None, show: bool,
            on_log: Callable[[int, dict[str, float]], None] | None, command: str) -> tuple[Path, Outcome]:
     fabric = make_fabric(run)
+    with contextlib.ExitStack() as stack:                        # a new directory is made once it is sure that the run can begin
+        if fabric.global_rank == 0 and out.is_dir():
+            stack.enter_context(alone_in(out))
+        return _train_alone(run, out, resume, stop_after, show, on_log, command, fabric, stack)
+
+
+def _train_alone(run: Run, out: Path, resume: str | None, stop_after: int | None, show: bool,
+                 on_log: Callable[[int, dict[str, float]], None] | None, command: str, fabric: Fabric,
+                 stack: contextlib.ExitStack) -> tuple[Path, Outcome]:
+    existed = out.is_dir()
     main = fabric.global_rank == 0
     state = load_state(out / 'state')
     if state is None and (out / 'model').exists():
@@ -155,8 +165,11 @@ def _train(run: Run, out: Path, resume: str | None, stop_after: int | None, show
         trainer, loader, pictures = make_trainer(run.at(0), fabric, show and main)
         run, told = begin(run, trainer)
         record = _record(run, trainer, pictures, command)
-        if main:
+        if main and not existed:
             out.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(alone_in(out))
+            if (out / 'state').exists():                         # another process was quicker, and has ended
+                raise ValueError(f'{out} already holds a run: continue it with --resume auto, or choose another --out')
     else:
         record = _read_record(out / 'run.json')
         before, run = resumed(record, run, fabric.world_size, state['world_size'], state['iteration'], out)
@@ -169,22 +182,27 @@ def _train(run: Run, out: Path, resume: str | None, stop_after: int | None, show
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(f'{out / "state"} does not fit this run ({str(error).splitlines()[0]}): the configuration must be the one '
                              'it was started with; choose another --out to start anew') from error
-        told = [f'resumed at iteration {trainer.iteration}', *_told([change for change in run.history if change not in before.history])]
+        told = [f'resumed at iteration {trainer.iteration}', *(change.line for change in run.history if change not in before.history)]
         if state['world_size'] != fabric.world_size and trainer.keeps_its_own():
             told.append(f'note: every process of {run.method_id} keeps pools, maps or batch statistics of its own: with another number '
                         'of them it goes on, but not digit for digit')
         record = {**record, 'run': run.model_dump(mode='json')}
     if main and (state is None or run != before):
-        write_atomically(out / 'run.json', (json.dumps(record, indent=2) + '\n').encode())
+        write_atomically(out / 'run.json', (json.dumps(record, indent=2) + '\n').encode(), alone=True)
     if show and main:
         print(''.join(f'{line}\n' for line in told), end='', file=sys.stderr)
 
     def export(folder: Path, weights: dict[str, Tensor], iteration: int) -> None:
         info = {'recipe': run.recipe, 'iteration': iteration, 'iterations': run.at(iteration).train.iterations, 'seed': run.seed,
                 'ema': run.train.ema, 'batch_size': run.train.batch_size, 'data': run.data.model_dump(mode='json')}
+        note_time()                                              # before a model says that the training has ended
         save_model(folder, trainer.trainable, weights, info)
 
-    began = time.monotonic()
+    def note_time() -> None:
+        spent = {'until_iteration': trainer.iteration, 'seconds': round(time.monotonic() - began, 1), 'hardware': hardware(fabric.device)}
+        write_atomically(out / 'time.jsonl', ''.join(f'{json.dumps(leg)}\n' for leg in (*legs, spent)).encode(), alone=True)
+
+    legs, began = read_jsonl(out / 'time.jsonl'), time.monotonic()
     outcome: Outcome = 'stopped'
     try:
         for turn in [*run.turns(trainer.iteration), None]:       # a replay follows what was changed in the run it repeats
@@ -201,13 +219,11 @@ def _train(run: Run, out: Path, resume: str | None, stop_after: int | None, show
             trainer, loader, _ = make_trainer(run.at(turn), fabric, False)
             trainer.load_state_dict(kept)
             if show and main:
-                print(*_told([change for change in run.history if change.iteration == turn]), sep='\n', file=sys.stderr)
+                print(*(change.line for change in run.history if change.iteration == turn), sep='\n', file=sys.stderr)
     finally:                                                     # a leg that ends in an error took its time, too
         if main:
-            spent = {'until_iteration': trainer.iteration, 'seconds': round(time.monotonic() - began, 1),
-                     'hardware': hardware(fabric.device)}
-            with open(out / 'time.jsonl', 'a') as file:
-                file.write(json.dumps(spent) + '\n')
+            with contextlib.suppress(OSError):                   # which is told already
+                note_time()
     return out, outcome
 
 
@@ -236,15 +252,6 @@ def begin(run: Run, trainer: Trainer) -> tuple[Run, list[str]]:
     if run.init.optimiser:
         told.append(take_optimisers(trainer, optimisers or {}))
     return run.model_copy(update={'init': run.init.model_copy(update={'sha256': digest})}), [f'from {path}: {line}' for line in told]
-
-
-def _told(changes: Sequence[Change]) -> list[str]:
-    """A line for every change."""
-    lines = []
-    for change in changes:
-        grown = f'; the schedule is now that of {change.now} iterations' if change.field == 'train.iterations' else ''
-        lines.append(f'from iteration {change.iteration} on: {change.field} {change.now} (before: {change.was}){grown}')
-    return lines
 
 
 def dry_run(run: Run, show: bool = True) -> dict[str, float]:

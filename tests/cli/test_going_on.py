@@ -7,13 +7,17 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from retouch import training
 from retouch.api import train
 from retouch.cli.main import main
+from retouch.engine.logs import read_jsonl
 from retouch.engine.state import load_state
+from retouch.files import alone_in
 from retouch.model import load_model
 from retouch.recipes.registry import load_run, override
 from tests.cli.test_training import SMALL, TORCHRUN, state_of
@@ -164,6 +168,39 @@ def test_a_run_begins_with_a_model(tmp_path: Path, capsys: pytest.CaptureFixture
     shutil.rmtree(tmp_path / 'a' / 'state')
     assert main([*cyclegan, str(tmp_path / 'b'), '--init', str(tmp_path / 'a')]) == 0
     assert ', D_A 0 of 8, D_B 0 of 8; not taken: all of D_A (nothing there), all of D_B (nothing there)' in capsys.readouterr().err
+
+
+def test_two_do_not_train_in_one_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    out, words = tmp_path / 'run', [*DEMO, '--train.iterations', '4', '--out', str(tmp_path / 'run'), '--resume', 'auto']
+    assert main([*words, '--stop-after', '1']) == 0
+    before = {path: path.read_bytes() for path in out.rglob('*') if path.is_file()}
+    with alone_in(out):
+        assert f'another process is training in {out}: expected one at a time; wait' in refused(capsys, *words)
+    assert {path: path.read_bytes() for path in out.rglob('*') if path.is_file()} == before
+    assert main(words) == 0
+
+    new, build = tmp_path / 'new', training.make_trainer         # while this one prepares its pictures, another trains to the end
+    words = [*DEMO, '--train.iterations', '2', '--out', str(new)]
+
+    def meanwhile(*given: Any) -> Any:
+        monkeypatch.setattr(training, 'make_trainer', build)
+        assert main(words) == 0
+        capsys.readouterr()
+        return build(*given)
+
+    monkeypatch.setattr(training, 'make_trainer', meanwhile)
+    assert f'{new} already holds a run: continue it with --resume auto' in refused(capsys, *words)
+    assert load_state(new / 'state')['iteration'] == 2
+
+
+def test_a_finished_model_has_the_time_it_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill after the last save leaves a run that a suite takes as it is, and reads its seconds."""
+    out, seen = tmp_path / 'run', list[list[int]]()
+    monkeypatch.setattr(training, 'save_model',
+                        lambda *given: seen.append([leg['until_iteration'] for leg in read_jsonl(out / 'time.jsonl')]))
+    words = [*DEMO, '--train.iterations', '4', '--train.save-every', '2', '--out', str(out), '--resume', 'auto']
+    assert main([*words, '--stop-after', '1']) == 0 and main(words) == 0
+    assert seen == [[1], [1, 2], [1, 4]]
 
 
 GOES_ON = """

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from retouch.cli.main import main
 from retouch.data import cache
 from retouch.data.cache import cached_images
 from retouch.engine.state import save_state
-from retouch.files import cache_note, cache_root, check_out, whole_file, write_atomically
+from retouch.files import Writer, cache_note, cache_root, check_out, whole_file, write_atomically
 from retouch.methods.stargan import StarGAN
 from retouch.model import load_model, save_model
 
@@ -45,6 +46,25 @@ def test_a_file_is_the_old_one_or_the_new_one(tmp_path: Path, monkeypatch: pytes
     with whole_file(path, alone=True) as file:
         file.write(b'newer')
     assert path.read_bytes() == b'newer' and os.listdir(tmp_path) == ['a.bin']
+
+
+def test_what_killed_processes_left_is_removed_after_a_day(tmp_path: Path) -> None:
+    """Nobody is sure to be alone with a card, a report or drawn faces: what may still be written stays."""
+    for name in ('a.bin', 'b.npy'):
+        for age in (0, 2):
+            leftover = tmp_path / f'.{name}.{age}.tmp'
+            leftover.write_bytes(b'half')
+            os.utime(leftover, (time.time() - 86400 * age,) * 2)
+    write_atomically(tmp_path / 'a.bin', b'new')
+    # the other one may be of another container, with the same number
+    with Writer(tmp_path / 'b.npy', (2, 3)) as writer, Writer(tmp_path / 'b.npy', (2, 3)) as other:
+        for one in (writer, other):
+            one.add(np.ones((1, 3), np.uint8))
+        assert len([*tmp_path.glob('.b.npy.*')]) == 3 and not (tmp_path / 'b.npy').exists()
+        for one in (writer, other):
+            one.add(np.zeros((1, 3), np.uint8))
+            assert np.array_equal(one.array(), [[1, 1, 1], [0, 0, 0]])
+    assert sorted(os.listdir(tmp_path)) == ['.a.bin.0.tmp', '.b.npy.0.tmp', 'a.bin', 'b.npy']
 
 
 def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from retouch.errors import missing_extra
 from retouch.files import check_out
 from retouch.hardware import find_device
 from retouch.recipes.registry import load_run, override
-from retouch.run import Run
+from retouch.run import Init, Run
 from retouch.terminal import progress_bar
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _ONE = threading.RLock()         # a callback of the same thread may call again
 
 def train(recipe_or_run: str | Path | Run, data: Data | None = None, out: str | Path | None = None, resume: str | None = None,
           on_log: Callable[[int, dict[str, float]], None] | None = None, *, stop_after: int | None = None, progress: bool = False,
-          **changes: Any) -> Path:
+          init: str | Path | None = None, init_optimiser: bool = False, **changes: Any) -> Path:
     """Trains a system, or replays or continues a run.
 
         train('aggan_multi.demo', data='faces/', **{'train.iterations': 100})
@@ -45,6 +45,8 @@ def train(recipe_or_run: str | Path | Run, data: Data | None = None, out: str | 
         on_log: called with (iteration, row) at every log line; what it raises stops the run, with its state saved.
         stop_after: save and stop after this iteration.
         progress: a bar on stderr.
+        init: begin with the weights of this run directory, model directory or shipped model, as far as they fit.
+        init_optimiser: take the state of its optimisers too.
         **changes: fields of the run by their dotted names, as `retouch train RECIPE --help` lists them.
 
     Returns:
@@ -60,10 +62,12 @@ def train(recipe_or_run: str | Path | Run, data: Data | None = None, out: str | 
         raise ValueError(f'on_log={on_log!r}: expected a function of iteration and row')
     _check('stop_after', stop_after, int)
     _check('out', out, str, Path)
+    _check('init', init, str, Path)
     with _extras():
         from retouch.training import train_run
     with _alone():
-        run, folder = resolve(recipe_or_run, {**changes, **({} if data is None else {'data.source': _source(data)})}, out, resume)
+        changes |= {} if data is None else {'data.source': _source(data)}
+        run, folder = resolve(recipe_or_run, changes, out, resume, init, init_optimiser)
         folder, outcome = train_run(run, folder, resume, stop_after, progress, on_log, f'retouch.train({run.recipe or run.method_id!r}, …)')
     if outcome == 'interrupted':
         raise KeyboardInterrupt
@@ -154,9 +158,13 @@ def compare(models: Sequence[str | Path], *, device: str = 'auto', progress: boo
 
 
 def resolve(recipe_or_run: str | Path | Run, changes: Mapping[str, Any], out: str | Path | None = None,
-            resume: str | None = None) -> tuple[Run, Path | None]:
+            resume: str | None = None, init: str | Path | None = None, init_optimiser: bool = False) -> tuple[Run, Path | None]:
     """A run with its changes, and its directory if that is known: a run that is resumed by its own name goes on where it lies."""
     run = override(recipe_or_run if isinstance(recipe_or_run, Run) else load_run(recipe_or_run), changes)
+    if init is not None:
+        run = run.model_copy(update={'init': Init(path=str(init), optimiser=init_optimiser)})
+    elif init_optimiser:
+        raise ValueError('--init-optimiser: expected --init beside it, which names the run')
     if out is not None or not resume or isinstance(recipe_or_run, Run):
         return run, None if out is None else Path(out)
     named = Path(recipe_or_run)

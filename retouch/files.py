@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -15,9 +16,11 @@ from typing import Any, BinaryIO, Self
 
 import numpy as np
 import platformdirs
+from filelock import FileLock, Timeout
 
 NAME_BYTES = 255         # of a file's name, on all file systems in use
 BATCH = 64      # rows read at once where nobody says how many
+A_DAY = 24 * 3600       # seconds after which nobody is writing a file any more
 
 
 @contextlib.contextmanager
@@ -29,13 +32,9 @@ def whole_file(path: Path, alone: bool = False) -> Iterator[BinaryIO]:
 
     Args:
         path: the file; its folder must exist.
-        alone: no other process writes this file, so that what a killed one left of it may be removed.
+        alone: no other process writes this file, so that what a killed one left of it may be removed at once, and not after a day.
     """
-    for leftover in path.parent.glob(f'.{path.name}.*.tmp') if alone else ():
-        leftover.unlink(missing_ok=True)
-    temporary = path.with_name(f'.{path.name}.{secrets.token_hex(4)}.tmp')
-    if len(os.fsencode(temporary.name)) > NAME_BYTES:            # the name itself may be as long as it can be
-        temporary = path.with_name(f'.{secrets.token_hex(8)}.tmp')
+    temporary = _temporary(path, alone)
     try:
         with open(temporary, 'wb') as file:
             yield file
@@ -45,6 +44,18 @@ def whole_file(path: Path, alone: bool = False) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _temporary(path: Path, alone: bool = False) -> Path:
+    """A name beside `path` that nobody else has; what killed processes left under such names is removed."""
+    for leftover in path.parent.glob(f'.{path.name}.*.tmp'):
+        with contextlib.suppress(OSError):                       # another process may be quicker
+            if alone or leftover.stat().st_mtime < time.time() - A_DAY:
+                leftover.unlink()
+    temporary = path.with_name(f'.{path.name}.{secrets.token_hex(4)}.tmp')
+    if len(os.fsencode(temporary.name)) > NAME_BYTES:            # the name itself may be as long as it can be
+        temporary = path.with_name(f'.{secrets.token_hex(8)}.tmp')
+    return temporary
 
 
 def put_in_place(temporary: Path, path: Path) -> None:
@@ -71,12 +82,53 @@ def write_atomically(path: Path, payload: bytes, alone: bool = False) -> None:
                       'the previous file is untouched') from error
 
 
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """One process at a time trains in a folder; a killed one frees it. ValueError for the second."""
+    lock = FileLock(folder / '.lock')
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise ValueError(f'another process is training in {folder}: expected one at a time; wait until it has ended, or choose another '
+                         '--out') from None
+    except (OSError, NotImplementedError):                       # not writable, which is said later, or a disk without locks
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def cache_root() -> Path:
-    """RETOUCH_CACHE, or retouch/ in the user's cache folder: XDG_CACHE_HOME or ~/.cache on Linux; without a home the temporary folder."""
+    """RETOUCH_CACHE, or retouch/ in the user's cache folder (XDG_CACHE_HOME or ~/.cache on Linux), or a temporary one (`cache_note`)."""
     if own := os.environ.get('RETOUCH_CACHE'):
         return Path(os.path.expanduser(own))
-    usual = platformdirs.user_cache_dir('retouch', appauthor=False)
-    return Path(tempfile.gettempdir()) / 'retouch' if usual.startswith('~') else Path(usual)
+    usual = _users_cache()
+    return _temporary_cache() if usual is None else usual
+
+
+def cache_note() -> str | None:
+    """What a user should know of where the cache lies; None where it lies where it should."""
+    if os.environ.get('RETOUCH_CACHE') or _users_cache() is not None:
+        return None
+    return (f'there is no home folder to write to, so decoded pictures are kept in {_temporary_cache()}: set RETOUCH_CACHE to a folder '
+            'that stays')
+
+
+def _users_cache() -> Path | None:
+    """None for a user without a home, as in a container that runs under any number: no HOME nor entry in the list of users, or HOME=/."""
+    try:
+        usual = Path(platformdirs.user_cache_dir('retouch', appauthor=False))
+    except RuntimeError:                                         # newer platformdirs raise, older ones leave the ~
+        return None
+    there = next((place for place in (usual, *usual.parents) if place.exists()), usual)
+    return usual if usual.is_absolute() and (there == usual or os.access(there, os.W_OK)) else None
+
+
+def _temporary_cache() -> Path:
+    """One for every user: what another one made could not be written to."""
+    return Path(tempfile.gettempdir()) / (f'retouch-{os.getuid()}' if hasattr(os, 'getuid') else 'retouch')
 
 
 def check_out(out: Path | None) -> None:
@@ -137,10 +189,10 @@ class Writer:
 
     def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
         self.path, self.shape, self.written = path, shape, 0
-        self.temporary = path.with_name(f'.{path.stem}.{os.getpid()}.npy')
         self.kept: np.ndarray | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            self.temporary = _temporary(path)
             if shutil.disk_usage(path.parent).free < int(np.prod(shape)):
                 raise OSError
             self.file = self.temporary.open('wb')

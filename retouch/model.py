@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from retouch.data.batches import DataSpec
+from retouch.engine.state import STATE, load_state
 from retouch.engine.update import Method
 from retouch.errors import unknown
 from retouch.files import put_in_place, write_atomically
@@ -92,6 +93,36 @@ def _finish_save(folder: Path) -> None:
                 put_in_place(folder / NEXT, folder / CONFIG)
 
 
+def read_start(name: str | Path) -> tuple[dict[str, Tensor], dict[str, Any] | None, str]:
+    """What a new run may begin with: of a run directory its saved state, of any other model its weights.
+
+    Returns:
+        '<net>.<key>' -> tensor; the states of its optimisers, None of a model; the SHA-256 of the file that was read.
+
+    Raises:
+        ValueError: nothing there, or it cannot be read.
+    """
+    path = Path(name) / 'state'
+    state = load_state(path)
+    if state is None:
+        weights, digest = read_weights(find_model_dir(name))
+        return weights, None, digest
+    weights = {key.partition('nets.')[2]: value for key, value in state['trainable'].items() if 'nets.' in key}
+    with open(path / STATE, 'rb') as file:
+        return weights, state['optimisers'], hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def read_weights(folder: Path) -> tuple[dict[str, Tensor], str]:
+    """'<net>.<key>' -> tensor of a model directory, and the SHA-256 of the file. ValueError where it cannot be read."""
+    try:
+        payload = (folder / WEIGHTS).read_bytes()
+        weights = {k: v.float() if v.is_floating_point() else v for k, v in safetensors.torch.load(payload).items()}
+    except (OSError, safetensors.SafetensorError) as error:
+        raise ValueError(f'{folder / WEIGHTS} cannot be read ({error}): expected a whole safetensors file; '
+                         'copy the model directory again') from error
+    return weights, hashlib.sha256(payload).hexdigest()
+
+
 def load_model(name: str | Path, device: torch.device | str = 'cpu') -> Model:
     """Loads a model for use.
 
@@ -113,13 +144,7 @@ def load_model(name: str | Path, device: torch.device | str = 'cpu') -> Model:
     except (json.JSONDecodeError, KeyError) as error:
         raise ValueError(f'{folder / CONFIG} cannot be read ({type(error).__name__}: {error}): expected the file that training wrote; '
                          'copy the model directory again') from error
-    try:
-        payload = (folder / WEIGHTS).read_bytes()
-        weights = {k: v.float() if v.is_floating_point() else v for k, v in safetensors.torch.load(payload).items()}
-    except (OSError, safetensors.SafetensorError) as error:
-        raise ValueError(f'{folder / WEIGHTS} cannot be read ({error}): expected a whole safetensors file; '
-                         'copy the model directory again') from error
-    digest = hashlib.sha256(payload).hexdigest()
+    weights, digest = read_weights(folder)
     expected = {f'{n}.{k}': v for n in config['nets'] for k, v in method.nets[n].state_dict().items()}
     for key in sorted(expected.keys() | weights.keys()):
         if key not in weights or key not in expected or weights[key].shape != expected[key].shape:

@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -21,19 +21,18 @@ from torch import Tensor
 from retouch.data.parsing import IDS
 from retouch.data.sets import AttributeSet, make_loader, open_set, set_to_hash
 from retouch.engine.fit import fit, measure
-from retouch.engine.logs import Meter
+from retouch.engine.initial import take_optimisers, take_weights
+from retouch.engine.logs import Meter, read_jsonl
 from retouch.engine.state import load_state
 from retouch.engine.trainer import Trainer
-from retouch.files import write_atomically
+from retouch.files import alone_in, write_atomically
 from retouch.hardware import hardware
 from retouch.methods.registry import find_method
-from retouch.model import load_model, model_to_parser, save_model
-from retouch.run import Run, leaves, with_defaults
+from retouch.model import load_model, model_to_parser, read_start, save_model
+from retouch.run import Run, resumed, started
 from retouch.version import __version__
 
 Outcome = Literal['finished', 'stopped', 'interrupted']
-# what a resumed run may change; a set or a parser may lie elsewhere, its pictures or weights are compared
-FREE = {'train': ('log_every', 'sample_every', 'save_every', 'threads', 'channels_last'), 'method': ('lr', 'parser'), 'data': ('source',)}
 
 
 def runs_folder() -> Path:
@@ -144,6 +143,16 @@ def train_run(run: Run, out: Path | None = None, resume: str | None = None, stop
 def _train(run: Run, out: Path, resume: str | None, stop_after: int | None, show: bool,
            on_log: Callable[[int, dict[str, float]], None] | None, command: str) -> tuple[Path, Outcome]:
     fabric = make_fabric(run)
+    with contextlib.ExitStack() as stack:                        # a new directory is made once it is sure that the run can begin
+        if fabric.global_rank == 0 and out.is_dir():
+            stack.enter_context(alone_in(out))
+        return _train_alone(run, out, resume, stop_after, show, on_log, command, fabric, stack)
+
+
+def _train_alone(run: Run, out: Path, resume: str | None, stop_after: int | None, show: bool,
+                 on_log: Callable[[int, dict[str, float]], None] | None, command: str, fabric: Fabric,
+                 stack: contextlib.ExitStack) -> tuple[Path, Outcome]:
+    existed = out.is_dir()
     main = fabric.global_rank == 0
     state = load_state(out / 'state')
     if state is None and (out / 'model').exists():
@@ -151,43 +160,107 @@ def _train(run: Run, out: Path, resume: str | None, stop_after: int | None, show
     if state is not None and resume != 'auto':
         raise ValueError(f'{out} already holds a run at iteration {state["iteration"]}: continue it with --resume auto, '
                          'or choose another --out')
-    trainer, loader, pictures = make_trainer(run, fabric, show and main)
-    if state is not None:
-        _check_same(run, pictures, out / 'run.json')
+    if state is None:
+        run = started(run, fabric.world_size)
+        trainer, loader, pictures = make_trainer(run.at(0), fabric, show and main)
+        run, told = begin(run, trainer)
+        record = _record(run, trainer, pictures, command)
+        if main and not existed:
+            out.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(alone_in(out))
+            if (out / 'state').exists():                         # another process was quicker, and has ended
+                raise ValueError(f'{out} already holds a run: continue it with --resume auto, or choose another --out')
+    else:
+        record = _read_record(out / 'run.json')
+        before, run = resumed(record, run, fabric.world_size, state['world_size'], state['iteration'], out)
+        trainer, loader, pictures = make_trainer(run.at(state['iteration']), fabric, show and main)
+        if record.get('pictures', pictures) != pictures:
+            raise ValueError(f'{run.data.source} is not the set that {out} was started with (its pictures, their number or order '
+                             'changed): put the set back, say where it lies with --data, or choose another --out')
         try:
             trainer.load_state_dict(state)
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(f'{out / "state"} does not fit this run ({str(error).splitlines()[0]}): the configuration must be the one '
                              'it was started with; choose another --out to start anew') from error
-        if show and main:
-            print(f'resumed at iteration {trainer.iteration}', file=sys.stderr)
-    elif main:
-        out.mkdir(parents=True, exist_ok=True)
-        write_atomically(out / 'run.json', (json.dumps(_record(run, trainer, pictures, command), indent=2) + '\n').encode())
+        told = [f'resumed at iteration {trainer.iteration}', *(change.line for change in run.history if change not in before.history)]
+        if state['world_size'] != fabric.world_size and trainer.keeps_its_own():
+            told.append(f'note: every process of {run.method_id} keeps pools, maps or batch statistics of its own: with another number '
+                        'of them it goes on, but not digit for digit')
+        record = {**record, 'run': run.model_dump(mode='json')}
+    if main and (state is None or run != before):
+        write_atomically(out / 'run.json', (json.dumps(record, indent=2) + '\n').encode(), alone=True)
+    if show and main:
+        print(''.join(f'{line}\n' for line in told), end='', file=sys.stderr)
 
     def export(folder: Path, weights: dict[str, Tensor], iteration: int) -> None:
-        info = {'recipe': run.recipe, 'iteration': iteration, 'iterations': run.train.iterations, 'seed': run.seed, 'ema': run.train.ema,
-                'batch_size': run.train.batch_size, 'data': run.data.model_dump(mode='json')}
+        info = {'recipe': run.recipe, 'iteration': iteration, 'iterations': run.at(iteration).train.iterations, 'seed': run.seed,
+                'ema': run.train.ema, 'batch_size': run.train.batch_size, 'data': run.data.model_dump(mode='json')}
+        note_time()                                              # before a model says that the training has ended
         save_model(folder, trainer.trainable, weights, info)
 
-    began = time.monotonic()
+    def note_time() -> None:
+        spent = {'until_iteration': trainer.iteration, 'seconds': round(time.monotonic() - began, 1), 'hardware': hardware(fabric.device)}
+        write_atomically(out / 'time.jsonl', ''.join(f'{json.dumps(leg)}\n' for leg in (*legs, spent)).encode(), alone=True)
+
+    legs, began = read_jsonl(out / 'time.jsonl'), time.monotonic()
+    outcome: Outcome = 'stopped'
     try:
-        outcome = fit(trainer, loader, run.train, out, export, stop_after, show, on_log)
+        for turn in [*run.turns(trainer.iteration), None]:       # a replay follows what was changed in the run it repeats
+            now = run.at(trainer.iteration)
+            stops = [n for n in (turn, stop_after) if n is not None]
+            with _threads(now.train.threads):
+                outcome = fit(trainer, loader, now.train, out, export, min(stops, default=None), show, on_log)
+            if trainer.iteration != turn or outcome == 'interrupted':
+                break
+            if turn == stop_after:
+                outcome = 'stopped'                              # it may have been the end, before the run grew
+                break
+            kept = trainer.state_dict()
+            trainer, loader, _ = make_trainer(run.at(turn), fabric, False)
+            trainer.load_state_dict(kept)
+            if show and main:
+                print(*(change.line for change in run.history if change.iteration == turn), sep='\n', file=sys.stderr)
     finally:                                                     # a leg that ends in an error took its time, too
         if main:
-            spent = {'until_iteration': trainer.iteration, 'seconds': round(time.monotonic() - began, 1),
-                     'hardware': hardware(fabric.device)}
-            with open(out / 'time.jsonl', 'a') as file:
-                file.write(json.dumps(spent) + '\n')
+            with contextlib.suppress(OSError):                   # which is told already
+                note_time()
     return out, outcome
+
+
+def begin(run: Run, trainer: Trainer) -> tuple[Run, list[str]]:
+    """Puts the weights, and if wanted the optimisers, of the run or model that `run.init` names into a fresh trainer.
+
+    Returns:
+        the run with the digest of what was read, and lines that say what was taken and what did not fit; none without `run.init`.
+
+    Raises:
+        ValueError: nothing there, other weights than the repeated run began with, nothing fits, or a model without optimisers.
+    """
+    if run.init is None:
+        return run, []
+    path, known = run.init.path, run.init.sha256
+    weights, optimisers, digest = read_start(path)
+    if known not in (None, digest):
+        raise ValueError(f'{path} has sha256 {digest[:12]}…, this run began with {str(known)[:12]}…: put that state or model back, or say '
+                         'what to begin with: --init RUN')
+    if run.init.optimiser and optimisers is None:
+        raise ValueError(f'{path} holds no optimisers: expected a run directory with its state/; leave out --init-optimiser')
+    try:
+        told = [take_weights(trainer, weights, leave=('P',) if getattr(run.method, 'uses_parser', False) else ())]
+    except ValueError as error:
+        raise ValueError(f'--init {path}: {error}') from error
+    if run.init.optimiser:
+        told.append(take_optimisers(trainer, optimisers or {}))
+    return run.model_copy(update={'init': run.init.model_copy(update={'sha256': digest})}), [f'from {path}: {line}' for line in told]
 
 
 def dry_run(run: Run, show: bool = True) -> dict[str, float]:
     """Two rounds of iterations, nothing written: memory, images/s, ETA (see `engine.fit.measure`)."""
     with _threads(run.train.threads):
         fabric = make_fabric(run)
-        trainer, loader, _ = make_trainer(run, fabric, show and fabric.global_rank == 0)
-        return measure(trainer, loader, run.train)
+        trainer, loader, _ = make_trainer(run.at(0), fabric, show and fabric.global_rank == 0)
+        begin(run, trainer)
+        return measure(trainer, loader, run.at(0).train)
 
 
 @contextlib.contextmanager
@@ -216,35 +289,17 @@ def _record(run: Run, trainer: Trainer, pictures: str, command: str) -> dict[str
             'git': git, 'hardware': hardware(trainer.fabric.device), 'command': command}
 
 
-def _check_same(run: Run, pictures: str, path: Path) -> None:
-    """A resumed run must be the run that was started: method, data and their pictures, seed, and all that schedules depend on."""
+def _read_record(path: Path) -> dict[str, Any]:
+    """run.json beside a saved state."""
     if not path.is_file():
         raise ValueError(f'{path} is missing beside a saved state: expected the run.json that this training wrote, for nothing else says '
                          'what was trained; put it back, or choose another --out')
     try:
         record = json.loads(path.read_text())
-        before, now = with_defaults(record['run']), run.model_dump(mode='json')
-    except (json.JSONDecodeError, KeyError) as error:
+        record['run']['train']['batch_size']
+        return record
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f'{path} cannot be read ({type(error).__name__}): expected the run.json that this training wrote') from error
-    free = FREE if 'pictures' in record else {**FREE, 'data': ()}
-    found = first_difference(before, now, free)
-    if found is not None:
-        name, was, says = found
-        raise ValueError(f'{path.parent} was started with {name}={was}, this run says {says}: resume with the same value, or choose '
-                         'another --out')
-    if record.get('pictures', pictures) != pictures:
-        raise ValueError(f'{run.data.source} is not the set that {path.parent} was started with (its pictures, their number or order '
-                         'changed): put the set back, say where it lies with --data, or choose another --out')
-
-
-def first_difference(a: dict[str, Any], b: dict[str, Any], free: Mapping[str, tuple[str, ...]]) -> tuple[str, Any, Any] | None:
-    """The first field, dotted, in which two dumped runs differ, with both values; None if all that is not `free` is the same."""
-    a, b = leaves(a), leaves(b)
-    for name in sorted({*a, *b}, key=lambda name: (name != 'method.id', not name.endswith('.id'), name)):
-        section, leaf = name.split('.')[0], name.split('.')[-1]
-        if leaf not in free.get(section, ()) and section != 'recipe' and a.get(name) != b.get(name):
-            return name, a.get(name), b.get(name)
-    return None
 
 
 def _progress(what: str) -> Any:

@@ -3,12 +3,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retouch.cli.options import EditOptions
-from retouch.errors import unknown
+from retouch.errors import one_line, unknown
 
 if TYPE_CHECKING:
     from retouch.editor import Editor
@@ -22,9 +22,10 @@ def edit(options: EditOptions) -> int:
         raise ValueError('--set and --to exclude each other: --set is for models of attributes, --to for models of domains')
     pictures = [Path(p) for p in options.images]
     given = [p for p in (options.exemplar, options.mask, options.exemplar_mask) if p is not None]
-    for picture in (*pictures, *given):
-        if not picture.is_file():
-            raise ValueError(f'{picture} is {"a folder" if picture.is_dir() else "not there"}: expected a picture')
+    for picture in given:
+        _check_is_file(picture)
+    if not any(picture.is_file() for picture in pictures):
+        _edit_each(pictures, _check_is_file)
     if options.exemplar_mask and not options.exemplar:
         raise ValueError('--exemplar-mask is the mask of an exemplar: add --exemplar')
     from retouch.editor import Editor, output_paths  # torch: a picture that is not there is said before
@@ -46,25 +47,54 @@ def edit(options: EditOptions) -> int:
     for name in (*edits, *source):
         if name not in editor.data.attributes:
             raise unknown('attribute', name, editor.data.attributes)
-    shared: dict[str, Any] = {'box': _box(options.box), 'mask': options.mask, 'strength': options.strength}
-    for picture in pictures:
-        if editor.method.kind == 'exemplars':
-            edit = editor.edit(picture, exemplar=options.exemplar, exemplar_mask=options.exemplar_mask, **shared)
-            did = f'in the style of {options.exemplar}'
-        elif options.to is not None or (editor.method.kind != 'attributes' and not edits):
-            edit = editor.translate(picture, options.to, exemplar=options.exemplar, **shared)
-            did = f'to {edit.record["to"]}' + (f' in the style of {options.exemplar}' if options.exemplar else '')
-        else:
-            wanted: dict[str, Any] = dict(edits)
-            edit = editor.edit(picture, source=source, **shared, **wanted)
-            present = [name for name, p in edit.source.items() if p > 0.5] or ['nothing']
-            asked = ' '.join(f'{name}={value} (was {edit.source[name]:.2f})' for name, value in edits.items())
-            did = f'read {" ".join(present)}; set {asked}'
-        paths = edit.save(options.out, picture.stem, note=not options.no_note)
-        print(f'{picture}: {did}; untouched {edit.untouched:.1%}; {" ".join(map(str, paths))}', flush=True)
-        for note in edit.notes:
-            print(f'  note: {note}', file=sys.stderr)
+    _box(options.box)
+    _edit_each(pictures, lambda picture: _edit_one(picture, options, editor, edits, source))
     return 0
+
+
+def _edit_each(pictures: Sequence[Path], edit_one: Callable[[Path], None]) -> None:
+    """One picture that cannot be edited does not keep the others from it. In the end an ExceptionGroup, or the mistake of all."""
+    failures = dict[Path, Exception]()
+    for picture in pictures:
+        try:
+            _check_is_file(picture)
+            edit_one(picture)
+        except BrokenPipeError:                                  # nobody reads what is printed
+            raise
+        except (ValueError, OSError, FloatingPointError) as error:
+            failures[picture] = error
+    lines = {picture: one_line(error) for picture, error in failures.items()}
+    if len(failures) == len(pictures) and len({*lines.values()}) == 1:
+        raise failures[pictures[0]]
+    if failures:
+        raise ExceptionGroup(f'{len(failures)} of {len(pictures)} pictures were not edited', [
+            error if str(picture) in lines[picture] else ValueError(f'{picture}: {lines[picture]}') for picture, error in failures.items()])
+
+
+def _edit_one(picture: Path, options: EditOptions, editor: Editor, edits: dict[str, int], source: dict[str, int]) -> None:
+    """Edits a picture, saves what comes of it and says so."""
+    shared: dict[str, Any] = {'box': _box(options.box), 'mask': options.mask, 'strength': options.strength}
+    if editor.method.kind == 'exemplars':
+        edit = editor.edit(picture, exemplar=options.exemplar, exemplar_mask=options.exemplar_mask, **shared)
+        did = f'in the style of {options.exemplar}'
+    elif options.to is not None or (editor.method.kind != 'attributes' and not edits):
+        edit = editor.translate(picture, options.to, exemplar=options.exemplar, **shared)
+        did = f'to {edit.record["to"]}' + (f' in the style of {options.exemplar}' if options.exemplar else '')
+    else:
+        wanted: dict[str, Any] = dict(edits)
+        edit = editor.edit(picture, source=source, **shared, **wanted)
+        present = [name for name, p in edit.source.items() if p > 0.5] or ['nothing']
+        asked = ' '.join(f'{name}={value} (was {edit.source[name]:.2f})' for name, value in edits.items())
+        did = f'read {" ".join(present)}; set {asked}'
+    paths = edit.save(options.out, picture.stem, note=not options.no_note)
+    print(f'{picture}: {did}; untouched {edit.untouched:.1%}; {" ".join(map(str, paths))}', flush=True)
+    for note in edit.notes:
+        print(f'  note: {note}', file=sys.stderr)
+
+
+def _check_is_file(picture: Path) -> None:
+    if not picture.is_file():
+        raise ValueError(f'{picture} is {"a folder" if picture.is_dir() else "not there"}: expected a picture')
 
 
 def _check_exemplar(options: EditOptions, editor: Editor, flag: str | None) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from retouch.cli.arguments import parse
 from retouch.cli.options import CheckOptions, CompareOptions, EditOptions, EvaluateOptions, ListOptions, StudyOptions, TrainOptions
 from retouch.errors import missing_extra, one_line, unknown
+from retouch.files import cache_note
 from retouch.version import __version__
 
 COMMANDS: dict[str, type] = {'train': TrainOptions, 'edit': EditOptions, 'evaluate': EvaluateOptions, 'compare': CompareOptions,
@@ -68,9 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        status, line = _explain(error)
-        print(f'retouch: error: {line}', file=sys.stderr)
-        return status
+        explained = [_explain(one) for one in (error.exceptions if isinstance(error, ExceptionGroup) else (error,))]
+        for line in dict.fromkeys(line for _, line in explained):
+            print(f'retouch: error: {line}', file=sys.stderr)
+        return max(status for status, _ in explained)
 
 
 def _dispatch(args: list[str]) -> int:
@@ -91,12 +93,20 @@ def _dispatch(args: list[str]) -> int:
         raise unknown('option', command, ['--help', '--version', '--debug'])
     if command not in COMMANDS:
         raise unknown('command', command, [name.split()[0] for name in COMMANDS])
+    if command in ('train', 'evaluate', 'compare') and not {'-h', '--help'} & {*args}:
+        _say_where_the_cache_lies()
     if command == 'train':                                       # its options depend on the recipe
         from retouch.cli.training import train
 
         return train(args)
     options = parse(command, COMMANDS[command], args)
     return handler_of(command)(options)
+
+
+def _say_where_the_cache_lies() -> None:
+    note = cache_note()
+    if note is not None and os.environ.get('RANK', '0') == '0':
+        print(f'note: {note}', file=sys.stderr)
 
 
 def _explain(error: Exception) -> tuple[int, str]:

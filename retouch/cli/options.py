@@ -26,6 +26,10 @@ class TrainOptions:
     """Continue from the run directory's saved state, if there is one."""
     seed: Annotated[int | None, arg(metavar='S', help_behavior_hint='')] = None
     """Seed of initialisation, sampling and noise."""
+    init: Annotated[str | None, arg(metavar='RUN', help_behavior_hint='')] = None
+    """Begin with the weights of a run directory, a model directory or a shipped model, as far as they fit; a line names what does not."""
+    init_optimiser: Annotated[bool, arg(help_behavior_hint='')] = False
+    """With --init: take the state of that run's optimisers too."""
     dry_run: Annotated[bool, arg(help_behavior_hint='')] = False
     """Measure a few iterations (memory, images/s, ETA) without writing a run directory."""
     stop_after: Annotated[int | None, arg(metavar='N', help_behavior_hint='')] = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -72,7 +73,7 @@ def _carry_out(options: TrainOptions, changes: dict[str, str]) -> int:
 
     given = {'data.source': options.data, 'seed': options.seed}
     changes = {**changes, **{k: str(v) for k, v in given.items() if v is not None}}
-    run, out = resolve(options.recipe, changes, options.out, options.resume)
+    run, out = resolve(options.recipe, changes, options.out, options.resume, options.init, options.init_optimiser)
     first = os.environ.get('RANK', '0') == '0'                   # torchrun starts one process per device; one of them speaks
     if options.dry_run:
         measured = dry_run(run)
@@ -82,9 +83,20 @@ def _carry_out(options: TrainOptions, changes: dict[str, str]) -> int:
     folder, outcome = train_run(run, out, options.resume, options.stop_after)
     if first:
         print(f'{outcome}: {folder}')
-        again = f'retouch train {folder / "run.json"} --out {folder} --resume auto'
-        print('\n'.join(f'  {line}' for line in ([] if outcome == 'finished' else [again]) + _next_commands(run, folder)))
+        again = [] if outcome == 'finished' else [_command_to_resume(folder)]
+        print('\n'.join(f'  {line}' for line in again + _next_commands(run, folder)))
     return 130 if outcome == 'interrupted' else 0
+
+
+def _command_to_resume(folder: Path) -> str:
+    """The command that goes on; run.json has what was changed on the way, and whoever reads the command sees it, too."""
+    from retouch.recipes.registry import load_run
+
+    run = load_run(folder)
+    last = {change.field: change.now for change in run.history if change.field != 'processes'}
+    changes = [word for field, value in last.items() for word in (f'--{field.replace("_", "-")}', 'none' if value is None else str(value))]
+    launch = ['torchrun', '--nproc-per-node', str(run.processes), '-m'] if run.processes not in (None, 1) else []
+    return shlex.join([*launch, 'retouch', 'train', str(folder / 'run.json'), '--out', str(folder), '--resume', 'auto', *changes])
 
 
 def _next_commands(run: Run, folder: Path) -> list[str]:

@@ -22,6 +22,11 @@ class EMA:
         for k in self.weights.keys() - set(self.floats):
             self.weights[k].copy_(self.live[k])
 
+    def restart(self) -> None:
+        """The average of nothing but the weights as they are."""
+        for k, v in self.weights.items():
+            v.copy_(self.live[k].detach())
+
     def state_dict(self) -> dict[str, Tensor]:
         return self.weights
 

@@ -1,10 +1,12 @@
 """Files first: log.jsonl, sample grids, progress on the terminal, and the collapse monitor."""
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,18 +24,21 @@ def append_jsonl(path: Path, row: dict[str, float]) -> None:
         file.write(json.dumps({k: float(f'{v:.6g}') if isinstance(v, float) and k != 'time' else v for k, v in row.items()}) + '\n')
 
 
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file, none where it is missing; a line that a killed process left half-written is no row."""
+    rows = []
+    for line in path.read_text(errors='replace').splitlines() if path.exists() else ():
+        with contextlib.suppress(json.JSONDecodeError):
+            rows.append(json.loads(line))
+    return rows
+
+
 def cut_jsonl(path: Path, iteration: int) -> None:
     """Drops rows after `iteration`: a resumed run writes them again. A half-written last line is dropped too."""
     if not path.exists():
         return
-    rows = []
-    for line in path.read_text().splitlines():
-        try:
-            if json.loads(line)['iteration'] <= iteration:
-                rows.append(line)
-        except (json.JSONDecodeError, KeyError):
-            continue
-    write_atomically(path, ''.join(f'{row}\n' for row in rows).encode())
+    rows = [row for row in read_jsonl(path) if isinstance(row, dict) and row.get('iteration', iteration + 1) <= iteration]
+    write_atomically(path, ''.join(f'{json.dumps(row)}\n' for row in rows).encode(), alone=True)
 
 
 def save_grid(path: Path, columns: dict[str, Tensor], rows: int = 8) -> None:

@@ -141,6 +141,10 @@ class Trainer:
         """Whether every weight and buffer is finite (one host sync)."""
         return bool(torch.stack([torch.isfinite(v).all() for v in self.module.state_dict().values() if v.is_floating_point()]).all())
 
+    def keeps_its_own(self) -> bool:
+        """Whether a process keeps something of its own pictures: pools, maps, or statistics of batch norm."""
+        return any('nets.' not in key or key.endswith('.running_mean') for key in self.module.state_dict())
+
     def state_dict(self) -> dict[str, Any]:
         """ALL of the state. A resumed run equals an uninterrupted one, bit for bit on CPU."""
         return {'iteration': self.iteration, 'world_size': self.fabric.world_size, 'trainable': self.module.state_dict(),
@@ -148,9 +152,7 @@ class Trainer:
                 'optimisers': {k: o.state_dict() for k, o in self.optimisers.items()}, 'rng': rng_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores what `state_dict` returned."""
-        if state['world_size'] != self.fabric.world_size:
-            raise ValueError(f'saved by {state["world_size"]} processes, resumed by {self.fabric.world_size}')
+        """Restores what `state_dict` returned, on any number of processes; what one `keeps_its_own` of is the first's."""
         self.iteration = state['iteration']
         self.ledger.load_state_dict(state['ledger'], self.fabric.device)
         self.module.load_state_dict(state['trainable'])

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from retouch.data.sets import open_set, set_to_hash
+from retouch.engine.logs import read_jsonl
 from retouch.errors import one_line, unknown
 from retouch.evaluation.card import Card
 from retouch.evaluation.comparison import cards_to_comparison
@@ -22,9 +23,9 @@ from retouch.metrics.measure import Measure
 from retouch.model import CONFIG, find_model_dir
 from retouch.recipes.registry import load_run
 from retouch.recipes.suite import SUITES, images_seen
-from retouch.run import Run, with_defaults
+from retouch.run import FREE, Run, first_difference, with_defaults
 from retouch.toyfaces.faces import drawing_hash
-from retouch.training import FREE, first_difference, runs_folder, train_run
+from retouch.training import runs_folder, train_run
 
 PARSER = 'parser.toyfaces32'                     # guides the rows that need one, if no other is named
 PROTOCOL = 'eyeglasses'                          # of all suites there are
@@ -93,14 +94,14 @@ def finish(run: Run, out: Path) -> None:
 
 def seconds_of(run: Path) -> float:
     """Seconds of training of a run directory, all its legs together."""
-    return round(sum(json.loads(line)['seconds'] for line in (run / 'time.jsonl').read_text().splitlines()), 1)
+    return round(sum(leg['seconds'] for leg in read_jsonl(run / 'time.jsonl')), 1)
 
 
 def row_to_record(run: Run, out: Path, card: Card, commands: Sequence[str]) -> Record:
     """What is written of a finished row. The commands and the card name no folder of this machine."""
     made = json.loads((out / 'run.json').read_text())
     kept = json.loads((out / 'model' / CONFIG).read_text())['nets']
-    hardware = json.loads((out / 'time.jsonl').read_text().splitlines()[-1])['hardware']
+    hardware = read_jsonl(out / 'time.jsonl')[-1]['hardware']
     dumped = run.model_dump(mode='json')
     record = {'recipe': run.recipe, 'seed': run.seed, 'commands': list(commands), 'git': made['git'], 'hardware': hardware,
               'threads': made['run']['train'].get('threads'), 'seconds': seconds_of(out), 'images_seen': images_seen(run),

@@ -30,7 +30,7 @@ from retouch.recipes import (
     stgan,
     suite,
 )
-from retouch.run import Run, leaves, record_to_run
+from retouch.run import HAPPENED, Run, leaves, record_to_run
 
 MODULES = (stargan, attgan, stgan, aggan, aggan_multi, cyclegan, attentiongan, pix2pix, asgit, munit, drit, lomit, cam, secgan, local,
            classifier, parser)
@@ -65,7 +65,7 @@ def override(run: Run, changes: Mapping[str, Any]) -> Run:
     """The run with fields replaced: {'train.iterations': 100, 'data.source': 'faces/'}.
 
     Text is parsed by the field's type: lists are written a,b,c, None as 'none'. Raises ValueError naming the nearest field, as `--help`
-    writes it.
+    writes it. Of a run that was resumed with changes, a field that is replaced holds from the start.
     """
     record = run.model_dump(mode='json')
     for dotted, value in changes.items():
@@ -77,9 +77,13 @@ def override(run: Run, changes: Mapping[str, Any]) -> Run:
             node = node[section]
         if dotted.removesuffix('.id') == 'method.backbone' and 'backbone' in record['method']:
             raise _chosen_by_recipe(run, dotted, str(value))
-        if not isinstance(node, dict) or leaf not in node or isinstance(node[leaf], dict) or leaf in ('id', 'kind') or dotted == 'recipe':
+        if (not isinstance(node, dict) or leaf not in node or isinstance(node[leaf], dict) or leaf in ('id', 'kind')
+                or dotted.split('.')[0] in HAPPENED):
             raise _unknown_option(run, dotted)
         node[leaf] = _parse(value, node[leaf], _annotation(run, sections, leaf)) if isinstance(value, str) else value
+        record['history'] = [change for change in record['history'] if change['field'] != '.'.join([*sections, leaf])]
+        if leaf == 'batch_size':
+            record['processes'] = None                           # whoever says how large a batch is means it for the processes there are
     return record_to_run(record)
 
 
@@ -98,13 +102,14 @@ def _chosen_by_recipe(run: Run, dotted: str, text: str) -> ValueError:
 
 def field_names(run: Run) -> list[str]:
     """Every field that can be overridden, dotted: 'train.iterations', …"""
-    return [name for name in leaves(run.model_dump(mode='json')) if name != 'recipe' and name.rsplit('.', 1)[-1] not in ('id', 'kind')]
+    return [name for name in leaves(run.model_dump(mode='json'))
+            if name.split('.')[0] not in HAPPENED and name.rsplit('.', 1)[-1] not in ('id', 'kind')]
 
 
 def list_fields() -> set[str]:
     """Every field of any recipe's run that is a list, dotted."""
     records = (leaves(recipe().model_dump(mode='json')) for recipe in RECIPES.values())
-    return {name for record in records for name, value in record.items() if isinstance(value, list)}
+    return {name for record in records for name, value in record.items() if isinstance(value, list) and name not in HAPPENED}
 
 
 def _annotation(run: Run, sections: Sequence[str], leaf: str) -> Any:

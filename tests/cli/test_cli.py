@@ -293,6 +293,36 @@ def test_edit_writes_three_files_a_picture(capsys: pytest.CaptureFixture[str], m
         assert out.text == {}                                                          # type: ignore[attr-defined]
 
 
+def test_a_bad_picture_does_not_keep_the_others_from_being_edited(capsys: pytest.CaptureFixture[str], model: Path, picture: Path,
+                                                                  tmp_path: Path) -> None:
+    (tmp_path / 'bad.png').write_bytes(picture.read_bytes()[:600])
+    Image.new('RGB', (20, 30), 'red').save(tmp_path / 'other.png')
+    names = ['face.png', 'bad.png', 'nowhere.png', 'other.png']
+    edit = ['edit', str(model), *(str(tmp_path / name) for name in names), '--set', 'Eyeglasses=1', '--out']
+    assert main([*edit, str(tmp_path / 'out')]) == 2
+    said = capsys.readouterr()
+    failures = [line for line in said.err.splitlines() if not line.startswith('  note: ')]
+    assert [line.partition(': ')[0] for line in said.out.splitlines()] == [str(tmp_path / name) for name in ('face.png', 'other.png')]
+    assert len(failures) == 2 and failures == said.err.splitlines()[-2:]                 # at the end
+    assert failures[0].startswith(f'retouch: error: {tmp_path}/bad.png: ') and 'truncated' in failures[0]
+    assert failures[1] == f'retouch: error: {tmp_path}/nowhere.png is not there: expected a picture'
+    assert sorted(p.name for p in (tmp_path / 'out').iterdir()) == sorted(
+        f'{name}{suffix}' for name in ('face', 'other') for suffix in ('.png', '.mask.png', '.diff.png'))
+    alone = ['edit', str(model), str(picture), '--set', 'Eyeglasses=1', '--out', str(tmp_path / 'alone')]
+    assert main(alone) == 0                                                              # beside a bad one, the same bytes
+    for path in (tmp_path / 'alone').iterdir():
+        assert path.read_bytes() == (tmp_path / 'out' / path.name).read_bytes()
+    # what is wrong with the command, and not with a picture, is said once
+    capsys.readouterr()
+    both = ['edit', str(model), str(picture), str(tmp_path / 'other.png'), '--set', 'Eyeglasses=1', '--out', str(tmp_path / 'none')]
+    assert main([*both, '--strength', '7']) == 2
+    assert capsys.readouterr().err == 'retouch: error: strength=7.0: expected a number from 0 to 2; 1 is the model as trained\n'
+    assert main([*both, '--debug', '--box', '50,0,5,5']) == 2                            # inside one of them only
+    said = capsys.readouterr()
+    assert 'Traceback' in said.err and said.err.splitlines()[-1].startswith(f'retouch: error: {tmp_path}/other.png: ')
+    assert str(picture) in said.out
+
+
 def test_edit_of_a_domain_model(capsys: pytest.CaptureFixture[str], domain_model: Path, picture: Path, tmp_path: Path) -> None:
     mask = np.zeros((37, 61), np.uint8)
     mask[:20] = 255

@@ -22,7 +22,7 @@ from retouch.data.batches import Moment
 from retouch.engine import schedules
 from retouch.engine.config import TrainConfig
 from retouch.engine.fit import fit, measure
-from retouch.engine.logs import CollapseMonitor, append_jsonl, cut_jsonl
+from retouch.engine.logs import CollapseMonitor, append_jsonl, cut_jsonl, read_jsonl
 from retouch.engine.state import load_state, save_state
 from retouch.engine.trainer import Trainer
 from retouch.engine.update import Step, Update
@@ -267,6 +267,12 @@ def test_cut_jsonl_drops_later_and_broken_rows(tmp_path: Path) -> None:
     path.write_text('{"iteration": 1}\n{"iteration": 2}\n{"itera')
     cut_jsonl(path, 1)
     assert path.read_text() == '{"iteration": 1}\n'
+
+
+def test_rows_of_a_file_that_a_killed_process_left(tmp_path: Path) -> None:
+    assert read_jsonl(tmp_path / 'time.jsonl') == []
+    (tmp_path / 'time.jsonl').write_text('{"seconds": 1}\n{"seconds": 2}\n{"sec')
+    assert read_jsonl(tmp_path / 'time.jsonl') == [{'seconds': 1}, {'seconds': 2}]
 
 
 def test_dry_run_measures_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,11 @@ import torch
 from filelock import FileLock
 from PIL import Image
 
+from retouch.cli.main import main
 from retouch.data import cache
 from retouch.data.cache import cached_images
 from retouch.engine.state import save_state
-from retouch.files import cache_root, check_out, whole_file, write_atomically
+from retouch.files import Writer, cache_note, cache_root, check_out, whole_file, write_atomically
 from retouch.methods.stargan import StarGAN
 from retouch.model import load_model, save_model
 
@@ -44,6 +46,25 @@ def test_a_file_is_the_old_one_or_the_new_one(tmp_path: Path, monkeypatch: pytes
     with whole_file(path, alone=True) as file:
         file.write(b'newer')
     assert path.read_bytes() == b'newer' and os.listdir(tmp_path) == ['a.bin']
+
+
+def test_what_killed_processes_left_is_removed_after_a_day(tmp_path: Path) -> None:
+    """Nobody is sure to be alone with a card, a report or drawn faces: what may still be written stays."""
+    for name in ('a.bin', 'b.npy'):
+        for age in (0, 2):
+            leftover = tmp_path / f'.{name}.{age}.tmp'
+            leftover.write_bytes(b'half')
+            os.utime(leftover, (time.time() - 86400 * age,) * 2)
+    write_atomically(tmp_path / 'a.bin', b'new')
+    # the other one may be of another container, with the same number
+    with Writer(tmp_path / 'b.npy', (2, 3)) as writer, Writer(tmp_path / 'b.npy', (2, 3)) as other:
+        for one in (writer, other):
+            one.add(np.ones((1, 3), np.uint8))
+        assert len([*tmp_path.glob('.b.npy.*')]) == 3 and not (tmp_path / 'b.npy').exists()
+        for one in (writer, other):
+            one.add(np.zeros((1, 3), np.uint8))
+            assert np.array_equal(one.array(), [[1, 1, 1], [0, 0, 0]])
+    assert sorted(os.listdir(tmp_path)) == ['.a.bin.0.tmp', '.b.npy.0.tmp', 'a.bin', 'b.npy']
 
 
 def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,3 +225,29 @@ def test_editing_and_training_need_neither_fcntl_nor_resource(tmp_path: Path) ->
     done = subprocess.run([sys.executable, 'hidden.py'], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     assert (tmp_path / 'drawn' / 'model' / 'model.safetensors').is_file() and list((tmp_path / 'cache').glob('images-*.npy'))
+
+
+def test_without_a_home_the_cache_is_temporary_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                        capsys: pytest.CaptureFixture[str]) -> None:
+    """A container under a user number of its own: no HOME, and nobody of that number in the list of users."""
+    def nobody(number: int) -> None:
+        raise KeyError(f'getpwuid(): uid not found: {number}')
+
+    for name in ('HOME', 'RETOUCH_CACHE', 'XDG_CACHE_HOME'):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr('pwd.getpwuid', nobody)
+    monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
+    assert cache_root() == tmp_path / f'retouch-{os.getuid()}'
+    assert main(['train', 'stargan.toyfaces', '--data.n', '4', '--data.size', '16', '--method.width-g', '4', '--method.width-d', '4',
+                 '--method.blocks', '1', '--train.batch-size', '2', '--stop-after', '1', '--out', str(tmp_path / 'run')]) == 0
+    note = f'there is no home folder to write to, so decoded pictures are kept in {cache_root()}: set RETOUCH_CACHE to a folder that stays'
+    assert cache_note() == note and capsys.readouterr().err.splitlines()[0] == f'note: {note}'
+    assert list(cache_root().glob('toyfaces-*-images.npy'))
+    monkeypatch.setenv('HOME', '/')                              # what Docker gives such a user, who may not write there
+    with monkeypatch.context() as patch:
+        patch.setattr('os.access', lambda place, mode: str(place).startswith(str(tmp_path)))
+        assert cache_root() == tmp_path / f'retouch-{os.getuid()}' and cache_note()
+    monkeypatch.setenv('HOME', str(tmp_path))
+    assert cache_root() == tmp_path / '.cache' / 'retouch' and cache_note() is None
+    monkeypatch.setenv('RETOUCH_CACHE', str(tmp_path / 'own'))
+    assert cache_root() == tmp_path / 'own' and cache_note() is None

@@ -20,7 +20,7 @@ from retouch.data.labels import HAIR_COLOURS
 from retouch.editor import Editor
 from retouch.toyfaces.stored import HELD_OUT
 
-HERO = ((2, 'Blond_Hair'), (3, 'Eyeglasses'), (11, 'Black_Hair'), (22, 'Bangs'))     # held-out index, what is asked of it
+HERO = ((2, 'Blond_Hair'), (3, 'Eyeglasses'), (11, 'Black_Hair'), (9, 'Brown_Hair'))     # held-out index, what is asked of it
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 SUM = ('Blond_Hair', 'Eyeglasses', 'Mouth_Slightly_Open')
 EXAMPLES = Path(__file__).parents[1] / 'examples' / 'leaves'

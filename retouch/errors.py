@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+LONGEST = 800      # characters of a message
+
 
 class UnknownName(ValueError):
     """A name that is none of those expected."""
@@ -29,10 +31,17 @@ def one_line(error: BaseException, record: Any = None) -> str:
         for e in error.errors():
             where = '.'.join(_path(e['loc'], record))
             message = e['msg'].removeprefix('Value error, ')
-            shown = '' if e['type'] == 'extra_forbidden' or 'input' not in e else f' (got {e["input"]!r:.60})'
+            if e['type'] == 'union_tag_not_found':
+                message = f'expected a field {e["ctx"]["discriminator"]}'
+            shown = '' if e['type'] in ('extra_forbidden', 'missing') or 'input' not in e else f' (got {e["input"]!r:.60})'
             parts.append(f'{where}: {message}{shown}' if where else message)
-        return '; '.join(parts)
-    return ' '.join(str(error).split()) or type(error).__name__
+        return _shortened('; '.join(parts))
+    return _shortened(' '.join(str(error).split())) or type(error).__name__
+
+
+def _shortened(line: str) -> str:
+    """A value in a message may be of any length: the middle of a long line is left out."""
+    return line if len(line) <= LONGEST else f'{line[:LONGEST // 2]} … {line[-LONGEST // 4:]}'
 
 
 def _path(parts: Iterable[Any], record: Any) -> list[str]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import mmap
 import os
 import secrets
@@ -82,6 +83,23 @@ def write_atomically(path: Path, payload: bytes, alone: bool = False) -> None:
                       'the previous file is untouched') from error
 
 
+def read_json(path: Path, expected: str) -> dict[str, Any]:
+    """The object that a JSON file holds.
+
+    Raises:
+        ValueError: no such file, no UTF-8, no JSON, nested too deep to be read, or no object; says that `expected` was expected.
+    """
+    try:
+        found = json.loads(path.read_text(encoding='utf-8'))
+    except OSError as error:
+        raise ValueError(f'{path} cannot be read ({error.strerror}): expected {expected}') from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f'{path} cannot be read ({type(error).__name__}: {error}): expected {expected}') from error
+    if not isinstance(found, dict):
+        raise ValueError(f'{path} cannot be read (it holds {str(found)[:40]!r} and no object): expected {expected}')
+    return found
+
+
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """One process at a time trains in a folder; a killed one frees it. ValueError for the second."""
@@ -133,6 +151,8 @@ def _temporary_cache() -> Path:
 
 def check_out(out: Path | None) -> None:
     """ValueError where a folder for results, or what it lies in, is a file: better said before the work than after it."""
+    if '\0' in str(out):
+        raise ValueError(f'--out {str(out)!r}: expected a path, in which no character is NUL')
     for place in (out, *out.absolute().parents) if out is not None else ():
         if place.exists():
             if not place.is_dir():

@@ -16,12 +16,13 @@ from torch import Tensor
 from retouch.data.batches import DataSpec
 from retouch.engine.state import STATE, load_state
 from retouch.engine.update import Method
-from retouch.errors import unknown
-from retouch.files import put_in_place, write_atomically
+from retouch.errors import one_line, unknown
+from retouch.files import put_in_place, read_json, write_atomically
 from retouch.methods.registry import find_method
 from retouch.version import __version__
 
 WEIGHTS, CONFIG, NEXT = 'model.safetensors', 'config.json', '.config.next.json'
+WRITTEN = 'the file that training wrote; copy the model directory again'
 ASSETS = Path(__file__).parent / 'assets'
 SHIPPED = {name: ASSETS / name for name in ('toyfaces', 'leaves', 'judge')}
 
@@ -88,8 +89,8 @@ def find_model_dir(name: str | Path) -> Path:
 def _finish_save(folder: Path) -> None:
     """After a cut between the two renames of a save, the weights are new and their description waits beside them: it takes its place."""
     if (folder / NEXT).is_file() and (folder / WEIGHTS).is_file():
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            if json.loads((folder / NEXT).read_bytes())['sha256'] == hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest():
+        with contextlib.suppress(OSError, ValueError):
+            if read_json(folder / NEXT, WRITTEN).get('sha256') == hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest():
                 put_in_place(folder / NEXT, folder / CONFIG)
 
 
@@ -105,11 +106,17 @@ def read_start(name: str | Path) -> tuple[dict[str, Tensor], dict[str, Any] | No
     path = Path(name) / 'state'
     state = load_state(path)
     if state is None:
-        weights, digest = read_weights(find_model_dir(name))
+        folder = find_model_dir(name)
+        weights, digest = read_weights(folder)
+        _check_digest(folder, digest, read_json(folder / CONFIG, WRITTEN).get('sha256'))
         return weights, None, digest
-    weights = {key.partition('nets.')[2]: value for key, value in state['trainable'].items() if 'nets.' in key}
+    try:
+        weights = {key.partition('nets.')[2]: value for key, value in state['trainable'].items() if 'nets.' in key}
+        optimisers = state['optimisers']
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f'{path / STATE} is no state of a training ({type(error).__name__}: {error}): expected a run directory') from error
     with open(path / STATE, 'rb') as file:
-        return weights, state['optimisers'], hashlib.file_digest(file, 'sha256').hexdigest()
+        return weights, optimisers, hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def read_weights(folder: Path) -> tuple[dict[str, Tensor], str]:
@@ -118,9 +125,16 @@ def read_weights(folder: Path) -> tuple[dict[str, Tensor], str]:
         payload = (folder / WEIGHTS).read_bytes()
         weights = {k: v.float() if v.is_floating_point() else v for k, v in safetensors.torch.load(payload).items()}
     except (OSError, safetensors.SafetensorError) as error:
-        raise ValueError(f'{folder / WEIGHTS} cannot be read ({error}): expected a whole safetensors file; '
+        raise ValueError(f'{folder / WEIGHTS} cannot be read ({one_line(error)}): expected a whole safetensors file; '
                          'copy the model directory again') from error
     return weights, hashlib.sha256(payload).hexdigest()
+
+
+def _check_digest(folder: Path, digest: str, expected: Any) -> None:
+    """ValueError where the weights are not those that config.json describes."""
+    if digest != expected:
+        raise ValueError(f'{folder / WEIGHTS} has sha256 {digest[:12]}…, {CONFIG} says {str(expected)[:12]}…: expected the two files '
+                         'of one training; copy the model directory again')
 
 
 def load_model(name: str | Path, device: torch.device | str = 'cpu') -> Model:
@@ -134,32 +148,32 @@ def load_model(name: str | Path, device: torch.device | str = 'cpu') -> Model:
         ValueError: nothing there, a truncated or altered file, or tensors that do not fit the named method.
     """
     folder = find_model_dir(name)
+    config = read_json(folder / CONFIG, WRITTEN)
     try:
-        config = json.loads((folder / CONFIG).read_text())
         cls = find_method(config['method'])
         method = cls(cls.Config.model_validate(config['config']), DataSpec.model_validate(config['data']))
-        if not set(config['nets']) <= set(method.nets):
-            raise KeyError(f'nets {config["nets"]}')
-        config['sha256'], config['info']
-    except (json.JSONDecodeError, KeyError) as error:
-        raise ValueError(f'{folder / CONFIG} cannot be read ({type(error).__name__}: {error}): expected the file that training wrote; '
-                         'copy the model directory again') from error
+        nets, sha256, info = config['nets'], config['sha256'], config['info']
+        if not isinstance(nets, list) or not set(nets) <= set(method.nets):
+            raise ValueError(f'nets {nets}')
+        if not isinstance(sha256, str) or not isinstance(info, dict) or not isinstance(info.get('data', {}), dict):
+            raise ValueError(f'sha256 {sha256!r:.20}, info {info!r:.60}')
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        said = f'{type(error).__name__}: ' if isinstance(error, KeyError) else ''
+        raise ValueError(f'{folder / CONFIG} describes no model ({said}{one_line(error)}): expected {WRITTEN}') from error
     weights, digest = read_weights(folder)
-    expected = {f'{n}.{k}': v for n in config['nets'] for k, v in method.nets[n].state_dict().items()}
+    expected = {f'{n}.{k}': v for n in nets for k, v in method.nets[n].state_dict().items()}
     for key in sorted(expected.keys() | weights.keys()):
         if key not in weights or key not in expected or weights[key].shape != expected[key].shape:
             found, want = (tuple(d[key].shape) if key in d else 'nothing' for d in (weights, expected))
             raise ValueError(f'{folder / WEIGHTS} does not fit {config["method"]}: tensor {key} is {found}, expected {want}; '
                              f'{CONFIG} and {WEIGHTS} must come from one training')
-    if digest != config['sha256']:
-        raise ValueError(f'{folder / WEIGHTS} has sha256 {digest[:12]}…, {CONFIG} says {config["sha256"][:12]}…: expected the two files '
-                         'of one training; copy the model directory again')
-    for net in config['nets']:
+    _check_digest(folder, digest, sha256)
+    for net in nets:
         method.nets[net].load_state_dict({k.removeprefix(f'{net}.'): v for k, v in weights.items() if k.startswith(f'{net}.')})
-    for net in set(method.nets) - set(config['nets']):
+    for net in set(method.nets) - set(nets):
         del method.nets[net]
     method.nets.requires_grad_(False).eval().to(device)
-    return Model(method, folder, digest, config.get('info', {}))
+    return Model(method, folder, digest, info)
 
 
 def model_to_parser(model: Model, size: int, names: tuple[str, ...] | None = None) -> Model:

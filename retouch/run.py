@@ -73,8 +73,8 @@ class Run(Config):
     @classmethod
     def _typed_method(cls, value: Any) -> Any:
         if isinstance(value, dict):
-            if 'id' not in value:
-                raise ValueError("method has no 'id': expected the id of a method, e.g. 'stargan'")
+            if not isinstance(value.get('id'), str):
+                raise ValueError(f"method has id {value.get('id')!r:.40}: expected the id of a method, e.g. 'stargan'")
             return find_method(value['id']).Config.model_validate(value)
         return value
 
@@ -88,9 +88,11 @@ class Run(Config):
         for change in reversed(self.history):
             if change.iteration > iteration and not change.is_place:
                 *sections, leaf = change.field.split('.')
-                node = record
+                node: Any = record
                 for section in sections:
-                    node = node[section]
+                    node = node.get(section) if isinstance(node, dict) else None
+                if not isinstance(node, dict) or leaf not in node:
+                    raise ValueError(f'the history of the run has a field {change.field!r:.60}: expected one of its own, such as method.lr')
                 node[leaf] = change.was
         return record_to_run(record)
 
@@ -132,7 +134,7 @@ def started(run: Run, processes: int) -> Run:
     return run.model_copy(update={'processes': processes, 'history': tuple(change for change in run.history if not change.is_place)})
 
 
-def resumed(record: dict[str, Any], wanted: Run, processes: int, saved_by: int, iteration: int, folder: Path) -> tuple[Run, Run]:
+def resumed(record: dict[str, Any], wanted: Run, processes: int, saved_by: int | None, iteration: int, folder: Path) -> tuple[Run, Run]:
     """A run that goes on, as it was and as it is from an iteration on.
 
     Args:
@@ -153,7 +155,7 @@ def resumed(record: dict[str, Any], wanted: Run, processes: int, saved_by: int, 
     now = {**wanted.model_dump(mode='json'), 'init': init}
     if wanted.init is not None and (wanted.init.path, wanted.init.optimiser) != (init['path'], init['optimiser']):
         now['init'] = {**init, 'path': wanted.init.path, 'optimiser': wanted.init.optimiser}
-    processes_before = raw.get('processes') or saved_by
+    processes_before = raw.get('processes') or saved_by or 1
     free = dict(FREE) if 'pictures' in record else {**FREE, 'data': ()}
     free['train'] += ('iterations',) + (('batch_size',) if processes != processes_before else ())
     found = first_difference({**raw, 'history': ()}, now, free)

@@ -25,7 +25,8 @@ from retouch.engine.initial import take_optimisers, take_weights
 from retouch.engine.logs import Meter, read_jsonl
 from retouch.engine.state import load_state
 from retouch.engine.trainer import Trainer
-from retouch.files import alone_in, write_atomically
+from retouch.errors import one_line
+from retouch.files import alone_in, read_json, write_atomically
 from retouch.hardware import hardware
 from retouch.methods.registry import find_method
 from retouch.model import load_model, model_to_parser, read_start, save_model
@@ -172,18 +173,18 @@ def _train_alone(run: Run, out: Path, resume: str | None, stop_after: int | None
                 raise ValueError(f'{out} already holds a run: continue it with --resume auto, or choose another --out')
     else:
         record = _read_record(out / 'run.json')
-        before, run = resumed(record, run, fabric.world_size, state['world_size'], state['iteration'], out)
+        before, run = resumed(record, run, fabric.world_size, state.get('world_size'), state['iteration'], out)
         trainer, loader, pictures = make_trainer(run.at(state['iteration']), fabric, show and main)
         if record.get('pictures', pictures) != pictures:
             raise ValueError(f'{run.data.source} is not the set that {out} was started with (its pictures, their number or order '
                              'changed): put the set back, say where it lies with --data, or choose another --out')
         try:
             trainer.load_state_dict(state)
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(f'{out / "state"} does not fit this run ({str(error).splitlines()[0]}): the configuration must be the one '
                              'it was started with; choose another --out to start anew') from error
         told = [f'resumed at iteration {trainer.iteration}', *(change.line for change in run.history if change not in before.history)]
-        if state['world_size'] != fabric.world_size and trainer.keeps_its_own():
+        if before.processes != fabric.world_size and trainer.keeps_its_own():
             told.append(f'note: every process of {run.method_id} keeps pools, maps or batch statistics of its own: with another number '
                         'of them it goes on, but not digit for digit')
         record = {**record, 'run': run.model_dump(mode='json')}
@@ -247,10 +248,10 @@ def begin(run: Run, trainer: Trainer) -> tuple[Run, list[str]]:
         raise ValueError(f'{path} holds no optimisers: expected a run directory with its state/; leave out --init-optimiser')
     try:
         told = [take_weights(trainer, weights, leave=('P',) if getattr(run.method, 'uses_parser', False) else ())]
-    except ValueError as error:
-        raise ValueError(f'--init {path}: {error}') from error
-    if run.init.optimiser:
-        told.append(take_optimisers(trainer, optimisers or {}))
+        if run.init.optimiser:
+            told.append(take_optimisers(trainer, optimisers or {}))
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f'--init {path} cannot be begun with ({one_line(error)}): expected a run of the same method and widths') from error
     return run.model_copy(update={'init': run.init.model_copy(update={'sha256': digest})}), [f'from {path}: {line}' for line in told]
 
 
@@ -294,12 +295,10 @@ def _read_record(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f'{path} is missing beside a saved state: expected the run.json that this training wrote, for nothing else says '
                          'what was trained; put it back, or choose another --out')
-    try:
-        record = json.loads(path.read_text())
-        record['run']['train']['batch_size']
-        return record
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f'{path} cannot be read ({type(error).__name__}): expected the run.json that this training wrote') from error
+    record = read_json(path, 'the run.json that this training wrote')
+    if not isinstance(record.get('run'), dict):
+        raise ValueError(f"{path} has no field 'run': expected the run.json that this training wrote")
+    return record
 
 
 def _progress(what: str) -> Any:

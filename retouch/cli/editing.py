@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from retouch.cli.options import EditOptions
 from retouch.errors import one_line, unknown
+from retouch.files import check_out
 
 if TYPE_CHECKING:
     from retouch.editor import Editor
@@ -20,6 +21,7 @@ def edit(options: EditOptions) -> int:
     edits, source = _pairs('--set', options.set), _pairs('--source', options.source)
     if edits and options.to:
         raise ValueError('--set and --to exclude each other: --set is for models of attributes, --to for models of domains')
+    check_out(options.out)
     pictures = [Path(p) for p in options.images]
     given = [p for p in (options.exemplar, options.mask, options.exemplar_mask) if p is not None]
     for picture in given:

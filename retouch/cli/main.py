@@ -117,7 +117,7 @@ def _explain(error: Exception) -> tuple[int, str]:
         return 2, ('out of memory: lower --train.batch-size, --data.size or --n, or set --train.precision bf16-mixed; '
                    '`retouch train RECIPE --dry-run` measures what a setting needs')
     if isinstance(error, OSError) and error.strerror and error.filename:
-        return 2, f'{error.filename}: {error.strerror}'
+        return 2, f'{error.filename}: {error.strerror}: expected a path that is there and may be read or, for results, written'
     if isinstance(error, ValueError | OSError | FloatingPointError):
         return 2, one_line(error)
     if isinstance(error, ModuleNotFoundError) and (line := missing_extra(error)):

@@ -26,16 +26,18 @@ def _text_lines(path: Path) -> list[str]:
 
 def choose_columns(path: Path, names: Sequence[str], attributes: Sequence[str] | None) -> tuple[tuple[str, ...], list[int]]:
     """The wanted columns among `names`, and where they stand."""
-    if len(set(names)) < len(names):
+    known = set(names)
+    if len(known) < len(names):
         twice = next(name for i, name in enumerate(names) if name in names[:i])
         raise ValueError(f'{path}: column {twice!r} appears twice: expected each name once; rename one')
     for name in attributes or ():
-        if name not in names:
+        if name not in known:
             raise unknown('attribute', name, names)
     wanted = tuple(names if attributes is None else attributes)
     if not wanted:
         raise ValueError(f'{path}: no label columns: expected a file column and at least one of 0/1 or -1/1')
-    return wanted, [list(names).index(name) for name in wanted]
+    places = {name: i for i, name in enumerate(names)}
+    return wanted, [places[name] for name in wanted]
 
 
 def _wrong_count(path: Path, line: int, found: int, expected: int) -> ValueError:
@@ -93,7 +95,10 @@ def _csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     first = lines[0] if lines else ''
     delimiter = '\t' if path.suffix.lower() == '.tsv' else ';' if ';' in first and ',' not in first else ','
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
-    records = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(cell.strip() for cell in cells)]
+    try:
+        records = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(cell.strip() for cell in cells)]
+    except csv.Error as error:
+        raise ValueError(f'{path}, line {reader.line_num}: {error}: expected cells of a few characters; is a quote left open?') from None
     if len(records) < 2:
         raise ValueError(f'{path}: {len(records)} lines: expected a header (file,Smiling,…) and a row per picture')
     return records[0][1], records[1:]
@@ -107,8 +112,8 @@ def _jsonl(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
             continue
         try:
             record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f'{path}, line {number}: {error.msg}: expected one JSON object per line') from None
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f'{path}, line {number}: {getattr(error, "msg", error)}: expected one JSON object per line') from None
         if not isinstance(record, dict):
             raise ValueError(f'{path}, line {number}: {type(record).__name__}: expected an object, {{"file": "a.jpg", "Smiling": 1}}')
         header = header or list(record)

@@ -43,7 +43,7 @@ def take_weights(trainer: Trainer, weights: dict[str, Tensor], leave: tuple[str,
     if not taken:
         names = dict.fromkeys(key.partition('.')[0] for key in weights)
         raise ValueError(f'no tensor of its networks {", ".join(names)} has the name and shape of one of '
-                         f'{", ".join(trainer.trainable.nets)}: expected a run of the same method and widths')
+                         f'{", ".join(trainer.trainable.nets)}')
     if trainer.ema:
         trainer.ema.restart()
     more = f' and {len(misfits) - SHOWN} more' if len(misfits) > SHOWN else ''

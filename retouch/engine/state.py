@@ -63,8 +63,8 @@ def load_state(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         state = torch.load(path, map_location='cpu', weights_only=True)
-        if 'iteration' not in state:
-            raise KeyError('iteration')
+        if not isinstance(state['iteration'], int) or state['iteration'] < 0:
+            raise ValueError(state['iteration'])
         return state
     except Exception as error:
         raise ValueError(f'{path} cannot be read ({type(error).__name__}): expected a whole saved state; restore the file from a copy, '

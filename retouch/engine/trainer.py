@@ -84,7 +84,11 @@ class Trainer:
         self.optimisers: dict[str, Optimizer] = {}
         for u in self.updates:
             parameters = [p for n in u.nets for p in trainable.nets[n].parameters()]
-            self.optimisers[u.name] = self.optimisers[u.shares] if u.shares else u.optimiser(parameters)
+            try:
+                self.optimisers[u.name] = self.optimisers[u.shares] if u.shares else u.optimiser(parameters)
+            except ValueError as error:
+                raise ValueError(f'{error} (of {u.name}): expected a rate of at least 0 and betas from 0 to below 1; set --method.lr, '
+                                 '--method.beta1 or --method.beta2') from error
         self.base_lr = {name: [g['lr'] for g in o.param_groups] for name, o in self.optimisers.items()}
         self.ema = EMA(trainable.nets, trainable.inference_nets, ema) if ema else None
         self.ledger = Ledger()

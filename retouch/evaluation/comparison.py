@@ -1,13 +1,13 @@
 """Cards of one protocol beside each other, what models differ by on the same pictures, and where the card of a model lies."""
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from retouch.config import Config
 from retouch.evaluation.card import Card
 from retouch.evaluation.tallies import read_tallies
+from retouch.files import read_json
 from retouch.metrics import bootstrap
 from retouch.metrics.bootstrap import Tally
 from retouch.metrics.measure import Measure, about, difference_to_text, measure_to_text
@@ -119,7 +119,7 @@ def find_card(name: str | Path) -> tuple[Card, dict[str, Tally]] | None:
     for place in (folder, folder.parent) if folder.name == 'model' else (folder,):
         if (place / 'card.json').is_file():
             card = Card.read(place / 'card.json')
-            if card.checkpoint.sha256 != json.loads((folder / CONFIG).read_bytes()).get('sha256'):
+            if card.checkpoint.sha256 != read_json(folder / CONFIG, 'the file that training wrote').get('sha256'):
                 raise ValueError(f'{place / "card.json"} is the card of other weights than {folder}: run `retouch evaluate {name}` again')
             return card, read_tallies(place)
     return None

@@ -18,7 +18,7 @@ from retouch.engine.logs import read_jsonl
 from retouch.errors import one_line, unknown
 from retouch.evaluation.card import Card
 from retouch.evaluation.comparison import cards_to_comparison
-from retouch.files import write_atomically
+from retouch.files import read_json, write_atomically
 from retouch.metrics.measure import Measure
 from retouch.model import CONFIG, find_model_dir
 from retouch.recipes.registry import load_run
@@ -78,7 +78,7 @@ def finish(run: Run, out: Path) -> None:
     """
     if (out / 'run.json').is_file():
         elsewhere = 'a suite takes up no other; move it away, or set RETOUCH_RUNS to another folder'
-        before = json.loads((out / 'run.json').read_text())
+        before = read_json(out / 'run.json', 'the run.json that a training wrote')
         found = first_difference(with_defaults(before['run']), run.model_dump(mode='json'), SAME)
         if found is not None:
             raise ValueError(f'{out} was trained with {found[0]}={found[1]}, {run.recipe} has {found[2]}: {elsewhere}')

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import re
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from retouch.errors import unknown
+from retouch.files import read_json
 from retouch.recipes import (
     aggan,
     aggan_multi,
@@ -51,11 +51,8 @@ def load_run(name: str | Path) -> Run:
     if path.suffix == '.json':
         if not path.is_file():
             raise ValueError(f'{path} does not exist: expected a run.json or the name of a recipe (`retouch list` shows them)')
-        try:
-            record = json.loads(path.read_text())
-        except ValueError as error:                              # not JSON, or not text
-            raise ValueError(f'{path} is not JSON ({error}): expected the run.json that a training wrote') from error
-        if not isinstance(record, dict) or not isinstance(record.get('run'), dict):
+        record = read_json(path, 'the run.json that a training wrote')
+        if not isinstance(record.get('run'), dict):
             raise ValueError(f"{path} has no field 'run': expected the run.json that a training wrote")
         return record_to_run(record['run'])
     raise unknown('recipe', str(name), RECIPES)

@@ -162,7 +162,7 @@ def test_a_run_begins_with_a_model(tmp_path: Path, capsys: pytest.CaptureFixture
     assert json.loads((out / 'run.json').read_text())['run']['init']['sha256'] == model.weights_sha256
     assert "unknown model 'nowhere'" in refused(capsys, *DEMO, '--init', 'nowhere')
     cyclegan = ['train', 'cyclegan.toyfaces', *SMALL, '--stop-after', '0', '--out']
-    assert '--init judge: no tensor of its networks C has the name and shape of one of G, F, D_A, D_B' in refused(
+    assert '--init judge cannot be begun with (no tensor of its networks C has the name and shape of one of G, F, D_A, D_B)' in refused(
         capsys, *cyclegan, str(tmp_path / 'c'), '--init', 'judge')
     assert main([*cyclegan, str(tmp_path / 'a')]) == 0
     shutil.rmtree(tmp_path / 'a' / 'state')

@@ -123,6 +123,16 @@ def test_updates_may_share_an_optimiser() -> None:
     assert all(torch.equal(two.nets[name].weight, other.nets[name].weight) for name in 'ab')
 
 
+def test_an_optimiser_that_cannot_be_made_names_the_options() -> None:
+    two = Two()
+    for options, words in (({'lr': -1.0}, 'Invalid learning rate: -1.0'),
+                           ({'betas': (0.5, 1.5)}, 'Invalid beta parameter at index 1: 1.5')):
+        adam = partial(torch.optim.Adam, **options)
+        two.updates = lambda adam=adam: (Update('U', ('a',), two.pull(1.0, 'a'), adam, schedules.constant),)
+        with pytest.raises(ValueError, match=rf'^{words} \(of U\): expected a rate of at least 0 and betas .*; set --method\.lr'):
+            Trainer(two, Fabric(accelerator='cpu', devices=1), iterations=10)
+
+
 def test_ema_follows_buffers() -> None:
     trainer = make('classifier')
     key = next(k for k in trainer.ema.weights if k.endswith('running_mean'))
@@ -206,6 +216,10 @@ def test_truncated_state_is_refused_with_a_line(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(ValueError, match=r'last\.pt cannot be read .*: expected a whole saved state'):
         load_state(tmp_path)
+    for state in ([1, 2], {'iteration': -1}, {'iteration': 'x'}, {'iteration': None}, torch.zeros(3)):           # whole, and no state
+        save_state(tmp_path, state)                              # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=r'last\.pt cannot be read .*: expected a whole saved state'):
+            load_state(tmp_path)
 
 
 KILLED = """

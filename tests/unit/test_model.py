@@ -8,11 +8,14 @@ import pytest
 import safetensors.torch
 import torch
 
+from retouch.engine.state import save_state
+from retouch.errors import one_line
 from retouch.evaluation.tallies import read_tallies
 from retouch.files import write_atomically
 from retouch.methods.registry import METHODS
 from retouch.metrics.bootstrap import tally_to_value
-from retouch.model import CONFIG, SHIPPED, WEIGHTS, load_model, save_model
+from retouch.model import CONFIG, SHIPPED, WEIGHTS, load_model, read_start, save_model
+from retouch.recipes.registry import load_run
 from tests.batches import random_request
 
 
@@ -81,6 +84,47 @@ def test_altered_config(change: dict, message: str, tmp_path: Path) -> None:
     (tmp_path / CONFIG).write_text('{"method": ')
     with pytest.raises(ValueError, match=r'config\.json cannot be read'):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize('change', [
+    {'method': 1.5}, {'method': None}, {'config': 'x'}, {'config': None}, {'config': {'id': 'aggan_multi', 'width_g': 10 ** 30}},
+    {'data': []}, {'nets': 3}, {'nets': [['G']]}, {'nets': [{'x': 1}]}, {'nets': ['../G']}, {'nets': ['x' * 5000]},
+    {'sha256': None}, {'sha256': 7}, {'info': None}, {'info': [1]}, {'info': {'data': None}},
+], ids=str)
+def test_a_config_that_describes_no_model_is_named_in_one_line(change: dict, tmp_path: Path) -> None:
+    saved(tmp_path)
+    config = json.loads((tmp_path / CONFIG).read_text())
+    (tmp_path / CONFIG).write_text(json.dumps(config | change))
+    with pytest.raises(ValueError, match=r'config\.json describes no model \(.*\): expected the file that training wrote; copy') as caught:
+        load_model(tmp_path)
+    assert len(one_line(caught.value)) < 900
+
+
+@pytest.mark.parametrize('payload', [b'', b'null', b'[1]', b'"x"', b'{"a": "\xff"}', b'[' * 100_000, b'{"a":' * 50_000, b'1' * 10_000,
+                                     '{"method": 1}'.encode('utf-16')], ids=lambda payload: repr(payload[:12]))
+def test_a_config_that_is_no_object_is_one_line(payload: bytes, tmp_path: Path) -> None:
+    saved(tmp_path)
+    (tmp_path / CONFIG).write_bytes(payload)
+    with pytest.raises(ValueError, match=r'config\.json cannot be read \(.*\): expected the file that training wrote'):
+        load_model(tmp_path)
+    (tmp_path / 'run.json').write_bytes(payload)
+    with pytest.raises(ValueError, match=r'run\.json cannot be read \(.*\): expected the run\.json that a training wrote'):
+        load_run(tmp_path)
+
+
+def test_a_run_begins_only_with_weights_that_are_whole(tmp_path: Path) -> None:
+    saved(tmp_path)
+    weights, optimisers, digest = read_start(tmp_path)
+    assert optimisers is None and digest == load_model(tmp_path).weights_sha256 and all(name[:2] in ('G.', 'D.') for name in weights)
+    changed = bytearray((tmp_path / WEIGHTS).read_bytes())
+    changed[-5] ^= 1
+    (tmp_path / WEIGHTS).write_bytes(changed)
+    with pytest.raises(ValueError, match='has sha256 .*expected the two files of one training'):
+        read_start(tmp_path)
+    for state in ({'iteration': 1}, {'iteration': 1, 'trainable': None}, {'iteration': 1, 'trainable': {}}):
+        save_state(tmp_path / 'state', state)
+        with pytest.raises(ValueError, match=r'last\.pt is no state of a training'):
+            read_start(tmp_path)
 
 
 def test_nothing_there(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from retouch.cli.data import render
 from retouch.data.check import check_folder
 from retouch.data.configs import AttributeData, DomainData, PairData
 from retouch.data.images import shown_size
+from retouch.data.label_files import read_table
 from retouch.data.layouts import LAYOUTS, recognise
 from retouch.data.sets import open_attributes, open_domains, open_pairs
 from retouch.data.sheet import contact_sheet
@@ -522,3 +523,24 @@ def test_real_sets_are_recognised(real_data: Path) -> None:
         assert report.layout == layout and report.ok, report.errors
     folder = read_attribute_folder(real_data / 'celeba_178x218', ['Male', 'Smiling'])
     assert folder.labels.shape == (len(folder.paths), 2) and 0.3 < folder.labels[:, 0].mean() < 0.6
+
+
+@pytest.mark.parametrize(('name', 'text', 'words'), [
+    ('labels.csv', 'file,a\n' + 'x' * 2 ** 18 + ',1', r'line 2: field larger than field limit .*: expected cells of a few characters'),
+    ('labels.csv', 'file,a\n"00.png,1' + '\nx' * 2 ** 17, r'line \d+: field larger .*; is a quote left open\?'),
+    ('labels.jsonl', '[' * 100_000, r'line 1: maximum recursion depth .*: expected one JSON object per line'),
+    ('labels.jsonl', '{"file": "a.png", "b": ' + '1' * 10_000 + '}', r'line 1: Exceeds the limit .*: expected one JSON object per line'),
+])
+def test_cells_and_objects_that_no_reader_takes(name: str, text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=words):
+        read_table(tmp_path / name, None)
+
+
+def test_a_hundred_thousand_columns_are_read_in_order(tmp_path: Path) -> None:
+    n = 100_000                                                  # a search of every column for every column took minutes
+    header, row = (','.join(cells) for cells in (map('c{}'.format, range(n)), (str(i % 2) for i in range(n))))
+    (tmp_path / 'labels.csv').write_text(f'file,{header}\n00.png,{row}')
+    names, rows = read_table(tmp_path / 'labels.csv', None)
+    assert names == tuple(f'c{i}' for i in range(n)) and rows == [(2, '00.png', [str(i % 2) for i in range(n)])]
+    assert read_table(tmp_path / 'labels.csv', ('c7', 'c2')) == (('c7', 'c2'), [(2, '00.png', ['1', '0'])])

@@ -1,6 +1,6 @@
 """Copies a trained model into the package: half-precision weights, the card's command, a README.
 
-    python benchmarks/ship.py RUN toyfaces|leaves|judge
+    python benchmarks/ship.py RUN toyfaces|leaves|judge [--without CLASS] [--source NAME]
 
 Then `retouch evaluate` writes the card beside it; see the README it leaves.
 """
@@ -9,8 +9,31 @@ from __future__ import annotations
 import argparse
 
 import torch
+from torch import Tensor
 
+from retouch.methods.local import Local
 from retouch.model import SHIPPED, load_model, save_model
+
+
+def without(method: Local, weights: dict[str, Tensor], name: str) -> tuple[Local, dict[str, Tensor]]:
+    """A model that was never asked for a class: its condition is always 0, so its channels go; scores keep what its absence gave them."""
+    names = method.data.attributes
+    k = names.index(name)
+    rest = type(method)(method.config, method.data.model_copy(update={'attributes': tuple(n for n in names if n != name)}))
+
+    def dropped(x: Tensor, dim: int, at: int) -> Tensor:
+        return x.index_select(dim, torch.tensor([i for i in range(x.shape[dim]) if i != at]))
+
+    found = dict(weights)
+    found['G.main.0.weight'] = dropped(weights['G.main.0.weight'], 1, 3 + k)           # after the picture's three
+    found['D.cls.weight'] = dropped(weights['D.cls.weight'], 0, k)
+    for key, value in weights.items():
+        if key.startswith('D.heads.'):                           # h_0, then one a class; of an absent one h_k is taken off
+            value = value.clone()
+            value[0] -= value[1 + k]
+            found[key] = dropped(value, 0, 1 + k)
+    rest.nets.load_state_dict(found, strict=False)
+    return rest, found
 
 
 def main() -> None:
@@ -18,13 +41,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('run')
     parser.add_argument('name', choices=SHIPPED)
+    parser.add_argument('--without', help='a class of `local` that is not shipped; what the others become stays the same')
     parser.add_argument('--source', help='what to call the pictures, in the place of the folder on this machine')
     options = parser.parse_args()
     model = load_model(options.run)
     weights = {f'{n}.{k}': v for n in model.method.inference_nets for k, v in model.method.nets[n].state_dict().items()}
+    method = model.method
+    if options.without:
+        method, weights = without(method, weights, options.without)
     if options.source:
         model.info['data']['source'] = options.source
-    save_model(SHIPPED[options.name], model.method, weights, model.info, torch.float16)
+    save_model(SHIPPED[options.name], method, weights, model.info, torch.float16)
     print(f'{SHIPPED[options.name]}: {(SHIPPED[options.name] / "model.safetensors").stat().st_size / 1e6:.2f} MB')
 
 

@@ -5,6 +5,8 @@ import argparse
 import importlib.util
 import json
 import math
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -14,11 +16,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from retouch.methods.stargan import StarGAN
+from retouch.model import WEIGHTS, load_model, read_start, save_model
+
 
 def script(repository: Path, name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f'benchmarks_{name}', repository / 'benchmarks' / f'{name}.py')
     assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)          # dataclasses look there
     spec.loader.exec_module(module)
     return module
 
@@ -246,3 +251,38 @@ def test_unedited_faces_are_compared_as_bytes(repository: Path, monkeypatch: pyt
         model = SimpleNamespace(method=method, data=SimpleNamespace(size=16, attributes=('Bangs', 'Eyeglasses')))
         monkeypatch.setattr(rows, 'load_model', lambda run, model=model: model)
         assert rows.unedited(Path('run'), 3) == expected
+
+
+def test_what_bad_input_calls_a_fault(repository: Path) -> None:
+    fault = script(repository, 'bad_input').fault
+    good = 'note: of the cache\nretouch: error: --n -3: expected at least 2\n'
+    assert fault('refused', 2, good) is None and fault('either', 0, 'done\n') is None
+    assert fault('refused', 1, 'error: a.png\nnext: repair the errors above\n') is None                # `data check`
+    for wants, status, said, words in (
+            ('refused', 0, 'done\n', 'taken in silence'), ('works', 2, good, 'refused'), ('either', 2, 'Traceback\n' + good, 'a traceback'),
+            ('either', 1, 'retouch: error: KeyError (a fault of retouch)\n', 'status 1'), ('either', -9, '', 'status -9'),
+            ('either', 2, good + 'more\n', '1 error lines, not the last ones'), ('either', 2, '', '0 error lines'),
+            ('either', 2, 'retouch: error: no\n', 'neither an expectation nor a fix'),
+            ('either', 2, f'retouch: error: expected {"x" * 2000}\n', 'a line of 2025 characters')):
+        assert str(fault(wants, status, said)).startswith(words), (wants, status, said)
+
+
+def test_safetensors_that_lie_are_refused(repository: Path, tmp_path: Path) -> None:
+    bad_input, method = script(repository, 'bad_input'), StarGAN.tiny()
+    save_model(tmp_path, method, {f'{n}.{k}': v for n in method.inference_nets for k, v in method.nets[n].state_dict().items()}, {})
+    cases = list(bad_input.weights((tmp_path / WEIGHTS).read_bytes()))
+    assert len(cases) == 24
+    for name, payload in cases:
+        (tmp_path / WEIGHTS).write_bytes(payload)
+        for read in (load_model, read_start):
+            with pytest.raises(ValueError, match=f'{WEIGHTS} .*expected'):
+                read(tmp_path)
+                pytest.fail(name)
+
+
+@pytest.mark.slow
+def test_kills_lose_nothing(repository: Path, tmp_path: Path) -> None:
+    command = [sys.executable, str(repository / 'benchmarks' / 'endurance.py'), str(tmp_path), '--kills', '20', '--only', 'kills', 'clock']
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, env={**os.environ, 'OMP_NUM_THREADS': '1'})
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert 'every round ended bit for bit as the undisturbed one' in done.stdout

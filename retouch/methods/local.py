@@ -11,7 +11,8 @@ Differs:    [D1] projection: every patch has a score for every attribute, s = h_
             [D3] R1 is of the sum over scales of mean scores, on every `r1_every`-th iteration with so many times the weight;
             [D4] the mask has no attention loss but (9) and (11), and can be bounded by the picture's own black ground (`bound`);
             [D5] each ingredient can be turned off: `projection`, `lambda_wrong` 0, `scales`, `penalty` 'wgan', `lambda_area` 0,
-            `lambda_cls` 0, `augment` 'none', `colours` 'absolute', `head_start` 0, `upsample` 'deconv', `noise` 0, `bound` 'none'.
+            `lambda_cls` 0, `augment` 'none', `colours` 'absolute', `head_start` 0, `skips` False, `upsample` 'deconv', `noise` 0,
+            `bound` 'none'.
 Shapes:     N batch, K attributes, H W image, j scale, p patch. x, y, r images [N,3,H,W]; a labels, b targets [N,K] in {0,1}; z noise
             [N,Z,H/8,W/8]; m mask [N,1,H,W]; c the bound [N,1,H,W] in {0,1}; s_j [N,h,w]. E: mean over N and patches.
             phi(t) = log(1 + e^t); t with penalty 'wgan'. T: random turns and colours, or nothing.
@@ -160,8 +161,7 @@ class Local(nn.Module):
         self.config, self.data = config, data
         c, k = config, len(data.attributes)
         self.nets = nn.ModuleDict({'G': Generator(k, c.width_g, c.blocks, c.upsample, c.noise, c.levels, c.skips),
-                                   'D': Critic(k, data.window or data.size, c.width_d, c.scales, c.projection,
-                                             c.most_d)})
+                                   'D': Critic(k, data.window or data.size, c.width_d, c.scales, c.projection, c.most_d)})
         self.classification = {'multi': bce_sum_over_attributes, 'single': cross_entropy_of_one_hot}[c.labels]
         self.phi: Callable[[Tensor], Tensor] = {'r1': F.softplus, 'wgan': nn.Identity()}[c.penalty]
 

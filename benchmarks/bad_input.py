@@ -19,9 +19,7 @@ import resource
 import shutil
 import signal
 import struct
-import sys
 import time
-import traceback
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -31,6 +29,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from endurance import fork, status_of
 from PIL import Image, PngImagePlugin
 
 from retouch import toyfaces
@@ -411,24 +410,12 @@ def _npy(array: np.ndarray) -> bytes:
 
 def run(words: list[str], said: Path) -> int:
     """A command in a process of its own, within limits: its status, negative for a signal."""
-    sys.stdout.flush()
-    if not (child := os.fork()):
-        file = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(file, 1)
-        os.dup2(file, 2)
+    def limit() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         signal.alarm(SECONDS)
-        try:
-            status = retouch(words)
-            sys.stdout.flush()
-            sys.stderr.flush()
-        except BaseException:
-            traceback.print_exc()
-            sys.stderr.flush()
-            status = 99
-        os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    return status_of(fork(lambda: retouch(words), said, limit))
 
 
 def fault(wants: Wants, status: int, said: str) -> str | None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from retouch.methods.stargan import StarGAN
@@ -21,6 +22,8 @@ from retouch.model import WEIGHTS, load_model, read_start, save_model
 
 
 def script(repository: Path, name: str) -> ModuleType:
+    if (folder := str(repository / 'benchmarks')) not in sys.path:                   # scripts use one another
+        sys.path.append(folder)
     spec = importlib.util.spec_from_file_location(f'benchmarks_{name}', repository / 'benchmarks' / f'{name}.py')
     assert spec is not None and spec.loader is not None
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)          # dataclasses look there
@@ -94,7 +97,6 @@ def test_a_row_is_trained_scored_and_written(repository: Path, tmp_path: Path, m
 
 @pytest.fixture
 def leaderboard(repository: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(repository / 'benchmarks')
     return script(repository, 'leaderboard')
 
 
@@ -286,3 +288,27 @@ def test_kills_lose_nothing(repository: Path, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, env={**os.environ, 'OMP_NUM_THREADS': '1'})
     assert done.returncode == 0, done.stderr[-3000:]
     assert 'every round ended bit for bit as the undisturbed one' in done.stdout
+
+
+def test_a_class_that_is_not_shipped_changes_no_other(repository: Path) -> None:
+    """Scores, readings and edits of the classes that stay, before and after one between them is taken out of the weights."""
+    from retouch.data.batches import DataSpec
+    from retouch.engine.update import AttributeRequest
+    from retouch.methods.local import Config, Local
+
+    torch.manual_seed(0)
+    whole = Local(Config(labels='single', width_g=4, width_d=4, blocks=1, upsample='resize', skips=True, noise=1),
+                  DataSpec(size=16, attributes=('A', 'B', 'C')))
+    weights = {f'{n}.{k}': v for n in whole.inference_nets for k, v in whole.nets[n].state_dict().items()}
+    left, _ = script(repository, 'ship').without(whole, weights, 'B')
+    x, a, b = torch.rand(2, 3, 16, 16) * 2 - 1, torch.tensor([[1., 0, 0]] * 2), torch.tensor([[0., 0, 1]] * 2)
+    assert left.data.attributes == ('A', 'C')
+    with torch.no_grad():
+        for before, after in zip(whole.nets['D'].scores(whole.nets['D'].features(x), a),
+                                 left.nets['D'].scores(left.nets['D'].features(x), a[:, [0, 2]]), strict=True):
+            torch.testing.assert_close(after, before, rtol=1e-5, atol=1e-6)
+        logits = [method.nets['D'].logits(method.nets['D'].features(x)) for method in (whole, left)]
+        torch.testing.assert_close(logits[1], logits[0][:, [0, 2]])
+        edits = [method.translate(AttributeRequest(x, p, q)).image for method, p, q in ((whole, a, b), (left, a[:, [0, 2]], b[:, [0, 2]]))]
+    torch.testing.assert_close(edits[1], edits[0], rtol=1e-5, atol=1e-6)
+    assert float((edits[0] - x).abs().max()) > 0.01

@@ -21,6 +21,7 @@ from retouch.engine.update import AttributeRequest
 from retouch.methods.local import BLACK, Config, Local, relative, turned
 from retouch.model import Model
 from retouch.networks.local import Critic, Generator
+from retouch.recipes.registry import load_run
 from retouch.run import Run
 from retouch.training import build
 from tests.batches import random_batch
@@ -279,3 +280,36 @@ def test_the_editor_leaves_a_black_ground_alone() -> None:
     pixels[~leaf] = np.arange((~leaf).sum())[:, None] % 17                             # near black, as a camera's is
     edit = editor.edit(pixels, Eyeglasses=1, source={'Eyeglasses': 0})
     assert np.array_equal(np.asarray(edit.image)[~leaf], pixels[~leaf]) and not edit.mask[~leaf].any() and edit.mask[leaf].all()
+
+
+@pytest.mark.parametrize(('recipe', 'generator', 'critic', 'scales'), [('local.demo', 296_464, 2_840_430, (2, 4)),
+                                                                     ('local.toyfaces', 659_364, 1_193_739, (2, 3, 5))])
+def test_counts_and_scales_of_the_recipes(recipe: str, generator: int, critic: int, scales: tuple[int, ...]) -> None:
+    """Local scales go from H/8 down to a map of 8 px, and no convolution of the critic has more channels than it may."""
+    run = load_run(recipe)
+    method = Local(run.method, DataSpec(size=run.data.size, attributes=run.data.attributes))
+    counts = [sum(p.numel() for p in method.nets[name].parameters()) for name in 'GD']
+    assert counts == [generator, critic] and method.nets['D'].at == scales
+    maps = method.nets['D'].features(torch.zeros(1, 3, run.data.size, run.data.size))
+    assert max(m.shape[1] for m in maps) <= run.method.most_d and maps[scales[-2]].shape[-1] == 8
+
+
+@pytest.mark.parametrize('upsample', ['deconv', 'resize'])
+def test_skips_add_the_map_of_the_same_size_on_the_way_down(upsample: str) -> None:
+    """By hand, level by level: where the way up gives nothing, what is added is the way down's own map."""
+    torch.manual_seed(0)
+    net = Generator(2, 4, 0, upsample, levels=3, skips=True)
+    x, condition = torch.randn(1, 3, 32, 32), torch.zeros(1, 2)
+    h, down = torch.cat([x, torch.zeros(1, 2, 32, 32)], 1), []
+    layers = list(net.main)
+    for level in range(4):
+        for layer in layers[3 * level:3 * level + 3]:
+            h = layer(h)
+        down.append(h)
+    step, at = 3 if upsample == 'deconv' else 4, 12
+    for level in (2, 1, 0):
+        for layer in layers[at:at + step]:
+            h = layer(h)
+        h, at = h + down[level], at + step
+    torch.testing.assert_close(net(x, condition), layers[-1](h))
+    assert at == len(layers) - 1 and not torch.allclose(net(x, condition), Generator(2, 4, 0, upsample, levels=3)(x, condition))

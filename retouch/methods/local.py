@@ -15,9 +15,10 @@ Differs:    [D1] projection: every patch has a score for every attribute, s = h_
             `bound` 'none'.
 Shapes:     N batch, K attributes, H W image, j scale, p patch. x, y, r images [N,3,H,W]; a labels, b targets [N,K] in {0,1}; z noise
             [N,Z,H/8,W/8]; m mask [N,1,H,W]; c the bound [N,1,H,W] in {0,1}; s_j [N,h,w]. E: mean over N and patches.
+            k = 1, in training SHARP in a share `sharp` of rows.
             phi(t) = log(1 + e^t); t with penalty 'wgan'. T: random turns and colours, or nothing.
 
-  (10) y = m r + (1 - m) x,  m = c sigmoid(G(x, b, z)_0 + mask_bias),  r = G(x, b, z)_{1:3}
+  (10) y = m r + (1 - m) x,  m = c sigmoid(k (G(x, b, z)_0 + mask_bias)),  r = G(x, b, z)_{1:3}
 
 Critic step (every iteration)                                    Generator step (every n_critic-th, same batch)
   (1) L_real  = sum_j E phi(-s_j(T x, a))                          (6) L_adv = sum_j E phi(-s_j(T y, b))
@@ -50,6 +51,7 @@ from retouch.guidance.mask import composite, mask_logs
 from retouch.losses import bce_sum_over_attributes, cross_entropy_of_one_hot, full, gradient_penalty, l1_mean
 from retouch.networks.local import Critic, Generator, Scales, Upsample
 
+SHARP = 6.0                                                      # a logit of 0.5 becomes a mask of 0.95
 BLACK = 16 / 255                                                 # what is darker in all three colours is ground
 
 
@@ -96,6 +98,8 @@ class Config(BaseConfig):
     lambda_rec: float = 10.0
     lambda_area: float = 0.0
     lambda_binary: float = 0.0
+    sharp: float = Field(default=0.0, ge=0, le=1)
+    """Share of rows composed by a mask close to 0 or 1 in training: what they show inside must do without the picture behind it."""
     n_critic: int = Field(default=2, gt=0)
     head_start: int = Field(default=0, ge=0)
     """Iterations in which the critic learns alone, labels from wrong labels, before the generator starts."""
@@ -187,15 +191,21 @@ class Local(nn.Module):
         """The same of a picture at its own size, uint8 [H,W,3] -> bool [H,W], for the editor; None: anywhere."""
         return pixels.max(2) > 255 * BLACK if self.config.bound == 'black' else None
 
-    def generate(self, x: Tensor, source: Tensor, target: Tensor, noise: Tensor, bound: Tensor | float) -> tuple[Tensor, Tensor]:
-        """[N,3,H,W], labels [N,K], noise [N,Z,H/8,W/8] -> edit [N,3,H,W] and mask [N,1,H,W] in float32."""
+    def generate(self, x: Tensor, source: Tensor, target: Tensor, noise: Tensor, bound: Tensor | float,
+                 slope: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
+        """[N,3,H,W], labels [N,K], noise [N,Z,H/8,W/8], slope [N,1,1,1] -> edit [N,3,H,W] and mask [N,1,H,W] in float32."""
         out = full(self.nets['G'](x, target if self.config.condition == 'target' else target - source, noise))
-        mask = bound * (out[:, :1] + self.config.mask_bias).sigmoid()
+        mask = bound * (slope * (out[:, :1] + self.config.mask_bias)).sigmoid()
         return composite(out[:, 1:].tanh(), x, mask), mask                             # (10)
 
     def noise(self, x: Tensor, moment: Moment, name: str) -> Tensor:
         """Noise [N,Z,H/8,W/8] for pictures in training."""
         return moment.normal(name, self.config.noise, x.shape[2] // 8, x.shape[3] // 8, device=x.device)
+
+    def slope(self, x: Tensor, moment: Moment) -> Tensor | float:
+        """k of (10) in training, [N,1,1,1]: SHARP in a share of the rows, the same ones in both steps."""
+        share = self.config.sharp
+        return 1 + (SHARP - 1) * (moment.uniform('sharp', 1, 1, 1, device=x.device) < share).float() if share else 1.0
 
     def seen(self, x: Tensor, bound: Tensor | float, moment: Moment, name: str) -> Tensor:
         """Pictures as the critic sees them in training, T."""
@@ -206,7 +216,7 @@ class Local(nn.Module):
         c, D, x, a, b, moment = self.config, self.nets['D'], batch.image, batch.labels, batch.target, batch.moment
         with torch.no_grad():
             bound = self.bound(x)
-            y, _ = self.generate(x, a, b, self.noise(x, moment, 'noise'), bound)
+            y, _ = self.generate(x, a, b, self.noise(x, moment, 'noise'), bound, self.slope(x, moment))
             x_seen, y_seen = self.seen(x, bound, moment, 'seen_x'), self.seen(y, bound, moment, 'seen_y')
         maps = D.features(torch.cat([x_seen, y_seen]))
         real, fake = [m[:len(x)] for m in maps], [m[len(x):] for m in maps]
@@ -237,15 +247,15 @@ class Local(nn.Module):
 
     def generator_step(self, batch: AttributeBatch, kept: Keep) -> Step:
         c, D, x, a, b, moment = self.config, self.nets['D'], batch.image, batch.labels, batch.target, batch.moment
-        bound, z = self.bound(x), self.noise(x, moment, 'noise')
-        y, mask = self.generate(x, a, b, z, bound)
+        bound, z, k = self.bound(x), self.noise(x, moment, 'noise'), self.slope(x, moment)
+        y, mask = self.generate(x, a, b, z, bound, k)
         maps = D.features(self.seen(y, bound, moment, 'seen_g'))
         loss_adv = sum(self.phi(-s).mean() for s in D.scores(maps, b))                 # (6)
         loss_cls = self.classification(D.logits(maps), b)                              # (7)
         loss_rec = torch.zeros_like(loss_cls)
         if c.lambda_rec:
             back = (y, b, a) if c.reconstruct == 'cycle' else (x, a, a)
-            loss_rec = l1_mean(x, self.generate(*back, self.noise(x, moment, 'noise_back'), bound)[0])   # (8)
+            loss_rec = l1_mean(x, self.generate(*back, self.noise(x, moment, 'noise_back'), bound, k)[0])   # (8)
         loss_area = mask.mean()                                                        # (9)
         loss_bin = (mask * (1 - mask)).mean()                                          # (11)
         loss = c.lambda_adv * loss_adv + c.lambda_cls * loss_cls + c.lambda_rec * loss_rec

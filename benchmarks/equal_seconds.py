@@ -1,11 +1,13 @@
 """Systems and ingredients at equal processor seconds: every row trains for so long at a constant rate, is stopped, and is scored.
 
     python benchmarks/equal_seconds.py TABLE [--seconds S] [--seeds 0 1 2] [--only ROW …] [--data FOLDER] [--judge RUN] [--n 150] [--print]
+    python benchmarks/equal_seconds.py precision --iterations 1500 --seeds 0 1 2
 
 Tables: `ingredients` (what each part of `local` is for, drawn faces), `faces` (systems, drawn faces), `leaves` (systems, class folders
-`healthy` and one other under FOLDER/train and FOLDER/test, read by the classifier RUN). Seconds are of the process in training, all its
-threads, so that other work on the machine costs no row its turn; pictures are stored before they begin. One JSON a row and seed under
-results/equal_seconds/, written once and reused. `--print` only prints the table of what there is, in Markdown.
+`healthy` and one other under FOLDER/train and FOLDER/test, read by the classifier RUN), `precision` (float32 against bf16; with
+`--iterations` every row trains for so many, as its recipe would, and its seconds go into its record). Seconds are of the process in
+training, all its threads, so that other work on the machine costs no row its turn; pictures are stored before they begin. One JSON a row
+and seed under results/equal_seconds/, written once and reused. `--print` only prints the table of what there is, in Markdown.
 """
 from __future__ import annotations
 
@@ -13,6 +15,7 @@ import argparse
 import json
 import signal
 import statistics
+import time
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,7 @@ LOCAL: dict[str, dict[str, Any]] = {
     'Wasserstein penalty': {'method.penalty': 'wgan', 'method.gamma': 20, 'method.lambda_wrong': 0},
     'no class head': {'method.lambda_cls': 0},
     'no mask prior': {'method.lambda_binary': 0},
+    'sharp masks in half of the rows': {'method.sharp': 0.5},
     'no skips': {'method.skips': False},
     'transposed convolutions': {'method.upsample': 'deconv'},
     'told the target, not the difference': {'method.condition': 'target'},
@@ -53,6 +57,8 @@ TABLES: dict[str, dict[str, Row]] = {
     'leaves': {'local': ('local.leaves', {'data.size': 128}),
                **{recipe.split('.')[0]: (recipe, PHOTOGRAPHS) for recipe in (
                    'aggan_multi.folder64', 'attentiongan.folder64', 'aggan.folder64', 'cyclegan.folder64', 'stargan.folder64')}},
+    'precision': {f'{recipe}, {name}': (recipe, {'train.precision': precision}) for recipe in ('stargan.toyfaces', 'cyclegan.toyfaces')
+                  for name, precision in (('float32', '32'), ('bf16', 'bf16-mixed'))},
 }
 MEASURES = {'edit_accuracy': ('accuracy', 3), 'psnr_outside': ('outside, dB', 2), 'psnr_truth': ('to the truth, dB', 2),
             'mask_iou': ('mask IoU', 3), 'mask_area': ('mask area', 3), 'leakage': ('leakage', 4), 'untouched': ('pixels untouched', 3)}
@@ -72,17 +78,20 @@ def path_of(table: str, row: str, seed: int) -> Path:
     return RESULTS / f'{table}-{"-".join(row.replace(",", "").replace("(", "").replace(")", "").split())}-s{seed}.json'
 
 
-def measure(table: str, row: str, seed: int, seconds: float, n: int, data: str | None, judge: str | None) -> None:
-    """Trains a row for so many seconds of the processor, scores it and writes its record."""
+def measure(table: str, row: str, seed: int, seconds: float, iterations: int | None, n: int, data: str | None, judge: str | None) -> None:
+    """Trains a row for so many seconds of the processor, or so many iterations, scores it and writes its record."""
     recipe, changes = TABLES[table][row]
-    settings = {**ALL, **changes, **({'data.source': data} if data else {})}
+    settings = {**ALL, **changes, **({'data.source': data} if data else {}), **({'train.iterations': iterations} if iterations else {})}
     run = changed(load_run(recipe), settings).model_copy(update={'seed': seed})
     open_set(run.data)
     out = runs_folder() / 'equal_seconds' / path_of(table, row, seed).stem
     if not (out / 'model' / CONFIG).is_file():
-        signal.signal(signal.SIGPROF, lambda *_: signal.raise_signal(signal.SIGINT))
-        signal.setitimer(signal.ITIMER_PROF, seconds)
+        if not iterations:
+            signal.signal(signal.SIGPROF, lambda *_: signal.raise_signal(signal.SIGINT))
+            signal.setitimer(signal.ITIMER_PROF, seconds)
+        began = time.process_time()
         train_run(run, out, None)
+        seconds = round(time.process_time() - began, 1)
     iteration = json.loads((out / 'model' / CONFIG).read_text())['info']['iteration']
     card = evaluate(Request(out, n=n, judge=judge)).card
     record = {'table': table, 'row': row, 'recipe': recipe, 'changes': {k: v for k, v in settings.items() if k != 'data.source'},
@@ -98,9 +107,11 @@ def markdown(table: str) -> str:
     found = {row: [json.loads(p.read_text()) for p in sorted(RESULTS.glob(path_of(table, row, 0).stem[:-1] + '*.json'))]
              for row in TABLES[table]}
     shown = [name for name in MEASURES if any(name in r['measures'] for records in found.values() for r in records)]
-    lines = ['| | seeds | pictures seen | ' + ' | '.join(MEASURES[name][0] for name in shown) + ' |', '|' + '---|' * (len(shown) + 3)]
+    heads = ['', 'seeds', 'pictures seen', 'seconds', *(MEASURES[name][0] for name in shown)]
+    lines = ['| ' + ' | '.join(heads) + ' |', '|' + '---|' * len(heads)]
     for row, records in found.items():
         cells = [str(len(records)), f'{statistics.mean(r["images_seen"] for r in records):,.0f}' if records else '']
+        cells.append(f'{statistics.mean(r["seconds"] for r in records):.0f}' if records else '')
         for name in shown:
             values, digits = [r['measures'][name]['value'] for r in records if name in r['measures']], MEASURES[name][1]
             values = [v for v in values if v is not None]
@@ -115,6 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('table', choices=TABLES)
     parser.add_argument('--seconds', type=float, default=120)
+    parser.add_argument('--iterations', type=int)
     parser.add_argument('--seeds', type=int, nargs='*', default=[0])
     parser.add_argument('--only', nargs='*', default=[])
     parser.add_argument('--data')
@@ -125,7 +137,7 @@ def main() -> None:
     for seed in options.seeds if not options.print else ():
         for row in TABLES[options.table]:
             if (not options.only or row in options.only) and not path_of(options.table, row, seed).is_file():
-                measure(options.table, row, seed, options.seconds, options.n, options.data, options.judge)
+                measure(options.table, row, seed, options.seconds, options.iterations, options.n, options.data, options.judge)
     print(markdown(options.table))
 
 

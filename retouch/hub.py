@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -84,11 +85,14 @@ def push_files(repository: str, files: Mapping[str, bytes | Path], message: str,
 def _library() -> Any:
     try:
         import huggingface_hub
+        from huggingface_hub.utils import disable_progress_bars
     except ModuleNotFoundError as error:
         line = missing_extra(error)
         if line is None:
             raise
         raise ValueError(line) from None
+    if not sys.stderr.isatty():
+        disable_progress_bars()
     return huggingface_hub
 
 

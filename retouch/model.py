@@ -54,7 +54,7 @@ class Model:
     @property
     def reads(self) -> bool:
         """Whether it can say which attributes a picture shows: imported generators came without the network that does."""
-        return hasattr(self.method, 'read') and set(self.method.inference_nets) <= set(self.method.nets)
+        return hasattr(self.method, 'read') and set(getattr(self.method, 'inference_nets', ())) <= set(self.method.nets)
 
     @property
     def device(self) -> torch.device:

@@ -63,7 +63,9 @@ def arrange(part: Part, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
         tensor, wanted = part.tensors[theirs_key], expected[ours_key]
         found, shape = tuple(tensor.shape), tuple(wanted.shape)
         if found != shape and not (len(shape) == 1 and found == (*shape, *[1] * (len(found) - 1))):
-            raise ValueError(f'{part.path}: {theirs_key} is {found}, expected {shape} ({ours_key}); likely {_likely(found, shape)}')
+            many = '' if len(theirs) == len(ours) else f' has {len(theirs)} tensors, expected {len(ours)}'
+            raise ValueError(f'{part.path}{many}: {theirs_key} is {found}, expected {shape} ({ours_key}); likely '
+                             f'{"another number of blocks" if many else _likely(found, shape)}')
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise ValueError(f'{part.path}: {theirs_key} is not finite: the file is damaged, or the training diverged')
         result[ours_key] = tensor.reshape(shape).float()

@@ -70,7 +70,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         _check_zip(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore')                      # of TorchScript, which is refused below
+            warnings.simplefilter('ignore')                      # of what is refused here, such as sparse tensors
             return Checkpoint(path, digest, torch.load(path, map_location='cpu', weights_only=True, mmap=zipped))
     except Exception as error:                                   # whatever a broken or hostile file brings about
         raise ValueError(f'{path} {_why(error)}') from None
@@ -82,8 +82,6 @@ def _why(error: Exception) -> str:
     if named := re.search(r'GLOBAL ([\w.]+)|Unsupported (?:global|class|operand)[: ]+([\w.]+)', said):
         return (f'names {next(filter(None, named.groups()))}, which is code and no tensor: nothing was run; {EXPECTED} of a state_dict, '
                 'so load it where you trust it and save its state_dict alone')
-    if 'TorchScript' in said:
-        return 'is a TorchScript program: nothing was run; expected the state_dict of the network'
     return f'cannot be read ({type(error).__name__}: {one_line(error)[:160]}): {EXPECTED}, whole; copy or download it again'
 
 
@@ -97,6 +95,8 @@ def _check_zip(path: Path) -> None:
     names = [entry.filename for entry in entries]
     if not any(name.endswith('data.pkl') for name in names):
         raise ValueError(f'{path} is an archive of {", ".join(names[:3]) or "nothing"}: unpack it first, and name a file in it')
+    if any('/code/' in name for name in names):
+        raise ValueError(f'{path} is a TorchScript program: nothing was run; expected the state_dict of the network')
     packed, size = sum(entry.file_size for entry in entries), path.stat().st_size
     if packed > size or any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise ValueError(f'{path} would unpack to {packed / 1e6:,.0f} MB from {size / 1e6:,.1f} MB: nothing was unpacked; torch.save packs '

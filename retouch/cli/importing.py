@@ -30,7 +30,8 @@ def import_published(options: ImportOptions) -> int:
     origin = import_weights(options.source, options.files, options.out, asked, options.trained_on)
     known = origin_to_terms(origin)
     print(f'{options.out}: {options.source}, weights of {origin["source"]}; licence of the repository: {origin["licence"]}')
-    print(f'  terms: {known or "ask who published them: the training data is not known here"}')
+    of = f'of {origin["trained_on"]}' if origin['trained_on'] else 'of the training data'
+    print(f'  terms: {known or f"those {of} are not known here: ask who published them"}')
     words = '--set NAME=1' if kind == 'attributes' else f'--to {(options.domains or ("A", "B"))[1]}'
     print(f'  retouch edit {shlex.quote(str(options.out))} PICTURE.png {words} --out edits')
     return 0

@@ -58,7 +58,8 @@ def aggan_multi_plan(files: Sequence[Checkpoint], asked: Asked) -> Plan:
 def attgan_plan(files: Sequence[Checkpoint], asked: Asked) -> Plan:
     """G alone as the authors save it; of `AttGAN.save` D too. setting.txt lies beside the checkpoint's folder."""
     one = files[0]
-    places = [asked.setting] if asked.setting else [folder / 'setting.txt' for folder in (one.path.parent, one.path.absolute().parents[1])]
+    folder = one.path.absolute().parent
+    places = [asked.setting] if asked.setting else [folder / 'setting.txt', folder.parent / 'setting.txt']
     setting = next((_setting(place) for place in places if asked.setting or place.is_file()), {})
     g = part_of(one, ('enc_layers', 'dec_layers', 'layers'), 'G', running=True)
     layers, width = g.count('enc_layers.'), g.shape('enc_layers.0.layers.0.weight')[0]
@@ -68,8 +69,9 @@ def attgan_plan(files: Sequence[Checkpoint], asked: Asked) -> Plan:
     shortcut = inject = 0
     for i in range(1, layers):                                   # what is joined to a level is what it takes more than the last one gave
         before, takes = g.shape(f'dec_layers.{i - 1}.layers.0.weight')[1], g.shape(f'dec_layers.{i}.layers.0.weight')[0]
-        shortcut += takes - before >= before // 2
-        inject += (takes - before) % (before // 2) == count
+        half = max(1, before // 2)
+        shortcut += takes - before >= half
+        inject += (takes - before) % half == count
     parts, width_d = {'G': g}, NO_D
     if isinstance(one.holds, dict) and 'D' in one.holds:
         parts['D'] = d = part_of(one, ('conv', 'fc_adv', 'fc_cls', 'layers', 'fc'), 'D')

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 
 from retouch.engine.update import AttributeRequest, DomainRequest
 from retouch.errors import one_line, unknown
 from retouch.methods.registry import find_method
 from retouch.model import CONFIG, save_model
-from retouch.weights.mapping import arrange
+from retouch.weights.mapping import Part, arrange
 from retouch.weights.plan import Asked
 from retouch.weights.reading import read_checkpoint
 from retouch.weights.sources import SOURCES, TERMS
@@ -43,12 +44,19 @@ def import_weights(source: str, files: Sequence[str | Path], out: str | Path, as
     if (out / CONFIG).exists():
         raise ValueError(f'{out} already holds a model: choose another --out')
     checkpoints = [read_checkpoint(path) for path in files]
-    plan = known.plan(checkpoints, asked or Asked())
-    method = _build(source, plan.config, plan.data)
-    weights = {}
-    for net, part in plan.parts.items():
-        arranged = arrange(part, method.nets[net].state_dict())
-        method.nets[net].load_state_dict(arranged)
+    try:
+        plan = known.plan(checkpoints, asked or Asked())
+    except ValidationError as error:                             # shapes of no network
+        raise ValueError(f'{", ".join(map(str, files))}: {one_line(error)}') from None
+    for part in plan.parts.values():
+        _check_own(part)
+    with torch.device('meta'):                                   # nothing is allocated for a file that does not fit
+        shapes = _build(source, plan.config, plan.data)
+        expected = {net: shapes.nets[net].state_dict() for net in plan.parts}
+    arranged = {net: arrange(part, expected[net]) for net, part in plan.parts.items()}
+    method, weights = _build(source, plan.config, plan.data), {}
+    for net, tensors in arranged.items():
+        method.nets[net].load_state_dict(tensors)
         weights |= {f'{net}.{key}': value for key, value in method.nets[net].state_dict().items()}
     _run_once(method, tuple(plan.parts), f'{", ".join(map(str, files))}')
     data = trained_on or plan.trained_on
@@ -64,6 +72,14 @@ def _build(source: str, config: Any, data: Any) -> Any:
         return find_method(source)(config, data)
     except ValueError as error:                                  # a size that the network cannot have
         raise ValueError(f'{one_line(error).partition("; set --data")[0]}; set --size') from None
+
+
+def _check_own(part: Part) -> None:
+    """ValueError where a tensor is larger than what the file stores for it: one number seen many times."""
+    for key, tensor in part.tensors.items():
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise ValueError(f'{part.path}: {key} is {tuple(tensor.shape)}, for which the file stores '
+                             f'{tensor.untyped_storage().nbytes():,} bytes: expected every number of a tensor')
 
 
 @torch.no_grad()

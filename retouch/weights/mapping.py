@@ -24,11 +24,14 @@ class Part:
     running: bool = False                   # whether running averages are read (batch norm) or left over (instance norm)
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """The shape of a tensor. ValueError where there is none of that name."""
+        """The shape of a kernel or matrix. ValueError where there is none of that name."""
         if key not in self.tensors:
             raise ValueError(f'{self.path} has no tensor {key}, but {", ".join(list(self.tensors)[:3])}, …: expected the network of this '
                              'source; is it a file of another program, or its discriminator?')
-        return tuple(self.tensors[key].shape)
+        shape = tuple(self.tensors[key].shape)
+        if len(shape) < 2:
+            raise ValueError(f'{self.path}: {key} is {shape}: expected a kernel; is it a file of another program?')
+        return shape
 
     def count(self, prefix: str) -> int:
         """How many numbered modules follow a prefix: 'enc_layers.' -> 5."""
@@ -43,7 +46,7 @@ def arrange(part: Part, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Args:
         part: of the file.
-        expected: our network's state_dict, in its order.
+        expected: our network's state_dict, in its order; its shapes alone are looked at, so that it may be on the meta device.
 
     Returns:
         our name -> tensor, float32; counters of batches start anew.
@@ -54,7 +57,7 @@ def arrange(part: Part, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     ours = [key for key in expected if key.rpartition('.')[2] != COUNTER]
     left_out = (COUNTER,) if part.running else (COUNTER, *RUNNING)
     theirs = sorted((key for key in part.tensors if key.rpartition('.')[2] not in left_out), key=lambda key: _place(key, part))
-    result = {key: torch.zeros_like(value) for key, value in expected.items() if key.rpartition('.')[2] == COUNTER}
+    result = {key: torch.zeros(value.shape, dtype=value.dtype) for key, value in expected.items() if key.rpartition('.')[2] == COUNTER}
     for theirs_key, ours_key in zip_longest(theirs, ours):
         if theirs_key is None or ours_key is None:
             one = f'{theirs_key} is left over' if theirs_key else f'there is none for {ours_key}'
@@ -66,9 +69,9 @@ def arrange(part: Part, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
             many = '' if len(theirs) == len(ours) else f' has {len(theirs)} tensors, expected {len(ours)}'
             raise ValueError(f'{part.path}{many}: {theirs_key} is {found}, expected {shape} ({ours_key}); likely '
                              f'{"another number of blocks" if many else _likely(found, shape)}')
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+        result[ours_key] = tensor.detach().reshape(shape).float()
+        if not bool(result[ours_key].isfinite().all()):
             raise ValueError(f'{part.path}: {theirs_key} is not finite: the file is damaged, or the training diverged')
-        result[ours_key] = tensor.reshape(shape).float()
     return result
 
 

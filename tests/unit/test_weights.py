@@ -28,7 +28,7 @@ from retouch.methods.registry import find_method
 from retouch.model import load_model, save_model
 from retouch.weights.importing import import_weights
 from retouch.weights.mapping import Part, arrange
-from retouch.weights.plan import Asked
+from retouch.weights.plan import Asked, Plan
 from retouch.weights.reading import Checkpoint, read_checkpoint, tensors_of
 from retouch.weights.sources import SOURCES
 from tests.published import FIXTURE, fill, holds_of, picture, published, state_of, write_files
@@ -87,12 +87,8 @@ def test_imported_weights_answer_as_the_authors_modules_did(source: str, tmp_pat
 @pytest.mark.parametrize('source', SOURCES)
 def test_published_names_and_shapes_fit(source: str) -> None:
     """At the published size, where a tensor is one zero seen many times: nothing is allocated."""
-    known, zero = published(source), torch.zeros(())
-    states = {net: {name: zero.expand(shape) for name, shape in zip(*state_of(entry, 1), strict=True)}
-              for net, entry in known['networks'].items()}
-    files = [Checkpoint(Path(name), '', holds) for name, holds in zip(known['files'], holds_of(source, states), strict=True)]
-    names = tuple(f'a{k}' for k in range(ATTRIBUTES.get(source, 0)))
-    plan = SOURCES[source].plan(files, Asked(attributes=names, size=known['published_size']))
+    known = published(source)
+    plan = plan_of(source, Asked(attributes=tuple(f'a{k}' for k in range(ATTRIBUTES.get(source, 0))), size=known['published_size']))
     with torch.device('meta'):
         method = find_method(source)(plan.config, plan.data)
     assert plan.data.size == known['published_size']
@@ -100,6 +96,42 @@ def test_published_names_and_shapes_fit(source: str) -> None:
         arranged = arrange(part, method.nets[net].state_dict())
         assert sum(v.numel() for v in arranged.values()) == sum(v.numel() for v in method.nets[net].state_dict().values()) > 50_000
     assert set(plan.parts) == set(method.inference_nets) - ({'D'} if source == 'attgan' else set())
+
+
+def plan_of(source: str, asked: Asked | None = None, **changed: dict[str, tuple[int, ...]]) -> Plan:
+    """What the published shapes say, some of them `changed`; net -> name -> shape."""
+    known, zero = published(source), torch.zeros(())
+    states = {net: {name: zero.expand(changed.get(net, {}).get(name, shape)) for name, shape in zip(*state_of(entry, 1), strict=True)}
+              for net, entry in known['networks'].items()}
+    files = [Checkpoint(Path(name), '', holds) for name, holds in zip(known['files'], holds_of(source, states), strict=True)]
+    return SOURCES[source].plan(files, asked or Asked(attributes=tuple(f'a{k}' for k in range(ATTRIBUTES.get(source, 0)))))
+
+
+def test_shapes_say_what_the_network_is() -> None:
+    config = plan_of('attgan').config
+    assert (config.width_g, config.layers, config.shortcut, config.inject, config.thres_int, config.test_int) == (64, 5, 1, 1, 0.5, 1.0)
+    config = plan_of('attgan', G={'dec_layers.1.layers.0.weight': (1024 + 512, 512, 4, 4)}).config
+    assert (config.shortcut, config.inject) == (1, 0)
+    config = plan_of('attgan', G={'dec_layers.1.layers.0.weight': (1024 + 13, 512, 4, 4)}).config
+    assert (config.shortcut, config.inject) == (0, 1)
+    config = plan_of('stgan').config
+    assert (config.layers, config.shortcut, config.test_int, config.width_d, config.label_rule) == (5, 3, 1.0, 64, 'stargan')
+    stars = plan_of('stargan', D={'conv2.weight': (5, 2048, 4, 4)})
+    assert (stars.data.size, stars.config.blocks, stars.config.width_d, stars.config.labels) == (256, 6, 64, 'multi')
+    assert plan_of('stargan', Asked()).data.attributes == ('Black_Hair', 'Blond_Hair', 'Brown_Hair', 'Male', 'Young')
+    assert plan_of('stgan', Asked()).data.attributes[::9] == ('Bangs', 'Young') and plan_of('aggan_multi', Asked()).trained_on == 'RaFD'
+    pairs = plan_of('asgit').config, plan_of('asgit', G_A={'model.1.weight': (64, 4, 7, 7)}).config
+    assert [(c.fusion, c.transfer, c.inference_attention, c.inference_constant) for c in pairs] == [
+        ('rhp', 'identity', 'constant', 0.5), ('alpha', 'identity', 'ones', 0.5)]
+    config = plan_of('pix2pix').config
+    assert (config.norm, config.dropout, config.test_dropout) == ('batch', True, True) and plan_of('pix2pix').data.size == 256
+    config = plan_of('aggan').config
+    assert (config.norm, config.upsample, config.blocks, config.use_attention_discriminator) == ('batch', 'pixelshuffle', 6, False)
+    assert (plan_of('attentiongan').config.contents, plan_of('munit').config.style_dim, plan_of('drit').config.blocks) == (9, 8, 3)
+    squashed = Frame(stretch=True, resample='bicubic')
+    assert {s: plan_of(s).data.frame for s in ('cyclegan', 'attentiongan', 'aggan', 'asgit', 'pix2pix', 'munit')} == {
+        'munit': Frame(), **dict.fromkeys(('cyclegan', 'attentiongan', 'aggan', 'asgit', 'pix2pix'), squashed)}
+    assert plan_of('drit').data.frame == Frame(stretch=True, resample='bicubic', share=0.84375)
 
 
 def test_the_order_of_a_file_does_not_matter(tmp_path: Path) -> None:
@@ -202,11 +234,23 @@ def test_a_file_that_is_none_is_one_line_and_runs_nothing(kind: str, says: str, 
     assert not (tmp_path / 'run').exists() and not (tmp_path / 'model').exists() and not printed.out
 
 
-def test_memory_of_a_lying_file_stays_small(tmp_path: Path) -> None:
-    """A tensor of a tenth of a petabyte that is one number seen many times is refused by its shape."""
-    torch.save({'main.0.weight': torch.zeros(1).expand(10 ** 7, 10 ** 7)}, path := tmp_path / 'G.ckpt')
-    with pytest.raises(ValueError, match=r'G\.ckpt'):
-        import_weights('stargan', [path], tmp_path / 'model', Asked(attributes=('a',)))
+def test_a_lying_file_gets_no_memory(tmp_path: Path) -> None:
+    """Shapes of a tenth of a petabyte, of nothing, of another network; half precision is no lie."""
+    path = tmp_path / 'G.ckpt'
+    for first, says in ((torch.zeros(1).expand(10 ** 7, 10 ** 7), 'takes 9999997 labels'), (torch.zeros(()), 'expected a kernel'),
+                        (torch.zeros(0, 4, 7, 7), 'makes 0 channels'), (torch.zeros(3, 4, 7, 7), 'has 1 tensors, expected 16'),
+                        (torch.zeros(3, 4, 7, 1).expand(3, 4, 7, 7), 'for which the file stores 336 bytes')):
+        torch.save({'main.0.weight': first}, path)
+        with pytest.raises(ValueError, match=says):
+            import_weights('stargan', [path], tmp_path / 'model', Asked(attributes=('a',)))
+    state = nets('cyclegan')['G_A']
+    torch.save({**state, 'model.1.weight': torch.zeros(20_000, 3, 7, 7)}, path)        # its network would have 100 GB
+    with pytest.raises(ValueError, match='another number of attributes'):
+        import_weights('cyclegan', [path], tmp_path / 'model')
+    torch.save({key: value.half() for key, value in state.items()}, path)
+    import_weights('cyclegan', [path], tmp_path / 'model', Asked(size=64))
+    stored = load_model(tmp_path / 'model').method.nets['G'].state_dict()
+    assert torch.equal(next(iter(stored.values())), state['model.1.weight'].half().float())
 
 
 def nets(source: str) -> dict[str, dict[str, Tensor]]:
@@ -250,7 +294,9 @@ def test_other_mistakes_of_the_command(tmp_path: Path, capsys: pytest.CaptureFix
     out = str(tmp_path / 'model')
     for words, says in ((['starga', g], "did you mean 'stargan'"), (['stargan', g, d, g], '3 files'), (['pix2pix', g, d], '2 files'),
                         (['stargan', g, '--domains', 'A,B'], '--domains does not apply'),
-                        (['cyclegan', g, '--attributes', 'A'], 'does not apply'), (['stargan', g, '--setting', g], '--setting does not apply'), (['stargan', g, '--exclusiv'], '--exclusive')):
+                        (['cyclegan', g, '--attributes', 'A'], 'does not apply'),
+                        (['stargan', g, '--setting', g], '--setting does not apply'),
+                        (['stargan', g, '--exclusiv'], '--exclusive')):
         assert main(['import', *words, '--out', out]) == 2
         assert says in (err := capsys.readouterr().err) and err.count('\n') == 1, err
     assert main(['import', 'stargan', g, d, '--out', out]) == 0

@@ -144,4 +144,4 @@ def _overview() -> str:
     rows = '\n'.join(f'  {name:<12}{(cls.__doc__ or "").splitlines()[0]}' for name, cls in COMMANDS.items())
     return (f'usage: retouch COMMAND …\n\nChanges what was asked in a picture and leaves every other pixel alone.\n\n{rows}\n\n'
             '`retouch COMMAND --help` explains one. Also: --version; --debug (the traceback of an error).\n'
-            'MODEL is a run directory, a model directory or a shipped model (toyfaces).')
+            'MODEL is a run directory, a model directory, a shipped model (toyfaces), or hf://USER/MODEL from the Hugging Face Hub.')

@@ -35,7 +35,7 @@ def part_named(split: str) -> Part:
 
 
 def _was_trained_on(model: Model, source: str) -> bool:
-    trained = model.info.get('data', {}).get('source') or 'toyfaces'
+    trained = model.info.get('data', {}).get('source') or (model.info.get('origin') or {}).get('trained_on') or 'toyfaces'
     if trained == 'toyfaces' or source == 'toyfaces':
         return False
     return any(_overlap(given, known) for given in folders_of(source) for known in folders_of(trained) if given and known)

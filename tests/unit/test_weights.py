@@ -20,7 +20,7 @@ from retouch.data.frame import Frame
 from retouch.editor import Editor
 from retouch.editor.canvas import Canvas
 from retouch.engine.update import AttributeRequest, DomainRequest
-from retouch.evaluation.held_out import held_out, held_out_of_domains
+from retouch.evaluation.held_out import held_out, held_out_of_domains, part_of
 from retouch.evaluation.tasks import domain_folder_tasks
 from retouch.methods.classifier import AttributeClassifier
 from retouch.methods.classifier import Config as ClassifierConfig
@@ -318,6 +318,8 @@ def test_a_directory_records_where_its_weights_come_from(tmp_path: Path) -> None
     import_weights('stargan', write_files('stargan', tmp_path / 'b'), own, trained_on='my own pictures')
     assert load_model(own).terms is None and load_model(own).data.frame == Frame(crop=178, crop_of=(178, 218))
     import_weights('stargan', write_files('stargan', tmp_path / 'b'), tmp_path / 'celeba')
+    celeba = load_model(tmp_path / 'celeba')
+    assert [part_of(f'/data/{name}', celeba) for name in ('CelebA', 'mine')] == ['test', 'whole'] and part_of('/data/CelebA', model) == 'whole'
     assert load_model(tmp_path / 'celeba').terms == ('not for commercial use: weights of yunjey/stargan, MIT; trained on CelebA: '
                                                      'non-commercial research only')
 

@@ -65,7 +65,8 @@ def _last(source: str) -> str:
 
 
 def _card_beside(folder: Path, sha256: str) -> Card | None:
-    path = next((p for p in (folder / 'card.json', folder.parent / 'card.json') if p.is_file()), None)
+    places = [folder / 'card.json', *([folder.parent / 'card.json'] if folder.name == 'model' else [])]      # of a run directory
+    path = next((place for place in places if place.is_file()), None)
     if path is None:
         return None
     try:

@@ -76,7 +76,8 @@ def test_imported_weights_answer_as_the_authors_modules_did(source: str, tmp_pat
         with torch.no_grad():
             found = answer(model.method, name, picture(known['size'])).flatten()
         found = found[torch.linspace(0, len(found) - 1, len(expected)).long()]
-        assert torch.allclose(found, torch.tensor(expected), atol=3e-4), (name, found.tolist(), expected)
+        atol = 1e-5 if name == 'labels' else 2e-3                # waves make more of rounding than drawn weights do
+        assert torch.allclose(found, torch.tensor(expected), rtol=0, atol=atol), (name, found.tolist(), expected)
         seen += len(expected)
     assert seen >= 8
     config = json.loads((folder / 'config.json').read_text())
@@ -319,8 +320,9 @@ def test_a_directory_records_where_its_weights_come_from(tmp_path: Path) -> None
     assert load_model(own).terms is None and load_model(own).data.frame == Frame(crop=178, crop_of=(178, 218))
     import_weights('stargan', write_files('stargan', tmp_path / 'b'), tmp_path / 'celeba')
     celeba = load_model(tmp_path / 'celeba')
-    assert [part_of(f'/data/{name}', celeba) for name in ('CelebA', 'mine')] == ['test', 'whole'] and part_of('/data/CelebA', model) == 'whole'
-    assert load_model(tmp_path / 'celeba').terms == ('not for commercial use: weights of yunjey/stargan, MIT; trained on CelebA: '
+    assert [part_of(f'/data/{name}', celeba) for name in ('CelebA', 'mine')] == ['test', 'whole']
+    assert part_of('/data/CelebA', model) == 'whole'
+    assert celeba.terms == ('not for commercial use: weights of yunjey/stargan, MIT; trained on CelebA: '
                                                      'non-commercial research only')
 
 

@@ -44,7 +44,7 @@ class Checkpoint:
 
 
 def _shown(holds: Mapping[Any, Any]) -> str:
-    names = [str(key)[:40] for key in list(holds)[:4]]
+    names = [key[:40] if isinstance(key, str) else type(key).__name__ for key in list(holds)[:4]]
     return f'{", ".join(names)}{", …" if len(holds) > 4 else ""}' if names else 'nothing'
 
 
@@ -79,8 +79,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 def _why(error: Exception) -> str:
     """What is wrong with a file that torch's reader refused."""
     said = str(error)
-    if named := re.search(r'GLOBAL ([\w.]+)|Unsupported (?:global|class|operand)[: ]+([\w.]+)', said):
-        return (f'names {next(filter(None, named.groups()))}, which is code and no tensor: nothing was run; {EXPECTED} of a state_dict, '
+    if named := re.search(r'GLOBAL ([\w.]+)', said) or re.search(r'Unsupported (?:class|operand)[: ]+([\w.]+)', said):
+        return (f'names {named[1]}, which is code and no tensor: nothing was run; {EXPECTED} of a state_dict, '
                 'so load it where you trust it and save its state_dict alone')
     return f'cannot be read ({type(error).__name__}: {one_line(error)[:160]}): {EXPECTED}, whole; copy or download it again'
 
@@ -110,7 +110,8 @@ def tensors_of(state: Any, where: str) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for key, value in state.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
-            raise ValueError(f'{where}: {str(key)[:60]!r} is {type(value).__name__}: expected names of tensors, a state_dict')
+            name = key[:60] if isinstance(key, str) else type(key).__name__
+            raise ValueError(f'{where}: {name!r} is {type(value).__name__}: expected names of tensors, a state_dict')
         if value.layout != torch.strided or value.is_quantized or value.is_complex() or value.device.type != 'cpu':
             raise ValueError(f'{where}: {key} is {value.dtype} {value.layout} on {value.device}: expected plain numbers')
         tensors[re.sub(r'^(?:module\.|_orig_mod\.)+', '', key)] = value

@@ -223,7 +223,8 @@ def bad_file(kind: str, folder: Path) -> Path:
 @pytest.mark.filterwarnings('ignore:`torch.jit')
 @pytest.mark.parametrize(('kind', 'says'), [
     ('cut', 'it was cut'), ('cut legacy', 'cannot be read'), ('bomb', 'would unpack to 5 MB'), ('code', 'mkdir, which is code'),
-    ('code legacy', 'mkdir, which is code'), ('plain pickle', 'weights.pth'), ('module', 'which is code'), ('script', 'TorchScript'),
+    ('code legacy', 'mkdir, which is code'), ('plain pickle', 'weights.pth'), ('script', 'TorchScript'),
+    ('module', 'names torch.nn.modules.linear.Linear, which is code'),
     ('archive', '200000-G.ckpt: unpack it first'), ('page', 'a web page'), ('gzip', 'gzip archive'), ('empty', 'cannot be read'),
     ('folder', 'is a folder'), ('gone', 'is not there'), ('a list', 'holds list'), ('other keys', 'no tensor main.0.weight'),
     ('other program', 'holds model, epoch'), ('sparse', 'expected plain numbers'), ('numbers', 'holds main.0.weight, b')])

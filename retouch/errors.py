@@ -57,7 +57,7 @@ def _path(parts: Iterable[Any], record: Any) -> list[str]:
 
 
 EXTRAS = {'lightning_fabric': 'train', 'torchmetrics': 'evaluate', 'torch_fidelity': 'evaluate', 'torchvision': 'evaluate',
-          'sklearn': 'figures'}
+          'sklearn': 'figures', 'huggingface_hub': 'hub'}
 
 
 def missing_extra(error: ModuleNotFoundError) -> str | None:

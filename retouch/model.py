@@ -18,6 +18,7 @@ from retouch.engine.state import STATE, load_state
 from retouch.engine.update import Method
 from retouch.errors import one_line, unknown
 from retouch.files import put_in_place, read_json, write_atomically
+from retouch.hub import fetch_model, is_on_hub, name_of
 from retouch.methods.registry import find_method
 from retouch.version import __version__
 
@@ -41,11 +42,36 @@ class Model:
         return self.method.data
 
     @property
+    def name(self) -> str:
+        """What a record calls it."""
+        return name_of(self.path) or (self.path.parent.name if self.path.name == 'model' else self.path.name)
+
+    @property
+    def terms(self) -> str | None:
+        """Of imported weights: what they may not be used for; None where nothing is known."""
+        return origin_to_terms(self.info.get('origin') or {})
+
+    @property
+    def reads(self) -> bool:
+        """Whether it can say which attributes a picture shows: imported generators came without the network that does."""
+        return hasattr(self.method, 'read') and set(getattr(self.method, 'inference_nets', ())) <= set(self.method.nets)
+
+    @property
     def device(self) -> torch.device:
         return next(self.method.nets.parameters()).device
 
 
-def save_model(folder: Path, trainable: Any, weights: dict[str, Tensor], info: dict[str, Any], dtype: torch.dtype | None = None) -> None:
+def origin_to_terms(origin: dict[str, Any]) -> str | None:
+    """One sentence on the terms of imported weights; None where neither licence nor training set is known to exclude commercial use."""
+    if not origin.get('non_commercial'):
+        return None
+    data, terms = origin.get('trained_on'), origin.get('data_terms')
+    parts = [f'weights of {origin.get("source")}, {origin.get("licence")}', *([f'trained on {data}: {terms}'] if terms else [])]
+    return f'not for commercial use: {"; ".join(parts)}'
+
+
+def save_model(folder: Path, trainable: Any, weights: dict[str, Tensor], info: dict[str, Any], dtype: torch.dtype | None = None,
+               nets: tuple[str, ...] | None = None) -> None:
     """Writes a model directory.
 
     Args:
@@ -54,6 +80,7 @@ def save_model(folder: Path, trainable: Any, weights: dict[str, Tensor], info: d
         weights: '<net>.<key>' -> tensor, for the nets in `trainable.inference_nets`.
         info: JSON-able facts about the run.
         dtype: stored floating type; None keeps float32. float16 halves a shipped file, loading returns float32.
+        nets: which nets it holds; None: `trainable.inference_nets`.
 
     Raises:
         OSError: the disk is full or not writable; a previous model in `folder` is left as it was.
@@ -63,7 +90,7 @@ def save_model(folder: Path, trainable: Any, weights: dict[str, Tensor], info: d
     payload = safetensors.torch.save(stored, metadata={'format': 'pt'})
     config = {
         'retouch': __version__, 'method': trainable.id, 'config': trainable.config.model_dump(mode='json'),
-        'data': trainable.data.model_dump(mode='json'), 'nets': list(trainable.inference_nets),
+        'data': trainable.data.model_dump(mode='json'), 'nets': list(nets or trainable.inference_nets),
         'sha256': hashlib.sha256(payload).hexdigest(), 'info': info,
     }
     # the two change together: a cut between the renames leaves weights whose description lies beside them (see `_finish_save`)
@@ -73,8 +100,8 @@ def save_model(folder: Path, trainable: Any, weights: dict[str, Tensor], info: d
 
 
 def find_model_dir(name: str | Path) -> Path:
-    """The model directory meant by a run directory, a model directory or the name of a shipped model. Raises ValueError."""
-    path = Path(name)
+    """The model directory meant by a run directory, a model directory, a shipped model's name or hf://USER/MODEL. Raises ValueError."""
+    path = fetch_model(name) if is_on_hub(name) else Path(name)
     for candidate in (path / 'model', path):
         _finish_save(candidate)
         if (candidate / CONFIG).is_file():

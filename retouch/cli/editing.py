@@ -41,7 +41,10 @@ def edit(options: EditOptions) -> int:
             if key in written:
                 raise ValueError(f'{written[key]} and {picture} would both be written to {path}: edit them into different --out folders')
             written[key] = picture
-    editor = Editor.load(options.model, options.device)
+    editor = Editor.load(options.model, options.device, options.reader)
+    for terms in dict.fromkeys(one.terms for one in (editor.model, editor.reader) if one is not None):
+        if terms is not None:
+            print(f'  note: {terms}', file=sys.stderr)
     _check_exemplar(options, editor, '--set' if edits else '--source' if source else '--to' if options.to else None)
     if (edits or source) and editor.method.kind != 'attributes':
         raise ValueError(f'{"--set" if edits else "--source"} does not apply to {options.model}: {editor.method.id} has no attributes, it '

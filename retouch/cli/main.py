@@ -1,4 +1,4 @@
-"""The command line: train, edit, evaluate, compare, study, data check, list.
+"""The command line: train, edit, evaluate, compare, study, data check, import, push, list.
 
 Every mistake of the user is one line on stderr and exit status 2; `--debug` adds the traceback.
 """
@@ -12,13 +12,24 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from retouch.cli.arguments import parse
-from retouch.cli.options import CheckOptions, CompareOptions, EditOptions, EvaluateOptions, ListOptions, StudyOptions, TrainOptions
+from retouch.cli.options import (
+    CheckOptions,
+    CompareOptions,
+    EditOptions,
+    EvaluateOptions,
+    ImportOptions,
+    ListOptions,
+    PushOptions,
+    StudyOptions,
+    TrainOptions,
+)
 from retouch.errors import missing_extra, one_line, unknown
 from retouch.files import cache_note
 from retouch.version import __version__
 
 COMMANDS: dict[str, type] = {'train': TrainOptions, 'edit': EditOptions, 'evaluate': EvaluateOptions, 'compare': CompareOptions,
-                             'study': StudyOptions, 'data check': CheckOptions, 'list': ListOptions}
+                             'study': StudyOptions, 'data check': CheckOptions, 'import': ImportOptions, 'push': PushOptions,
+                             'list': ListOptions}
 
 
 def handler_of(command: str) -> Callable[[Any], int]:
@@ -43,6 +54,10 @@ def handler_of(command: str) -> Callable[[Any], int]:
         from retouch.cli.data import check
 
         return check
+    if command in ('import', 'push'):
+        from retouch.cli.importing import import_published, push
+
+        return import_published if command == 'import' else push
     from retouch.cli.listing import show
 
     return show
@@ -129,4 +144,4 @@ def _overview() -> str:
     rows = '\n'.join(f'  {name:<12}{(cls.__doc__ or "").splitlines()[0]}' for name, cls in COMMANDS.items())
     return (f'usage: retouch COMMAND …\n\nChanges what was asked in a picture and leaves every other pixel alone.\n\n{rows}\n\n'
             '`retouch COMMAND --help` explains one. Also: --version; --debug (the traceback of an error).\n'
-            'MODEL is a run directory, a model directory or a shipped model (toyfaces).')
+            'MODEL is a run directory, a model directory, a shipped model (toyfaces), or hf://USER/MODEL from the Hugging Face Hub.')

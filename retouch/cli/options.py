@@ -50,6 +50,8 @@ class EditOptions:
     """Attributes to change; the others stay as they are read."""
     source: Annotated[tuple[str, ...], arg(metavar='A=0 …', help_behavior_hint='')] = ()
     """What the picture shows, where it is misread."""
+    reader: Annotated[str | None, arg(metavar='MODEL', help_behavior_hint='')] = None
+    """A classifier, or another model of attributes, that says what the picture shows; for a model that cannot."""
     to: Annotated[str | None, arg(metavar='DOMAIN', help_behavior_hint='')] = None
     """Domain to translate to, for models of domains and pairs."""
     box: Annotated[str | None, arg(metavar='X,Y,W,H', help_behavior_hint='')] = None
@@ -160,6 +162,49 @@ class CheckOptions:
     """Print JSON."""
     sheet: Annotated[Path | None, arg(metavar='PNG', help_behavior_hint='')] = None
     """Write a contact sheet of the pictures."""
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """Weights that others published -> a model directory like any other. Local files only; nothing in them is executed."""
+
+    source: Annotated[Positional[str], arg(metavar='SOURCE')]
+    """The method that runs them: stargan, aggan_multi, attgan, stgan; cyclegan, attentiongan, aggan, asgit, munit, drit; pix2pix,
+    asgit_pairs."""
+    files: Annotated[Positional[tuple[Path, ...]], arg(metavar='FILE…', help_behavior_hint='')]
+    """The files, as their authors name them."""
+    out: Annotated[Path, arg(metavar='DIR')]
+    """The model directory, made if missing."""
+    attributes: Annotated[tuple[str, ...], arg(metavar='A,B …', help_behavior_hint='')] = ()
+    """Labels in the order of the training; default: the published ones, where there are such."""
+    exclusive: Annotated[bool, arg(help_behavior_hint='')] = False
+    """The attributes exclude each other, as RaFD's expressions do."""
+    domains: Annotated[tuple[str, ...], arg(metavar='A,B', help_behavior_hint='')] = ()
+    """What to call the two domains, first that of the pictures given; default: A,B."""
+    size: Annotated[int | None, arg(metavar='PX', help_behavior_hint='')] = None
+    """Side of the pictures, where no file says it; default: as published."""
+    setting: Annotated[Path | None, arg(metavar='FILE', help_behavior_hint='')] = None
+    """attgan: the setting.txt of the training; default: the one beside the file or its folder."""
+    trained_on: Annotated[str | None, arg(metavar='NAME', help_behavior_hint='')] = None
+    """The training set, for the terms that come with it (CelebA, CelebA-HQ, RaFD are known); default: the published one."""
+
+
+@dataclass(frozen=True)
+class PushOptions:
+    """A model directory to the Hugging Face Hub: weights, config, card, and a README made of them. Needs retouch[hub] and a login."""
+
+    model: Annotated[Positional[str], arg(metavar='MODEL')]
+    """A run directory or a model directory."""
+    repository: Annotated[Positional[str], arg(metavar='USER/MODEL')]
+    """Where to; made if there is none."""
+    licence: Annotated[str | None, arg(metavar='ID', help_behavior_hint='')] = None
+    """Licence of the weights, e.g. cc-by-4.0; default: the one that an import recorded."""
+    data_terms: Annotated[str | None, arg(metavar='TEXT', help_behavior_hint='')] = None
+    """Terms of the training data; default: those that an import recorded, none for drawn faces."""
+    private: Annotated[bool, arg(help_behavior_hint='')] = False
+    """A new repository is private."""
+    dry_run: Annotated[bool, arg(help_behavior_hint='')] = False
+    """Print the README and contact nobody."""
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def cached_images(paths: Sequence[Path], size: int | tuple[int, int], frame: Fra
     if side not in ('whole', 'left', 'right'):
         raise ValueError(f'unknown side {side!r}: expected whole, left or right')
     root = cache_root() if root is None else Path(root)
-    shown = frame.model_dump(mode='json', exclude={'crop_of'})
+    shown = frame.model_dump(mode='json', exclude={'crop_of', *(['share'] if frame.share == 1 else [])})
     transform = {'height': height, 'width': width, **shown, 'side': side, 'version': VERSION}
     target = root / f'images-{_key(paths, transform)}.npy'
     if (stored := _stored(target, (len(paths), height, width, 3))) is not None:

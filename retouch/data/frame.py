@@ -23,6 +23,8 @@ class Frame(Config):
     """A central square of so many pixels; None: the largest."""
     crop_of: tuple[int, int] | None = None
     """Width and height in pixels of the pictures that `crop` was cut from: what makes it fit a picture of another size."""
+    share: float = Field(default=1.0, gt=0, le=1)
+    """With stretch: of either side, about the centre, so much is seen; 216/256 where a set was squashed to 256 px and 216 were cut."""
     resample: Literal['bilinear', 'bicubic'] = 'bilinear'
     """Filter of the resize: Pillow's, antialiased, on 8 bits."""
     ground: Ground = 'white'
@@ -32,6 +34,8 @@ class Frame(Config):
     def _one_rule(self) -> Self:
         if self.stretch and self.crop is not None:
             raise ValueError(f'stretch with crop={self.crop}: expected one of the two')
+        if self.share != 1 and not self.stretch:
+            raise ValueError(f'share={self.share} without stretch: expected crop, which is measured in pixels')
         return self
 
     def window(self, width: int, height: int, shape: tuple[int, int] = (1, 1)) -> Window:
@@ -46,7 +50,7 @@ class Frame(Config):
             ValueError: a picture smaller than `crop`.
         """
         if self.stretch:
-            return 0, 0, width, height
+            return centred(width, height, max(1, round(width * self.share)), max(1, round(height * self.share)))
         if self.crop is not None:
             if self.crop > min(width, height):
                 raise ValueError(f'{width} x {height} px: expected at least the crop of {self.crop} x {self.crop} px; lower --data.crop')
@@ -69,6 +73,13 @@ class Frame(Config):
             return centred(width, height, *[min(width, height)] * 2), False
         side = min(max(1, round(self.crop * width / self.crop_of[0])), width, height)
         return centred(width, height, side, side), True
+
+    def fitted(self, width: int, height: int) -> Self:
+        """The same rule for a set of pictures of width x height px: a crop is larger or smaller there, or the largest square."""
+        if self.crop is None:
+            return self
+        (_, _, side, _), fits = self.nearest(width, height)
+        return self.model_copy(update={'crop': side, 'crop_of': (width, height)} if fits else {'crop': None, 'crop_of': None})
 
     def show(self, pixels: np.ndarray, window: Window, height: int, width: int) -> np.ndarray:
         """The window of a picture uint8 [H,W,3] at the network's size: uint8 [height,width,3]."""

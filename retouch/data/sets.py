@@ -67,8 +67,10 @@ class ParsingSet:
     spec: DataSpec
 
 
-def open_attributes(config: AttributeData | ExemplarData, split: Split = 'train', progress: Progress | None = None) -> AttributeSet:
-    """Reads one part of an attribute set. Raises ValueError for anything that does not fit."""
+def open_attributes(config: AttributeData | ExemplarData, split: Split = 'train', progress: Progress | None = None,
+                    frame: Frame | None = None) -> AttributeSet:
+    """Reads one part of an attribute set, as `frame`, a model's own rule, shows files; None: the set's. ValueError where that cannot be."""
+    own = frame
     any_of = config.any_of if isinstance(config, ExemplarData) else ()
     window, ground = (config.window, config.ground) if isinstance(config, AttributeData) else (None, 'white')
     if config.source == 'toyfaces':
@@ -97,8 +99,10 @@ def open_attributes(config: AttributeData | ExemplarData, split: Split = 'train'
     paths = [folder.paths[i] for i in rows]
     as_domains = folder.layout == 'domains' and config.crop is None          # as two-domain systems see these pictures
     frame = SQUASHED.model_copy(update={'ground': ground}) if as_domains else Frame(crop=config.crop, ground=ground)
+    if own is not None and paths:
+        frame = own.fitted(*usual_size(paths))
     images = cached_images(paths, config.size, frame, progress=progress)
-    if config.crop is not None:
+    if config.crop is not None and own is None:
         frame = frame.model_copy(update={'crop_of': usual_size(paths)})
     names = config.attributes or folder.names
     columns = [folder.names.index(name) for name in names]
@@ -147,8 +151,8 @@ def two_hair_colours(attribute: str) -> tuple[str, str] | None:
     return a, b
 
 
-def open_domains(config: DomainData, split: Split = 'train', progress: Progress | None = None) -> TwoSets:
-    """Reads one part of a two-domain set. Test pictures come at `size`, training pictures at `load_size`."""
+def open_domains(config: DomainData, split: Split = 'train', progress: Progress | None = None, frame: Frame = SQUASHED) -> TwoSets:
+    """Reads one part of a two-domain set. Test pictures come at `size`, training pictures at `load_size`; `frame`: how files are shown."""
     side = config.load_size if config.load_size and split == 'train' else config.size
     if config.source == 'toyfaces':
         colours = two_hair_colours(config.attribute)
@@ -172,8 +176,8 @@ def open_domains(config: DomainData, split: Split = 'train', progress: Progress 
             what = 'train' if split == 'train' else 'test'
             raise ValueError(f'{config.source} has no {what} pictures of domain {name}: expected {what}{name}/ with pictures, or '
                              'two folders of at least 5 each')
-    images_a, images_b = (cached_images(p, side, SQUASHED, progress=progress) for p in paths)
-    return two_sets(config.size, images_a, images_b, frame=SQUASHED)
+    images_a, images_b = (cached_images(p, side, frame, progress=progress) for p in paths)
+    return two_sets(config.size, images_a, images_b, frame=frame)
 
 
 def folders_of(source: str) -> tuple[Path, Path | None]:

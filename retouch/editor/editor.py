@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from retouch.data.labels import apply_edits
-from retouch.editor.canvas import BOX_HINT, Box, Canvas
+from retouch.editor.canvas import BOX_HINT, Box, Canvas, frame_of
 from retouch.editor.difference import difference_map
 from retouch.editor.edit import Edit
 from retouch.editor.pictures import Painted, Picture
@@ -32,24 +32,33 @@ from retouch.version import __version__
 class Editor:
     """A loaded model, ready for pictures of any size."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, reader: Model | None = None) -> None:
         if not hasattr(model.method, 'translate'):
             raise ValueError(f'{model.path} is a {model.method.id}, which reads pictures and cannot edit them: choose another model')
         self.model, self.data = model, model.data
         self.method: Any = model.method                          # attribute methods also have `read`
+        if reader is not None and not (reader.reads and reader.method.kind == 'attributes'):
+            raise ValueError(f'{reader.path} is a {reader.method.id}, which reads no attributes: expected a classifier, or a model of '
+                             'attributes with its discriminator')
+        if reader is not None and self.method.kind != 'attributes':
+            raise ValueError(f'{model.path} is a {self.method.id}, which needs no attributes read: leave --reader out')
+        self.reader = reader
 
     @classmethod
-    def load(cls, path: str | Path, device: str | torch.device = 'auto') -> Editor:
-        """Loads a run directory, a model directory or a shipped model by name.
+    def load(cls, path: str | Path, device: str | torch.device = 'auto', reader: str | Path | None = None) -> Editor:
+        """Loads a run directory, a model directory, a shipped model by name, or hf://USER/MODEL[@REVISION] from the Hugging Face Hub.
 
         Args:
-            path: what to load; no other setting is needed.
+            path: what to load; no other setting is needed. The Hub alone is another machine, and needs `retouch[hub]`.
             device: 'auto' takes CUDA, then MPS, then the CPU; or any torch device.
+            reader: another model that says which attributes a picture shows, for one that cannot (or that is to be overruled): a
+                classifier, or a model of attributes.
 
         Raises:
-            ValueError: no such model, a damaged one, or a device this machine lacks.
+            ValueError: no such model, a damaged one, a reader that reads nothing, or a device this machine lacks.
         """
-        return cls(load_model(path, find_device(device)))
+        found = find_device(device)
+        return cls(load_model(path, found), None if reader is None else load_model(reader, found))
 
     def edit(self, image: Picture, *, exemplar: Picture | None = None, box: Box | None = None, mask: Painted | None = None,
              exemplar_mask: Painted | None = None, source: Mapping[str, int] | None = None, strength: float = 1.0, mask_floor: float = 0.02,
@@ -97,10 +106,10 @@ class Editor:
 
         canvas = Canvas.open(image, box, mask, self.data.frame)
         x = canvas.model_input(self.data.size).to(self.model.device)                   # [1,3,S,S]
-        with torch.inference_mode():
-            read = self.method.read(x)                                                 # [1,K]
+        read = self._read(canvas, x, box, source or {})                                # [1,K]
         if not bool(read.isfinite().all()):
-            raise FloatingPointError(f'{self.model.path}: what it reads is not finite; the model is damaged or its training diverged')
+            raise FloatingPointError(f'{(self.reader or self.model).path}: what it reads is not finite; the model is damaged or its '
+                                     'training diverged')
         labels, shown = self._labels(read, source or {})
         target, notes = self._target(labels, attributes)
         for name, value in attributes.items():
@@ -184,6 +193,29 @@ class Editor:
             notes.insert(0, f'the {w} x {h} px square at x={left}, y={top} is used')
         return other, [f'exemplar: {note}' for note in notes]
 
+    @torch.inference_mode()
+    def _read(self, canvas: Canvas, x: Tensor, box: Box | None, source: Mapping[str, int]) -> Tensor:
+        """Probabilities [1,K] of the model's attributes: by its own discriminator, by the reader, or as they are stated."""
+        names = self.data.attributes
+        if self.reader is None and self.model.reads:
+            return self.method.read(x)
+        known = () if self.reader is None else self.reader.data.attributes
+        missing = [name for name in names if name not in known and name not in source]
+        if missing:
+            who, lacks = (self.model, 'cannot read what a picture shows') if self.reader is None else (self.reader, 'reads other things')
+            raise ValueError(f'{who.path} {lacks}: name a classifier that knows {", ".join(missing)} with --reader MODEL, or state them '
+                             f'all, each 0 or 1: --source {" ".join(f"{name}=0" for name in missing)}')
+        read = torch.tensor([[float(source.get(name, 0)) for name in names]], device=x.device)
+        if self.reader is not None:
+            height, width = canvas.rgb.shape[:2]
+            rule = self.reader.data.frame
+            seen = replace(canvas, rule=rule, frame=frame_of(width, height, box, rule)).model_input(self.reader.data.size)
+            found = self.reader.method.read(seen.to(self.reader.device))
+            for k, name in enumerate(names):
+                if name in known:
+                    read[0, k] = found[0, known.index(name)]
+        return read
+
     def _labels(self, read: Tensor, source: Mapping[str, int]) -> tuple[Tensor, dict[str, float]]:
         """Probabilities [1,K] and what the user knows better -> source labels [1,K] in {0,1} and the numbers to show."""
         names = self.data.attributes
@@ -249,10 +281,10 @@ class Editor:
             notes.append(f'{self.method.id} has no edit mask: it may change every pixel {where}')
         if not mask8.any():
             notes.append('the mask is 0 everywhere: nothing was changed')
-        path = self.model.path
-        record = {'software': f'Retouch {__version__}', 'edited_with_ai': True,
-                  'model': path.parent.name if path.name == 'model' else path.name, 'method': self.method.id,
-                  'weights_sha256': self.model.weights_sha256, **record, 'strength': strength, 'frame': list(canvas.frame)}
+        told = {'reader_sha256': self.reader.weights_sha256} if self.reader is not None else {}
+        told |= {'terms': self.model.terms} if self.model.terms else {}
+        record = {'software': f'Retouch {__version__}', 'edited_with_ai': True, 'model': self.model.name, 'method': self.method.id,
+                  'weights_sha256': self.model.weights_sha256, **told, **record, 'strength': strength, 'frame': list(canvas.frame)}
         shown = translation.extras.get('gradcam')
         if shown is not None:
             notes.append("the Grad-CAM shows where the model's class head sees the edit; it explains and confines nothing")

@@ -126,6 +126,8 @@ def _as_paper(model: Model, name: str, request: Request) -> Request:
 
 
 def _source(model: Model, request: Request) -> str:
+    if request.data is None and 'origin' in model.info:
+        raise ValueError(f'{model.path} was imported and brings no pictures: name some to score it on with --data DIR')
     return request.data or model.info.get('data', {}).get('source', 'toyfaces')
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from retouch.data.configs import AttributeData, DomainData, ExemplarData, PairData, ParsingData
-from retouch.data.sets import ParsingSet, folders_of, open_attributes, open_domains, open_pairs, open_parsing
+from retouch.data.sets import SQUASHED, ParsingSet, folders_of, open_attributes, open_domains, open_pairs, open_parsing
 from retouch.evaluation.card import Card
 from retouch.evaluation.pairs import held_out_pairs
 from retouch.evaluation.protocols import EXEMPLARS
@@ -35,7 +35,7 @@ def part_named(split: str) -> Part:
 
 
 def _was_trained_on(model: Model, source: str) -> bool:
-    trained = model.info.get('data', {}).get('source') or 'toyfaces'
+    trained = model.info.get('data', {}).get('source') or (model.info.get('origin') or {}).get('trained_on') or 'toyfaces'
     if trained == 'toyfaces' or source == 'toyfaces':
         return False
     return any(_overlap(given, known) for given in folders_of(source) for known in folders_of(trained) if given and known)
@@ -64,7 +64,8 @@ def held_out(model: Model, source: str, trained: dict[str, Any], n: int | None, 
     known = {k: v for k, v in trained.items() if k in ('crop', 'ground', 'holdout', 'any_of')}
     data = ExemplarData if model.method.kind == 'exemplars' else AttributeData
     config = data(source=source, attributes=names, size=size, **known)
-    opened = open_attributes(config, part, lambda done, total: progress(done, total, 'reading pictures'))
+    own = model.data.frame if 'origin' in model.info else None       # of weights that were trained elsewhere the model alone knows it
+    opened = open_attributes(config, part, lambda done, total: progress(done, total, 'reading pictures'), own)
     if len(opened.images) < 2:
         raise ValueError(f'{source} has {len(opened.images) or "no"} held-out pictures: expected at least 2; use a larger set')
     return opened.images[:n], opened.labels[:n]
@@ -83,7 +84,8 @@ def held_out_of_domains(model: Model, source: str, n: int | None, progress: Prog
                         part: Part = 'test') -> tuple[np.ndarray, np.ndarray]:
     """Test pictures of two domains uint8 [N,S,S,3], A and B in turn as far as both reach, and [N,2]: is of A, is of B; None: all."""
     config = DomainData(source=source, size=model.data.size, load_size=None)
-    opened = open_domains(config, part, lambda done, total: progress(done, total, 'reading pictures'))
+    frame = model.data.frame if 'origin' in model.info else SQUASHED
+    opened = open_domains(config, part, lambda done, total: progress(done, total, 'reading pictures'), frame)
     half = max(len(opened.a), len(opened.b)) if n is None else n // 2
     both = sorted([(i, 0) for i in range(min(half, len(opened.a)))] + [(i, 1) for i in range(min(half, len(opened.b)))])
     images = np.stack([(opened.a, opened.b)[of][i] for i, of in both])

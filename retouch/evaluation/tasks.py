@@ -104,7 +104,7 @@ def domain_tasks(method: Any, judged: Sequence[str], n: int, seed: int, size: in
     colours = two_hair_colours(attribute)
     names = colours[::-1] if colours else (attribute, attribute)                       # what is asked for in B, in A
     truths, tasks = true_edits(tuple(dict.fromkeys(names)), inputs, labels, seed, RULE, _drawing(progress)), []
-    for value, name, other in ((1, *names), (0, *names[::-1])):
+    for value, name, other in ((1, *names), (0, *names[::-1]))[:1 if method.data.one_way else 2]:
         truth, column = truths[name], toyfaces.ATTRIBUTES.index(name)
         shown = 1 if colours else value                          # a hair colour is put on, in either direction
         comes_from = labels[truth.rows, toyfaces.ATTRIBUTES.index(other)] == (1 if colours else 1 - value)
@@ -217,6 +217,8 @@ def domain_folder_tasks(method: Any, images: np.ndarray | None, labels: np.ndarr
     columns = [None if judge is None else judge.column(name) for name in domains]
     tasks = []
     for value in (1, 0):
+        if value == 0 and method.data.one_way:
+            continue
         rows = np.flatnonzero(labels[:, value] < 0.5)
         wanted = None
         if judge is not None:

@@ -45,10 +45,9 @@ from retouch.config import Config as BaseConfig
 from retouch.data.batches import DataSpec, DomainBatch, Moment
 from retouch.engine import schedules
 from retouch.engine.update import DomainRequest, Keep, Step, Translation, Update
-from retouch.errors import unknown
 from retouch.guidance.mask import composite, mask_logs
 from retouch.losses import full, l1_mean, mse_to_constant
-from retouch.methods.cyclegan import ImagePool
+from retouch.methods.cyclegan import ImagePool, generator_to
 from retouch.networks.aggan import Discriminator, Generator, Norm, Upsample, init_weights
 
 SCHEDULES = {'linear': schedules.linear_second_half, 'linear_last_40': schedules.linear_last_40}
@@ -206,7 +205,5 @@ class AGGAN(nn.Module):
 
     def translate(self, request: DomainRequest) -> Translation:
         """Brings [N,3,H,W] to domain `request.to` inside the generator's mask; `extras` holds the content."""
-        if request.to not in self.data.domains:
-            raise unknown('domain', request.to, self.data.domains)
-        (image, mask, content), = self.generate('G' if request.to == self.data.domains[1] else 'F', request.image)
+        (image, mask, content), = self.generate(generator_to(request.to, self.data), request.image)
         return Translation(image.clamp(-1, 1), mask, {'content': content.clamp(-1, 1)})

@@ -48,7 +48,7 @@ from retouch.engine.update import DomainRequest, Keep, Step, Translation, Update
 from retouch.errors import unknown
 from retouch.guidance.attention_store import AttentionStore
 from retouch.losses import bce_to_constant, full, l1_mean, mse_to_constant
-from retouch.methods.cyclegan import SCHEDULES, ImagePool
+from retouch.methods.cyclegan import SCHEDULES, ImagePool, generator_to
 from retouch.networks.asgit import AttentionDiscriminator, TransferBlock
 from retouch.networks.cyclegan import PatchDiscriminator, ResNetGenerator, init_normal, layers_at
 from retouch.networks.unet import UNet
@@ -322,11 +322,10 @@ class ASGIT(Guided):
 
     def translate(self, request: DomainRequest) -> Translation:
         """Brings [N,3,H,W] to domain `request.to`; no edit mask. extras: the attention [N,1,H,W] it was given."""
-        if request.to not in self.data.domains:
-            raise unknown('domain', request.to, self.data.domains)
-        to_b = request.to == self.data.domains[1]
+        name = generator_to(request.to, self.data)
+        to_b = name == 'G'
         of_input = self.config.attention_source == 'current_input'
-        return self.translate_with(request.image, self.nets['G' if to_b else 'F'],
+        return self.translate_with(request.image, self.nets[name],
                                    lambda picture: self.judge('D_A' if to_b == of_input else 'D_B', picture)[1])
 
 

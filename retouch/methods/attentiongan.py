@@ -32,10 +32,9 @@ from retouch.config import Config as BaseConfig
 from retouch.data.batches import DataSpec, DomainBatch
 from retouch.engine import schedules
 from retouch.engine.update import DomainRequest, Keep, Step, Translation, Update
-from retouch.errors import unknown
 from retouch.guidance.mask import mask_logs
 from retouch.losses import full, l1_mean, mse_to_constant
-from retouch.methods.cyclegan import ImagePool
+from retouch.methods.cyclegan import ImagePool, generator_to
 from retouch.networks.attentiongan import Generator
 from retouch.networks.cyclegan import PatchDiscriminator, init_normal, layers_at
 
@@ -131,7 +130,5 @@ class AttentionGAN(nn.Module):
 
     def translate(self, request: DomainRequest) -> Translation:
         """Brings [N,3,H,W] to domain `request.to`; `extras`: attention [N,C+1,H,W] and contents [N,C,3,H,W]."""
-        if request.to not in self.data.domains:
-            raise unknown('domain', request.to, self.data.domains)
-        image, attention, contents = self.generate('G' if request.to == self.data.domains[1] else 'F', request.image)
+        image, attention, contents = self.generate(generator_to(request.to, self.data), request.image)
         return Translation(image.clamp(-1, 1), 1 - attention[:, -1:], {'attention': attention, 'contents': contents})

@@ -92,6 +92,17 @@ class ImagePool(nn.Module):
         self.stored = int(self.filled)
 
 
+def generator_to(to: str, data: DataSpec) -> Literal['G', 'F']:
+    """The net that makes pictures of a domain: 'G' of the second, 'F' of the first. ValueError where there is no such domain or net."""
+    if to not in data.domains:
+        raise unknown('domain', to, data.domains)
+    source, target = data.domains
+    if to == source and data.one_way:
+        raise ValueError(f'this model makes {target} of {source} alone, not {source} of {target}: the other direction is another file of '
+                         f'weights; import that for --to {source}')
+    return 'G' if to == target else 'F'
+
+
 class CycleGAN(nn.Module):
     """Unpaired translation of whole pictures; no mask."""
 
@@ -150,6 +161,4 @@ class CycleGAN(nn.Module):
 
     def translate(self, request: DomainRequest) -> Translation:
         """Brings [N,3,H,W] to domain `request.to`; no edit mask."""
-        if request.to not in self.data.domains:
-            raise unknown('domain', request.to, self.data.domains)
-        return Translation(self.nets['G' if request.to == self.data.domains[1] else 'F'](request.image).float())
+        return Translation(self.nets[generator_to(request.to, self.data)](request.image).float())

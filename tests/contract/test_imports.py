@@ -15,14 +15,14 @@ HOUSE: tuple[tuple[str, ...], ...] = (
     ('cli',),
     ('report', 'api'),
     ('evaluation',),
-    ('editor', 'training', 'recipes'),
+    ('editor', 'training', 'recipes', 'weights'),
     ('run', 'model'),
     ('methods',),
     ('engine',),
     ('data',),
     ('toyfaces',),
     ('metrics', 'guidance', 'networks', 'losses'),
-    ('hardware', 'terminal', 'config', 'files', 'errors', 'version'),
+    ('hardware', 'terminal', 'config', 'files', 'errors', 'hub', 'version'),
 )
 MOST_FLOORS = 11
 # Narrower still: a name allows the module and everything under it.
@@ -46,7 +46,8 @@ LATE: dict[tuple[str, str], str] = {
     ('cli/main.py', 'retouch.cli.training'): TORCH, ('cli/main.py', 'retouch.cli.editing'): TORCH,
     ('cli/main.py', 'retouch.cli.evaluating'): TORCH, ('cli/main.py', 'retouch.cli.comparing'): TORCH,
     ('cli/main.py', 'retouch.cli.studying'): TORCH, ('cli/main.py', 'retouch.cli.data'): TORCH,
-    ('cli/main.py', 'retouch.cli.listing'): TORCH, ('cli/editing.py', 'retouch.editor'): TORCH,
+    ('cli/main.py', 'retouch.cli.listing'): TORCH, ('cli/main.py', 'retouch.cli.importing'): TORCH,
+    ('hub.py', 'huggingface_hub'): EXTRA, ('hub.py', 'huggingface_hub.utils'): EXTRA, ('cli/editing.py', 'retouch.editor'): TORCH,
     ('cli/training.py', 'retouch.api'): TORCH, ('cli/training.py', 'retouch.training'): TORCH,
     ('cli/training.py', 'retouch.recipes.registry'): TORCH, ('data/mask_check.py', 'retouch.data.parsing'): TORCH,
     ('api.py', 'retouch.training'): EXTRA, ('api.py', 'retouch.evaluation.evaluate'): EXTRA,

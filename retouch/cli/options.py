@@ -38,12 +38,15 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class EditOptions:
-    """Edit pictures of any size: writes NAME.png, NAME.mask.png and NAME.diff.png, all of the input's size."""
+    """Edit pictures of any size: writes NAME.png, NAME.mask.png and NAME.diff.png, all of the input's size.
+
+    Of a folder or a pattern also edits.csv, what was done to each picture.
+    """
 
     model: Annotated[Positional[str], arg(metavar='MODEL')]
     """A run directory, a model directory or a shipped model (toyfaces)."""
     images: Annotated[Positional[tuple[str, ...]], arg(metavar='IMAGE…', help_behavior_hint='')]
-    """Pictures."""
+    """Pictures, folders of pictures, or patterns in quotes ('shots/*/day_*.jpg')."""
     out: Annotated[Path, arg(metavar='DIR')]
     """Folder for the results."""
     set: Annotated[tuple[str, ...], arg(metavar='A=1 B=0 …', help_behavior_hint='')] = ()
@@ -62,8 +65,20 @@ class EditOptions:
     """A painted picture, white where the exemplar's style is read."""
     strength: Annotated[float, arg(metavar='S')] = 1.0
     """Factor on the change, 0 to 2."""
+    batch_size: Annotated[int, arg(metavar='N')] = 8
+    """Pictures that the network sees at once; fewer where they are large."""
+    format: Annotated[Literal['png', 'jpg', 'webp'], arg(metavar='F')] = 'png'
+    """Of the edited picture: png, lossless, or jpg or webp, which are encoded anew."""
+    quality: Annotated[int | None, arg(metavar='Q', help_behavior_hint='')] = None
+    """With --format jpg or webp: 1 to 100; default: 95."""
+    recursive: Annotated[bool, arg(help_behavior_hint='')] = False
+    """Also pictures in the folders of a folder, which --out then has too."""
+    resume: Annotated[bool, arg(help_behavior_hint='')] = False
+    """Leave out pictures whose results are in --out already."""
+    no_mask: Annotated[bool, arg(help_behavior_hint='')] = False
+    """Write the edited picture alone: no mask, no heat map."""
     no_note: Annotated[bool, arg(help_behavior_hint='')] = False
-    """Leave out the note inside NAME.png that it was edited with AI, by which model and how."""
+    """Leave out the note and the mark inside the picture that it was edited with AI, by which model and how."""
     device: Annotated[str, arg(metavar='DEVICE')] = 'auto'
     """auto, cpu, cuda or mps."""
 

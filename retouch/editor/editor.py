@@ -7,11 +7,12 @@ another picture, and comes back as it is.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,6 +21,7 @@ from retouch.data.labels import apply_edits
 from retouch.editor.canvas import BOX_HINT, Box, Canvas
 from retouch.editor.difference import difference_map
 from retouch.editor.edit import Edit
+from retouch.editor.many import in_step
 from retouch.editor.pictures import Painted, Picture
 from retouch.engine.update import AttributeRequest, DomainRequest, ExemplarRequest, Translation
 from retouch.errors import unknown
@@ -27,6 +29,22 @@ from retouch.guidance.gradcam import explain_edit
 from retouch.hardware import find_device
 from retouch.model import Model, load_model
 from retouch.version import __version__
+
+
+class Answer(NamedTuple):
+    """What a network answered to one picture."""
+
+    x: Tensor                                        # [1,3,S,S], what it saw
+    translation: Translation                         # of one picture
+    source: dict[str, float]
+    target: dict[str, int]
+    notes: list[str]
+    record: dict[str, Any]
+    inputs: tuple[Path, ...] = ()                    # files that were read beside the picture's
+    exemplar_mask: np.ndarray | None = None          # as of an Edit
+
+
+Answers = Callable[[Sequence[Canvas]], list[Answer]]
 
 
 class Editor:
@@ -76,6 +94,62 @@ class Editor:
             OSError: a file that cannot be read.
             FloatingPointError: the model's output is not finite.
         """
+        answers = self._edits(exemplar, exemplar_mask, source, attributes)
+        return self._alone(image, box, mask, answers, strength, mask_floor)
+
+    def edit_many(self, images: Iterable[Any], *, then: Callable[[Any, Edit], Any] | None = None, batch_size: int = 8,
+                  to: str | None = None, exemplar: Picture | None = None, box: Box | None = None, mask: Painted | None = None,
+                  exemplar_mask: Painted | None = None, source: Mapping[str, int] | None = None, strength: float = 1.0,
+                  mask_floor: float = 0.02, **attributes: int) -> Iterator[tuple[Any, Any]]:
+        """The same edit of many pictures, or with a model of domains or pairs the same translation, in their order.
+
+        The network works on batches; other threads decode what comes next, bring back and, with `then`, save what came before. Memory
+        does not grow with the number of pictures. What comes back is what `edit` or `translate` gives of each picture alone.
+
+        Args:
+            images: pictures as of `edit`, or tuples that begin with one; taken as they are needed.
+            then: called with (image, edit) on another thread, at once; what it returns takes the edit's place, so that the edit itself need
+                not be kept.
+            batch_size: pictures at once; large ones make smaller batches (see `many.BATCH_PX`).
+            to: a domain, as of `translate`.
+            exemplar: one for all, as of `edit`.
+            box: one for all, as of `edit`.
+            mask: one for all, as of `edit`.
+            exemplar_mask: as of `edit`.
+            source: as of `edit`.
+            strength: as of `edit`.
+            mask_floor: as of `edit`.
+            **attributes: as of `edit`.
+
+        Returns:
+            an iterator of (image, its Edit or what `then` returned, or the ValueError, OSError or FloatingPointError that it met).
+
+        Raises:
+            ValueError: at once, for what is wrong with all of them: an unknown attribute or domain, an exemplar that does not fit.
+        """
+        if batch_size < 1:
+            raise ValueError(f'batch_size={batch_size}: expected at least 1; 8 is the default')
+        if to is None and (self.method.kind in ('attributes', 'exemplars') or attributes or source):
+            answers = self._edits(exemplar, exemplar_mask, source, attributes)
+        else:
+            answers = self._translations(to, exemplar)
+
+        def open_one(item: Any) -> Canvas:
+            return Canvas.open(item[0] if isinstance(item, tuple) else item, box, mask, self.data.frame)
+
+        def finish(item: Any, canvas: Canvas, answer: Answer) -> Any:
+            edit = self._finish(canvas, answer, strength, mask_floor)
+            return edit if then is None else then(item, edit)
+
+        return in_step(images, open_one, answers, finish, batch_size)
+
+    def _alone(self, image: Picture, box: Box | None, mask: Painted | None, answers: Answers, strength: float, mask_floor: float) -> Edit:
+        canvas = Canvas.open(image, box, mask, self.data.frame)
+        return self._finish(canvas, answers([canvas])[0], strength, mask_floor)
+
+    def _edits(self, exemplar: Picture | None, exemplar_mask: Painted | None, source: Mapping[str, int] | None,
+               attributes: Mapping[str, int]) -> Answers:
+        """What answers an edit; ValueError for what no picture can be asked."""
         names = self.data.attributes
         if self.method.kind == 'exemplars':
             if attributes or source:
@@ -83,7 +157,7 @@ class Editor:
                                  f'{" ".join((*attributes, *(source or {})))}')
             if exemplar is None:
                 raise ValueError(f'{self.method.id} takes the look of an exemplar: name one, edit(image, exemplar=...) or --exemplar')
-            return self._transfer(image, exemplar, box, mask, exemplar_mask, strength, mask_floor)
+            return self._transfers(exemplar, exemplar_mask)
         if self.method.kind != 'attributes':
             raise ValueError(f'{self.method.id} has no attributes, it translates between {" and ".join(self.data.domains)}: '
                              f'use translate(image, to={self.data.domains[-1]!r}) or --to {self.data.domains[-1]}')
@@ -95,22 +169,31 @@ class Editor:
         if not attributes:
             raise ValueError(f'nothing to change: name at least one attribute, e.g. {names[0]}=1')
 
-        canvas = Canvas.open(image, box, mask, self.data.frame)
-        x = canvas.model_input(self.data.size).to(self.model.device)                   # [1,3,S,S]
-        with torch.inference_mode():
-            read = self.method.read(x)                                                 # [1,K]
-        if not bool(read.isfinite().all()):
-            raise FloatingPointError(f'{self.model.path}: what it reads is not finite; the model is damaged or its training diverged')
-        labels, shown = self._labels(read, source or {})
-        target, notes = self._target(labels, attributes)
-        for name, value in attributes.items():
-            if labels[0, names.index(name)] == value:
-                notes.append(f'{name} reads as {value} already ({shown[name]:.2f}): state --source {name}={1 - value} if that is wrong')
-        with torch.no_grad():                                    # not inference_mode: a Grad-CAM of what comes out is still to be taken
-            translation = self._in_turn(x, labels, attributes)
-        values = {name: int(v) for name, v in zip(names, target[0].tolist(), strict=True)}
-        record = {'set': {name: int(v) for name, v in attributes.items()}}
-        return self._finish(canvas, x, translation, strength, mask_floor, shown, values, notes, record)
+        def answers(canvases: Sequence[Canvas]) -> list[Answer]:
+            x = self._seen(canvases)
+            with torch.inference_mode():                         # one by one: a batch moves the last bits of what is read
+                read = torch.cat([self.method.read(one) for one in x.split(1)])        # [N,K]
+            if not bool(read.isfinite().all()):
+                raise FloatingPointError(f'{self.model.path}: what it reads is not finite; the model is damaged or its training diverged')
+            each = [self._labels(row, source or {}) for row in read.split(1)]
+            labels = torch.cat([found for found, _ in each])
+            with torch.no_grad():                                # not inference_mode: a Grad-CAM of what comes out is still to be taken
+                parts = _parts_of(self._in_turn(x, labels, attributes))
+            found = []
+            for (before, shown), part, seen in zip(each, parts, x.split(1), strict=True):
+                target, notes = self._target(before, attributes)
+                for name, value in attributes.items():
+                    if before[0, names.index(name)] == value:
+                        notes.append(f'{name} reads as {value} already ({shown[name]:.2f}): state --source {name}={1 - value} if that is '
+                                     'wrong')
+                values = {name: int(v) for name, v in zip(names, target[0].tolist(), strict=True)}
+                found.append(Answer(seen, part, shown, values, notes, {'set': {name: int(v) for name, v in attributes.items()}}))
+            return found
+        return answers
+
+    def _seen(self, canvases: Sequence[Canvas]) -> Tensor:
+        """What the network sees of them, [N,3,S,S]."""
+        return torch.cat([canvas.model_input(self.data.size) for canvas in canvases]).to(self.model.device)
 
     def translate(self, image: Picture, to: str | None = None, *, exemplar: Picture | None = None, box: Box | None = None,
                   mask: Painted | None = None, strength: float = 1.0, mask_floor: float = 0.02) -> Edit:
@@ -129,6 +212,10 @@ class Editor:
             ValueError: an unknown domain, a model without domains, a mask, box or exemplar that does not fit, or a picture that cannot be
                 used.
         """
+        return self._alone(image, box, mask, self._translations(to, exemplar), strength, mask_floor)
+
+    def _translations(self, to: str | None, exemplar: Picture | None) -> Answers:
+        """What answers a translation; ValueError for what no picture can be asked."""
         domains = self.data.domains
         if self.method.kind == 'attributes':
             raise ValueError(f'{self.method.id} edits attributes, it has no domains: use edit(image, {self.data.attributes[0]}=1) or --set')
@@ -140,35 +227,43 @@ class Editor:
         to = domains[-1] if to is None else to
         if to not in domains:
             raise unknown('domain', to, domains)
-        canvas = Canvas.open(image, box, mask, self.data.frame)
-        x = canvas.model_input(self.data.size).to(self.model.device)
-        if exemplar is None:
-            with torch.inference_mode():
-                translation = self.method.translate(DomainRequest(x, to))
-            return self._finish(canvas, x, translation, strength, mask_floor, {}, {}, [], {'to': to})
-        other, notes = self._open_exemplar(exemplar, None)
-        with torch.inference_mode():
-            translation = self.method.translate(DomainRequest(x, to, other.model_input(self.data.size).to(self.model.device)))
-        edit = self._finish(canvas, x, translation, strength, mask_floor, {}, {}, notes, {'to': to, 'exemplar': _name_of(exemplar)})
-        return replace(edit, inputs=(*edit.inputs, *other.inputs))
+        size, record = self.data.size, {'to': to} if exemplar is None else {'to': to, 'exemplar': _name_of(exemplar)}
+        other, notes = (None, []) if exemplar is None else self._open_exemplar(exemplar, None)
+        style = None if other is None else other.model_input(size).to(self.model.device)
 
-    def _transfer(self, image: Picture, exemplar: Picture, box: Box | None, mask: Painted | None, exemplar_mask: Painted | None,
-                  strength: float, mask_floor: float) -> Edit:
-        """`edit` of a model trained on exemplars."""
-        canvas, (other, notes) = Canvas.open(image, box, mask, self.data.frame), self._open_exemplar(exemplar, exemplar_mask)
+        def answers(canvases: Sequence[Canvas]) -> list[Answer]:
+            x = self._seen(canvases)
+            with torch.inference_mode():
+                given = None if style is None else style.expand(len(x), -1, -1, -1)
+                parts = _parts_of(self.method.translate(DomainRequest(x, to) if given is None else DomainRequest(x, to, given)))
+            return [Answer(seen, part, {}, {}, notes, record, () if other is None else other.inputs)
+                    for seen, part in zip(x.split(1), parts, strict=True)]
+        return answers
+
+    def _transfers(self, exemplar: Picture, exemplar_mask: Painted | None) -> Answers:
+        """`_edits` of a model trained on exemplars."""
+        other, notes = self._open_exemplar(exemplar, exemplar_mask)
         size, device = self.data.size, self.model.device
-        x, e = (c.model_input(size).to(device) for c in (canvas, other))
-        painted, other_painted = (None if c.painted is None else c.model_mask(size).to(device) for c in (canvas, other))
-        with torch.inference_mode():
-            translation = self.method.translate(ExemplarRequest(x, e, painted, other_painted))
-        read = translation.extras['exemplar_mask']
-        if not bool(read.isfinite().all()):
-            raise FloatingPointError(f'{self.model.path}: the output is not finite; the model is damaged or its training diverged')
-        if painted is not None and translation.mask is not None:                       # what was painted holds at its own resolution
-            translation = replace(translation, mask=torch.ones_like(translation.mask))
-        edit = self._finish(canvas, x, translation, strength, mask_floor, {}, {}, notes, {'exemplar': _name_of(exemplar)})
-        return replace(edit, inputs=(*edit.inputs, *other.inputs), exemplar_mask=other.enlarge(read) if other.painted is None else
-                       other.enlarge(torch.from_numpy(other.painted[other.place])[None, None]))
+        e, other_painted = other.model_input(size).to(device), None if other.painted is None else other.model_mask(size).to(device)
+
+        def answers(canvases: Sequence[Canvas]) -> list[Answer]:
+            x, painted = self._seen(canvases), canvases[0].painted is not None         # all of them or none
+            n = len(x)
+            mask = torch.cat([canvas.model_mask(size) for canvas in canvases]).to(device) if painted else None
+            with torch.inference_mode():
+                out = self.method.translate(ExemplarRequest(x, e.expand(n, -1, -1, -1), mask, None if other_painted is None else
+                                                            other_painted.expand(n, -1, -1, -1)))
+            if not bool(out.extras['exemplar_mask'].isfinite().all()):
+                raise FloatingPointError(f'{self.model.path}: the output is not finite; the model is damaged or its training diverged')
+            found = []
+            for seen, part in zip(x.split(1), _parts_of(out), strict=True):
+                where = torch.from_numpy(other.painted[other.place])[None, None] if other.painted is not None else \
+                    part.extras['exemplar_mask']
+                if painted and part.mask is not None:            # what was painted holds at its own resolution
+                    part = replace(part, mask=torch.ones_like(part.mask))
+                found.append(Answer(seen, part, {}, {}, notes, {'exemplar': _name_of(exemplar)}, other.inputs, other.enlarge(where)))
+            return found
+        return answers
 
     def _open_exemplar(self, exemplar: Picture, mask: Painted | None) -> tuple[Canvas, list[str]]:
         """An exemplar, its painted mask, and notes on both. ValueError where it is smaller than what the model looks at."""
@@ -207,7 +302,7 @@ class Editor:
             asked = ' '.join(f'{k}={v}' for k, v in edits.items())
             raise ValueError(f'{asked}: the classes of this model exclude each other, set exactly one of them to 1')
         target = torch.zeros_like(labels)
-        target[0, names.index(next(iter(edits)))] = 1
+        target[:, names.index(next(iter(edits)))] = 1
         return target, []
 
     def _one_hot(self) -> bool:
@@ -225,15 +320,23 @@ class Editor:
             target, _ = self._target(before, part)
             request = AttributeRequest(image, before, target)
             step = self.method.translate(request)
-            shown = explain_edit(self.method, request, step.image) if step.mask is None else None
+            shown = self._explained(request, step.image) if step.mask is None else None
             if shown is not None:
                 gradcam = shown if gradcam is None else torch.maximum(gradcam, shown)
             united = step.mask if mask is None or step.mask is None else 1 - (1 - mask) * (1 - step.mask)
             image, mask, before = step.image, united, target
         return Translation(image, mask, {} if gradcam is None else {'gradcam': gradcam})
 
-    def _finish(self, canvas: Canvas, x: Tensor, translation: Translation, strength: float, mask_floor: float, source: dict[str, float],
-                target: dict[str, int], notes: list[str], record: dict[str, Any]) -> Edit:
+    def _explained(self, request: AttributeRequest, image: Tensor) -> Tensor | None:
+        """Grad-CAMs [N,1,S,S] of the answers to a batch, each for itself, as one without any change of labels has none: it is 0 then."""
+        rows = zip(request.image.split(1), request.source.split(1), request.target.split(1), image.split(1), strict=True)
+        each = [explain_edit(self.method, AttributeRequest(x, before, after), y) for x, before, after, y in rows]
+        if all(one is None for one in each):
+            return None
+        return torch.cat([y.new_zeros(1, 1, *y.shape[2:]) if one is None else one for one, y in zip(each, image.split(1), strict=True)])
+
+    def _finish(self, canvas: Canvas, answer: Answer, strength: float, mask_floor: float) -> Edit:
+        x, translation, record = answer.x, answer.translation, answer.record
         if not (math.isfinite(strength) and 0 <= strength <= 2):
             raise ValueError(f'strength={strength}: expected a number from 0 to 2; 1 is the model as trained')
         if not 0 <= mask_floor < 1:
@@ -243,7 +346,7 @@ class Editor:
                 raise FloatingPointError(f'{self.model.path}: the output is not finite; the model is damaged or its training diverged')
         bound = self.method.bound_pixels(canvas.shown) if hasattr(self.method, 'bound_pixels') else None
         pixels, mask8 = canvas.compose(x, translation, strength, mask_floor, another=self.method.kind == 'pairs', bound=bound)
-        notes = [*canvas.notes, *notes]
+        notes = [*canvas.notes, *answer.notes]
         if translation.mask is None:
             where = 'inside the painted mask' if canvas.painted is not None else 'of the whole frame; a painted mask (--mask) confines it'
             notes.append(f'{self.method.id} has no edit mask: it may change every pixel {where}')
@@ -258,7 +361,14 @@ class Editor:
             notes.append("the Grad-CAM shows where the model's class head sees the edit; it explains and confines nothing")
         return Edit(canvas.image_of(pixels), mask8, difference_map(canvas.rgb, pixels),
                     None if shown is None else canvas.enlarge(shown), float((pixels == canvas.rgb).all(2).mean()),
-                    source, target, notes, record, canvas.inputs)
+                    answer.source, answer.target, notes, record, (*canvas.inputs, *answer.inputs), answer.exemplar_mask, canvas.xmp)
+
+
+def _parts_of(translation: Translation) -> list[Translation]:
+    """A batch's answer -> that of every picture, batches of one."""
+    return [Translation(image, None if translation.mask is None else translation.mask[i:i + 1],
+                        {name: value[i:i + 1] for name, value in translation.extras.items() if isinstance(value, Tensor)})
+            for i, image in enumerate(translation.image.split(1))]
 
 
 def _name_of(image: Picture) -> str:

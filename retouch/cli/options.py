@@ -127,6 +127,46 @@ class EvaluateOptions:
 
 
 @dataclass(frozen=True)
+class ScoreOptions:
+    """Score edits of any program, as they lie in a folder: the metric card of our models; with --out, card.json and report.html."""
+
+    before: Annotated[Path, arg(metavar='DIR')]
+    """Folder of the pictures that were edited."""
+    after: Annotated[Path, arg(metavar='DIR')]
+    """Folder of the edits, under the same names, whatever the suffix."""
+    masks: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
+    """Folder of masks, white where the program says it edited; NAME.mask.png, as `retouch edit` writes them, or NAME.png."""
+    regions: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
+    """Folder of regions, white where the edit may show: adds what changed outside and inside."""
+    truth: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
+    """Folder of true results: adds how near the edits come to them."""
+    judge: Annotated[str | None, arg(metavar='MODEL', help_behavior_hint='')] = None
+    """With --set: the classifier that decides whether the edits worked and what else changed; judge is the shipped one of drawn faces."""
+    set: Annotated[tuple[str, ...], arg(metavar='A=1', help_behavior_hint='')] = ()
+    """With --judge: the one attribute that was asked for."""
+    real: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
+    """Folder of real pictures that the edits should look like: adds distances between the two sets, by --judge or --features."""
+    n: Annotated[int | None, arg(metavar='N', help_behavior_hint='')] = None
+    """The first so many pictures by name; default: all."""
+    seed: Annotated[int, arg(metavar='S')] = 0
+    """Of the intervals."""
+    features: Annotated[tuple[str, ...], arg(metavar='A B …', help_behavior_hint='')] = ()
+    """Add measures by these networks, as of `retouch evaluate`: lpips-alexnet, inception-v3-compat, …"""
+    weights: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
+    """With --features: folder of their published weights; default: RETOUCH_WEIGHTS, else torch's cache."""
+    download: Annotated[bool, arg(help_behavior_hint='')] = False
+    """With --features: fetch weights that are missing there."""
+    tool: Annotated[str | None, arg(metavar='NAME', help_behavior_hint='')] = None
+    """What the card calls the program; default: the folder of the edits."""
+    out: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
+    """Folder for card.json and report.html."""
+    json: Annotated[bool, arg(help_behavior_hint='')] = False
+    """Print the card as JSON."""
+    device: Annotated[str, arg(metavar='DEVICE')] = 'auto'
+    """auto, cpu, cuda or mps."""
+
+
+@dataclass(frozen=True)
 class CompareOptions:
     """One table of several models' cards, beside the reference rows `copy` and `truth`. Cards of different protocols are refused."""
 

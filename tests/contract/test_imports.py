@@ -45,7 +45,7 @@ LATE: dict[tuple[str, str], str] = {
     ('__init__.py', 'retouch.api'): TORCH, ('__init__.py', 'retouch.editor'): TORCH,
     ('cli/main.py', 'retouch.cli.training'): TORCH, ('cli/main.py', 'retouch.cli.editing'): TORCH,
     ('cli/main.py', 'retouch.cli.evaluating'): TORCH, ('cli/main.py', 'retouch.cli.comparing'): TORCH,
-    ('cli/main.py', 'retouch.cli.studying'): TORCH, ('cli/main.py', 'retouch.cli.data'): TORCH,
+    ('cli/main.py', 'retouch.cli.scoring'): TORCH, ('cli/main.py', 'retouch.cli.studying'): TORCH, ('cli/main.py', 'retouch.cli.data'): TORCH,
     ('cli/main.py', 'retouch.cli.listing'): TORCH, ('cli/editing.py', 'retouch.editor'): TORCH,
     ('cli/training.py', 'retouch.api'): TORCH, ('cli/training.py', 'retouch.training'): TORCH,
     ('cli/training.py', 'retouch.recipes.registry'): TORCH, ('data/mask_check.py', 'retouch.data.parsing'): TORCH,

@@ -24,7 +24,7 @@ from retouch.evaluation.tasks import eyeglasses_tasks
 from retouch.methods.aggan_multi import AGGANMulti
 from retouch.toyfaces import ATTRIBUTES
 
-N = 24
+N = 16
 
 
 def save(folder: Path, pictures: dict[str, np.ndarray], suffix: str = '.png', **options: Any) -> Path:
@@ -39,7 +39,8 @@ def grey(level: int, height: int = 20, width: int = 16) -> np.ndarray:
 
 
 def test_edits_on_disk_have_the_card_of_the_model_that_made_them(tmp_path: Path) -> None:
-    """Every measure that both cards have, its interval and the reference rows are the same: 19 of them."""
+    """Every value that both cards have is the same, those of the reference rows too. Intervals are not: a model's are drawn over all
+    identities of its set, also those that the edit does not apply to."""
     method = AGGANMulti.tiny().eval()
     method.nets.requires_grad_(False)
     judge = load_judge()
@@ -49,7 +50,6 @@ def test_edits_on_disk_have_the_card_of_the_model_that_made_them(tmp_path: Path)
     with torch.no_grad():
         out = method.translate(task.request(x, slice(None)))
     assert out.mask is not None and task.truth is not None and task.region is not None
-    # masks are saved with 8 bits: the card is compared with that of a method that has as many
     m = len(task.rows)
     others = np.setdiff1d(np.arange(N), task.rows)
     folders = {'before': inputs[task.rows], 'after': to_uint8(out.image).numpy(), 'truth': task.truth[:],
@@ -64,16 +64,16 @@ def test_edits_on_disk_have_the_card_of_the_model_that_made_them(tmp_path: Path)
     compared = 0
     for row, ours in (('model', card.measures), *card.references.items()):
         theirs = found.measures if row == 'model' else found.references[row]
-        for name, measure in ours.items():
-            if name not in theirs or measure.value is None:
-                continue
-            compared += 1
-            tolerance = 0.003 if name == 'mask_area' else 1e-9   # 8 bits
-            for key in ('value', 'low', 'high'):
-                a, b = getattr(measure, key), getattr(theirs[name], key)
-                assert (a is None) == (b is None) and (a is None or math.isclose(a, b, rel_tol=1e-6, abs_tol=tolerance)), (row, name, key, a, b)
+        for name in ours.keys() & theirs.keys():
+            a, b = ours[name].value, theirs[name].value
+            assert (a is None) == (b is None), (row, name, a, b)
+            if a is not None and b is not None:
+                compared += 1
+                tolerance = 0.003 if name == 'mask_area' else 1e-9                     # a saved mask has 8 bits
+                assert math.isclose(a, b, rel_tol=1e-6, abs_tol=tolerance), (row, name, a, b)
     assert compared >= 30
-    assert {'edit_accuracy', 'leakage', 'psnr_outside', 'psnr_inside', 'ssim_outside', 'mask_iou'} <= found.measures.keys() & card.measures.keys()
+    both = found.measures.keys() & card.measures.keys()
+    assert {'edit_accuracy', 'leakage', 'psnr_outside', 'psnr_inside', 'ssim_outside', 'mask_iou'} <= both
     assert found.judge == card.judge and found.data.region_area == card.data.region_area
     assert found.leakage_matrix is not None and card.leakage_matrix is not None
     np.testing.assert_allclose(found.leakage_matrix.values, card.leakage_matrix.values, atol=1e-12)
@@ -94,13 +94,13 @@ def test_distances_to_real_pictures_are_those_of_the_judges_features(tmp_path: P
     card, _ = score_edits(given, edit=('Eyeglasses', 1), judge=judge)
     # fewer pictures than features: not told, and why
     assert card.measures['kid[toyfaces_classifier]'].value is None and 'needs n' in card.measures['kid[toyfaces_classifier]'].note
-    small = SimpleNamespace(**{**vars(judge.model)})             # a judge of few features, so that these few pictures suffice
     reduced = nn.Module()
-    reduced.features, reduced.head = lambda image: judge.model.method.nets['C'].features(image)[:, :4], nn.Linear(4, len(judge.names))   # type: ignore[assignment]
-    small.method = SimpleNamespace(nets={'C': reduced})
+    reduced.features = lambda image: judge.model.method.nets['C'].features(image)[:, :4]     # so few that these pictures suffice
+    reduced.head = nn.Linear(4, len(judge.names))
     card, _ = score_edits(given, edit=('Eyeglasses', 1), judge=Judge(Few(judge, reduced), judge.names, judge.card))
     with torch.no_grad():
-        real, made = (torch.cat([reduced.features(scaled(some, judge)) for some in pictures]) for pictures in (inputs[others], task.truth[:]))
+        real, made = (torch.cat([reduced.features(scaled(some, judge)) for some in pictures])
+                      for pictures in (inputs[others], task.truth[:]))
     wanted = features_to_fidelity(real, made)
     assert card.measures['fid[toyfaces_classifier]'].value == pytest.approx(wanted['fid'], rel=1e-4)
     assert card.measures['kid[toyfaces_classifier]'].value == pytest.approx(wanted['kid'], rel=1e-4)
@@ -108,8 +108,8 @@ def test_distances_to_real_pictures_are_those_of_the_judges_features(tmp_path: P
 
 
 def scaled(pixels: np.ndarray, judge: Judge) -> torch.Tensor:
-    size = judge.model.data.size
-    return nn.functional.interpolate(pictures_to_tensor(pixels[None]), size=(size, size), mode='bilinear', antialias=True, align_corners=False)
+    size = (judge.model.data.size,) * 2
+    return nn.functional.interpolate(pictures_to_tensor(pixels[None]), size=size, mode='bilinear', antialias=True, align_corners=False)
 
 
 class Few:
@@ -242,11 +242,11 @@ def test_the_label_rule_says_what_a_judge_should_read(tmp_path: Path) -> None:
     from retouch.toyfaces.edits import draw_truths
     from retouch.toyfaces.stored import held_out_faces
 
-    images, labels = held_out_faces(30, 64, 0, None)
+    images, labels = held_out_faces(N, 64, 0, None)
     dark = np.flatnonzero(labels[:, black] & (labels[:, ATTRIBUTES.index('Bald')] == 0))[:4]
     target = labels.copy()
     target[:, black], target[:, blond] = 0, 1
-    applies = np.isin(np.arange(30), dark)
+    applies = np.isin(np.arange(N), dark)
     truth = draw_truths({'Blond_Hair': (target, applies)}, images, 0, None)['Blond_Hair']
     save(tmp_path / 'before', {str(i): images[row] for i, row in enumerate(truth.rows)})
     save(tmp_path / 'after', {str(i): some for i, some in enumerate(truth.images[:])})

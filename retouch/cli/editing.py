@@ -203,8 +203,8 @@ def _check_format(options: EditOptions) -> None:
         raise ValueError(f'--quality {options.quality} needs --format jpg or webp: a png is lossless')
     if options.quality is not None and not 1 <= options.quality <= 100:
         raise ValueError(f'--quality {options.quality}: expected 1 to 100; 95 is the default')
-    if options.batch_size < 1:
-        raise ValueError(f'--batch-size {options.batch_size}: expected at least 1; 8 is the default')
+    if options.batch_size is not None and options.batch_size < 1:
+        raise ValueError(f'--batch-size {options.batch_size}: expected at least 1')
 
 
 def _check_is_file(picture: Path) -> None:

@@ -65,8 +65,9 @@ class EditOptions:
     """A painted picture, white where the exemplar's style is read."""
     strength: Annotated[float, arg(metavar='S')] = 1.0
     """Factor on the change, 0 to 2."""
-    batch_size: Annotated[int, arg(metavar='N')] = 8
-    """Pictures that the network sees at once; fewer where they are large."""
+    batch_size: Annotated[int | None, arg(metavar='N', help_behavior_hint='')] = None
+    """Pictures that the network sees at once; default: 8 on an accelerator, 1 on a CPU, where more are no faster and not the same to the
+    byte."""
     format: Annotated[Literal['png', 'jpg', 'webp'], arg(metavar='F')] = 'png'
     """Of the edited picture: png, lossless, or jpg or webp, which are encoded anew."""
     quality: Annotated[int | None, arg(metavar='Q', help_behavior_hint='')] = None

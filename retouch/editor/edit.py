@@ -11,13 +11,12 @@ from typing import Any, Literal
 import numpy as np
 from PIL import ExifTags, Image, PngImagePlugin
 
-from retouch.editor.marks import PNG_KEY, marked
+from retouch.editor.marks import JPEG_KEPT, PNG_KEY, marked
 from retouch.files import NAME_BYTES, write_atomically
 from retouch.version import __version__
 
 Format = Literal['png', 'jpg', 'webp']
 FORMATS: dict[Format, tuple[str, int]] = {'png': ('PNG', 2 ** 31 - 1), 'jpg': ('JPEG', 65535), 'webp': ('WEBP', 16383)}   # most px a side
-JPEG_XMP = 65502         # bytes of a packet in one segment
 RE_ENCODED = 'identical in the decoded input, re-encoded'
 
 @dataclass(frozen=True)
@@ -109,8 +108,8 @@ class Edit:
                 text.add_text(key, value)
             text.add_itxt(PNG_KEY, xmp.decode())
             return {'pnginfo': text}
-        if format == 'jpg' and len(xmp) > JPEG_XMP:
-            raise ValueError(f'the XMP of the picture has {len(xmp)} bytes with the mark, a JPEG holds {JPEG_XMP}: use --format png or '
+        if format == 'jpg' and len(xmp) > JPEG_KEPT:
+            raise ValueError(f'the XMP of the picture has {len(xmp)} bytes with the mark, a JPEG holds {JPEG_KEPT}: use --format png or '
                              'webp, or leave it out with --no-note')
         exif = Image.Exif()
         exif[ExifTags.Base.Software], exif[ExifTags.Base.ImageDescription] = software, comment

@@ -21,7 +21,7 @@ from retouch.data.labels import apply_edits
 from retouch.editor.canvas import BOX_HINT, Box, Canvas
 from retouch.editor.difference import difference_map
 from retouch.editor.edit import Edit
-from retouch.editor.many import in_step
+from retouch.editor.many import BATCH, in_step
 from retouch.editor.pictures import Painted, Picture
 from retouch.engine.update import AttributeRequest, DomainRequest, ExemplarRequest, Translation
 from retouch.errors import unknown
@@ -97,20 +97,22 @@ class Editor:
         answers = self._edits(exemplar, exemplar_mask, source, attributes)
         return self._alone(image, box, mask, answers, strength, mask_floor)
 
-    def edit_many(self, images: Iterable[Any], *, then: Callable[[Any, Edit], Any] | None = None, batch_size: int = 8,
+    def edit_many(self, images: Iterable[Any], *, then: Callable[[Any, Edit], Any] | None = None, batch_size: int | None = None,
                   to: str | None = None, exemplar: Picture | None = None, box: Box | None = None, mask: Painted | None = None,
                   exemplar_mask: Painted | None = None, source: Mapping[str, int] | None = None, strength: float = 1.0,
                   mask_floor: float = 0.02, **attributes: int) -> Iterator[tuple[Any, Any]]:
         """The same edit of many pictures, or with a model of domains or pairs the same translation, in their order.
 
-        The network works on batches; other threads decode what comes next, bring back and, with `then`, save what came before. Memory
-        does not grow with the number of pictures. What comes back is what `edit` or `translate` gives of each picture alone.
+        While the network works, other threads decode what comes next, bring back and, with `then`, save what came before. Memory does not
+        grow with the number of pictures. What comes back is what `edit` or `translate` gives of each picture alone, to the byte where the
+        network sees one at a time; in batches its last bits move, and with them single levels.
 
         Args:
             images: pictures as of `edit`, or tuples that begin with one; taken as they are needed.
             then: called with (image, edit) on another thread, at once; what it returns takes the edit's place, so that the edit itself need
                 not be kept.
-            batch_size: pictures at once; large ones make smaller batches (see `many.BATCH_PX`).
+            batch_size: pictures that the network sees at once, fewer of large ones (see `many.BATCH_PX`); None: BATCH on an accelerator,
+                and one on a CPU, where batches are no faster.
             to: a domain, as of `translate`.
             exemplar: one for all, as of `edit`.
             box: one for all, as of `edit`.
@@ -127,8 +129,9 @@ class Editor:
         Raises:
             ValueError: at once, for what is wrong with all of them: an unknown attribute or domain, an exemplar that does not fit.
         """
-        if batch_size < 1:
-            raise ValueError(f'batch_size={batch_size}: expected at least 1; 8 is the default')
+        at_once = batch_size if batch_size is not None else 1 if self.model.device.type == 'cpu' else BATCH
+        if at_once < 1:
+            raise ValueError(f'batch_size={batch_size}: expected at least 1')
         if to is None and (self.method.kind in ('attributes', 'exemplars') or attributes or source):
             answers = self._edits(exemplar, exemplar_mask, source, attributes)
         else:
@@ -141,7 +144,10 @@ class Editor:
             edit = self._finish(canvas, answer, strength, mask_floor)
             return edit if then is None else then(item, edit)
 
-        return in_step(images, open_one, answers, finish, batch_size)
+        def answer(canvases: Sequence[Canvas]) -> list[Answer]:
+            return [one for i in range(0, len(canvases), at_once) for one in answers(canvases[i:i + at_once])]
+
+        return in_step(images, open_one, answer, finish, max(at_once, BATCH))
 
     def _alone(self, image: Picture, box: Box | None, mask: Painted | None, answers: Answers, strength: float, mask_floor: float) -> Edit:
         canvas = Canvas.open(image, box, mask, self.data.frame)
@@ -178,7 +184,7 @@ class Editor:
             each = [self._labels(row, source or {}) for row in read.split(1)]
             labels = torch.cat([found for found, _ in each])
             with torch.no_grad():                                # not inference_mode: a Grad-CAM of what comes out is still to be taken
-                parts = _parts_of(self._in_turn(x, labels, attributes))
+                parts = self._in_turn(x, labels, attributes)
             found = []
             for (before, shown), part, seen in zip(each, parts, x.split(1), strict=True):
                 target, notes = self._target(before, attributes)
@@ -308,32 +314,26 @@ class Editor:
     def _one_hot(self) -> bool:
         return getattr(self.method.config, 'labels', 'multi') == 'single'
 
-    def _in_turn(self, x: Tensor, labels: Tensor, edits: Mapping[str, int]) -> Translation:
+    def _in_turn(self, x: Tensor, labels: Tensor, edits: Mapping[str, int]) -> list[Translation]:
         """All edits at once; for a model that was trained on one edit at a time, one after another, their masks united.
 
-        A system without an edit mask is asked where its class head sees the edit (`extras['gradcam']`).
+        A system without an edit mask is asked where its class head sees the edit (`extras['gradcam']`), of every picture by itself: one
+        without any change of labels has no such map.
         """
         alone = self.model.info.get('data', {}).get('targets') == 'single'
         image, mask, before = x, None, labels
-        gradcam: Tensor | None = None
+        gradcams: list[Tensor | None] = [None] * len(x)
         for part in ([{name: value} for name, value in edits.items()] if alone else [dict(edits)]):
             target, _ = self._target(before, part)
-            request = AttributeRequest(image, before, target)
-            step = self.method.translate(request)
-            shown = self._explained(request, step.image) if step.mask is None else None
-            if shown is not None:
-                gradcam = shown if gradcam is None else torch.maximum(gradcam, shown)
+            step = self.method.translate(AttributeRequest(image, before, target))
+            for i, row in enumerate(zip(image.split(1), before.split(1), target.split(1), strict=True) if step.mask is None else ()):
+                shown, known = explain_edit(self.method, AttributeRequest(*row), step.image[i:i + 1]), gradcams[i]
+                if shown is not None:
+                    gradcams[i] = shown if known is None else torch.maximum(known, shown)
             united = step.mask if mask is None or step.mask is None else 1 - (1 - mask) * (1 - step.mask)
             image, mask, before = step.image, united, target
-        return Translation(image, mask, {} if gradcam is None else {'gradcam': gradcam})
-
-    def _explained(self, request: AttributeRequest, image: Tensor) -> Tensor | None:
-        """Grad-CAMs [N,1,S,S] of the answers to a batch, each for itself, as one without any change of labels has none: it is 0 then."""
-        rows = zip(request.image.split(1), request.source.split(1), request.target.split(1), image.split(1), strict=True)
-        each = [explain_edit(self.method, AttributeRequest(x, before, after), y) for x, before, after, y in rows]
-        if all(one is None for one in each):
-            return None
-        return torch.cat([y.new_zeros(1, 1, *y.shape[2:]) if one is None else one for one, y in zip(each, image.split(1), strict=True)])
+        return [replace(part, extras={} if gradcam is None else {'gradcam': gradcam})
+                for part, gradcam in zip(_parts_of(Translation(image, mask)), gradcams, strict=True)]
 
     def _finish(self, canvas: Canvas, answer: Answer, strength: float, mask_floor: float) -> Edit:
         x, translation, record = answer.x, answer.translation, answer.record

@@ -13,6 +13,7 @@ from PIL import Image
 
 from retouch.data.images import shown_size
 
+BATCH = 8                # pictures; while the network answers so many, others are opened and finished
 BATCH_PX = 24_000_000    # a batch ends here, however few its pictures: three of them are in memory at once
 OF_ONE = (ValueError, OSError, FloatingPointError)               # what is wrong with one picture keeps no other from being edited
 P, C, A, R = TypeVar('P'), TypeVar('C'), TypeVar('A'), TypeVar('R')     # picture, what is opened (a Canvas), answer, result

@@ -18,6 +18,7 @@ EXTENSION, PROPERTY = 'http://iptc.org/std/Iptc4xmpExt/2008-02-29/', 'DigitalSou
 RDF = 'http://www.w3.org/1999/02/22-rdf-syntax-ns#'
 LONG = 'http://ns.adobe.com/xmp/note/'           # of a JPEG: where the rest of a long packet lies, which is not read here
 PNG_KEY = 'XML:com.adobe.xmp'
+JPEG_KEPT = 65502        # bytes of a packet in one segment
 TAG = re.compile(rb'<[^\s>/]+(?:\s+[^\s=]+\s*=\s*(?:"[^"]*"|\'[^\']*\'))*\s*/?>')
 EMPTY = ('<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
          f'<rdf:RDF xmlns:rdf="{RDF}"></rdf:RDF></x:xmpmeta><?xpacket end="w"?>').encode()
@@ -102,6 +103,8 @@ def _read(packet: bytes) -> _Found:
                                         _tag_at(packet, index))
                     assert written is not None                   # expat has just read it there
                     spans.append((index + written.start(), index + written.end()))
+        if (uri, local) == (RDF, 'RDF') and _tag_at(packet, index).endswith(b'/>'):
+            raise ValueError('an empty RDF')
         path.append(f'{uri} {local}')
 
     def text(data: str) -> None:
@@ -117,8 +120,6 @@ def _read(packet: bytes) -> _Found:
             spans.append((opened, opened + len(tag) if tag.endswith(b'/>') else packet.index(b'>', index) + 1))
             opened = None
         if (uri, local) == (RDF, 'RDF') and f'{RDF} RDF' not in path:
-            if not packet.startswith(b'</', index):
-                raise ValueError('an empty RDF')
             ends.append(index)
 
     def refuse(*_: object) -> None:                              # entities that grow without end are declared in one

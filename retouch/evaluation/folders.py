@@ -102,8 +102,8 @@ def check_sizes(paths: Sequence[Path], others: Sequence[Path], what: str) -> lis
         size, found = shown_size(path), shown_size(other)
         if size != found:
             raise ValueError(f'{other} is {found[0]} x {found[1]} px, {path} is {size[0]} x {size[1]} px: expected {what} of the size of '
-                             'the picture before; let the tool work at that size, or bring both to one size by one program and say so beside '
-                             'the numbers')
+                             'the picture before; let the tool work at that size, or bring both to one size by one program and say so '
+                             'beside the numbers')
         sizes.append(size)
     return sizes
 

@@ -27,12 +27,11 @@ class Row(NamedTuple):
 class Table:
     """The rows of a folder, written as they come: a command that is stopped keeps those it had."""
 
-    def __init__(self, folder: Path, resume: bool) -> None:
-        """folder: of the results. resume: keep the rows that are there. Raises OSError."""
-        self.path, self.resume = folder / FILE, resume
-        self.before = read_rows(self.path) if resume else {}     # by result
+    def __init__(self, folder: Path, before: dict[str, Row] | None) -> None:
+        """folder: of the results. before: the rows that are there, by result, and shall stay; None: none shall. Raises OSError."""
+        self.path, self.resume, self.before = folder / FILE, before is not None, before or {}
         folder.mkdir(parents=True, exist_ok=True)
-        going_on = resume and self.path.is_file() and self.path.stat().st_size > 0
+        going_on = self.resume and self.path.is_file() and self.path.stat().st_size > 0
         self.file: TextIO = self.path.open('a' if going_on else 'w', encoding='utf-8', errors='surrogateescape', newline='')
         self.added = list[Row]()
         self.file.write('\n' if going_on else _lines([Row(*Row._fields)]))               # after half a line of a command that was killed

@@ -6,10 +6,11 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from retouch.cli.edit_table import FILE, Row, Table
+from retouch.cli.edit_table import FILE, Row, Table, read_rows
 from retouch.cli.options import EditOptions
 from retouch.cli.pictures import Found, Named, find_pictures
 from retouch.errors import one_line, unknown
@@ -89,25 +90,26 @@ class Command:
 
     def run(self) -> int:
         """Exit status 0, or an ExceptionGroup of what went wrong with single pictures."""
-        table = Table(self.options.out, self.options.resume) if self.many else None
-        there = [named for named in self.pictures if self.options.resume and self._is_there(named, table)]
+        before = read_rows(self.options.out / FILE) if self.options.resume else None
+        there = [] if before is None else [named for named in self.pictures if self._is_there(named, before)]
+        table = Table(self.options.out, before) if self.many else None
         left, done = [named for named in self.pictures if named not in set(there)], 0
         started = time.monotonic()
         try:
             with progress_bar() as progress:
                 told = progress if self.many else _silent
                 told(0, len(left), 'editing pictures')
-                edited = self.editor.edit_many(((named.path, named) for named in left), then=self._save, **self.wanted)
-                for (_, named), result in edited:
-                    if isinstance(result, OSError):              # of the disk: the next one would fare no better
-                        raise result
-                    if isinstance(result, Exception):
-                        self.failures[named.path] = result
-                        result = Told(Row(str(named.path), error=one_line(result)), '', [])
-                    else:
-                        done += 1
-                    self._tell(result, table)
-                    told(done + len(self.failures), len(left), 'editing pictures')
+                with closing(self.editor.edit_many(((named.path, named) for named in left), then=self._save, **self.wanted)) as edited:
+                    for (_, named), result in edited:
+                        if isinstance(result, OSError):          # of the disk: the next one would fare no better
+                            raise result
+                        if isinstance(result, Exception):
+                            self.failures[named.path] = result
+                            result = Told(Row(str(named.path), error=one_line(result)), '', [])
+                        else:
+                            done += 1
+                        self._tell(result, table)
+                        told(done + len(self.failures), len(left), 'editing pictures')
         except (KeyboardInterrupt, OSError):
             if self.many:
                 print(f'stopped: {done} pictures are edited, {len(left) - done} are left; the same command with --resume goes on',
@@ -164,13 +166,13 @@ class Command:
     def _result(self, named: Named) -> Path:
         return named.name.with_name(f'{named.name.name}.{self.options.format}')
 
-    def _is_there(self, named: Named, table: Table | None) -> bool:
+    def _is_there(self, named: Named, rows: dict[str, Row]) -> bool:
         """Whether a picture's results are whole and younger than itself. ValueError where they were made otherwise."""
         result = self.options.out / self._result(named)
         beside = [] if self.options.no_mask else [result.with_name(f'{named.name.name}.{kind}.png') for kind in ('mask', 'diff')]
         if not all(path.is_file() for path in (result, *beside)) or result.stat().st_mtime < named.path.stat().st_mtime:
             return False
-        row = table.before.get(str(self._result(named))) if table is not None else None
+        row = rows.get(str(self._result(named)))
         if row is not None and row.asked != self.asked:
             raise ValueError(f'{result} was made with {row.asked}, asked is {self.asked}: choose another --out, or leave out --resume to '
                              'edit all of them again')

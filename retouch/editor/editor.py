@@ -7,7 +7,7 @@ another picture, and comes back as it is.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -100,7 +100,7 @@ class Editor:
     def edit_many(self, images: Iterable[Any], *, then: Callable[[Any, Edit], Any] | None = None, batch_size: int | None = None,
                   to: str | None = None, exemplar: Picture | None = None, box: Box | None = None, mask: Painted | None = None,
                   exemplar_mask: Painted | None = None, source: Mapping[str, int] | None = None, strength: float = 1.0,
-                  mask_floor: float = 0.02, **attributes: int) -> Iterator[tuple[Any, Any]]:
+                  mask_floor: float = 0.02, **attributes: int) -> Generator[tuple[Any, Any], None, None]:
         """The same edit of many pictures, or with a model of domains or pairs the same translation, in their order.
 
         While the network works, other threads decode what comes next, bring back and, with `then`, save what came before. Memory does not
@@ -124,7 +124,8 @@ class Editor:
             **attributes: as of `edit`.
 
         Returns:
-            an iterator of (image, its Edit or what `then` returned, or the ValueError, OSError or FloatingPointError that it met).
+            an iterator of (image, its Edit or what `then` returned, or the ValueError, OSError or FloatingPointError that it met); who
+            stops early closes it.
 
         Raises:
             ValueError: at once, for what is wrong with all of them: an unknown attribute or domain, an exemplar that does not fit.

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +20,7 @@ P, C, A, R = TypeVar('P'), TypeVar('C'), TypeVar('A'), TypeVar('R')     # pictur
 
 
 def in_step(pictures: Iterable[P], open_one: Callable[[P], C], answer: Callable[[Sequence[C]], Sequence[A]],
-            finish: Callable[[P, C, A], R], batch_size: int, threads: int | None = None) -> Iterator[tuple[P, R | Exception]]:
+            finish: Callable[[P, C, A], R], batch_size: int, threads: int | None = None) -> Generator[tuple[P, R | Exception], None, None]:
     """Every picture with what `finish` makes of it, or with the error that it met, in their order.
 
     Not more than three batches are in memory: one that is being opened, one that is being answered, one that is being finished.

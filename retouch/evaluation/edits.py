@@ -135,8 +135,8 @@ def match_folders(before: Path, after: Path, *, masks: Path | None = None, regio
                      f'`untouched` counts and `changed` (by more than {MOVED} levels) mostly does not')
     if truth is not None and regions is None:
         notes.append('no --regions: a region is where the true result differs from the picture before by more than 0.1 in [-1,1]')
-    if not {after.resolve(), before.resolve()}.isdisjoint({folder.resolve() for folder in (truth, real) if folder is not None}):
-        notes.append('two of the folders are the same one')
+    if truth is not None and truth.resolve() in (before.resolve(), after.resolve()):
+        notes.append(f'{truth} is given as true results too')
     return Given(tuple(names), FolderPictures(paths, read_seen), edits, matched(masks, 'a mask', read_values, '.mask'),
                  matched(regions, 'a region', read_region), matched(truth, 'a true result', read_seen),
                  None if real is None else FolderPictures(list(names_in(real).values()), read_seen), tuple(sizes), tuple(notes))

@@ -156,7 +156,7 @@ def test_who_stops_early_leaves_no_thread_behind() -> None:
     before = threading.active_count()
     edits = editor().edit_many(faces(20), Eyeglasses=1, batch_size=2)
     next(edits)
-    edits.close()                                                # type: ignore[attr-defined]
+    edits.close()
     assert threading.active_count() == before
 
 

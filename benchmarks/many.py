@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -38,7 +39,7 @@ def draw(folder: Path, n: int, size: int) -> None:
             Image.fromarray(image).save(folder / f'frame_{i:05d}.png')
 
 
-def run(arguments: list[str], every_s: float = 0.5) -> dict[str, object]:
+def run(arguments: list[str], every_s: float = 0.5) -> dict[str, Any]:
     """One `retouch` command: seconds of the wall and of the processor, and its resident memory in MB over time."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     process = subprocess.Popen([sys.executable, '-m', 'retouch', *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -82,25 +83,30 @@ def main() -> None:
         for i in range(options.rounds):
             together = run(['edit', options.model, str(place / 'in'), *edit, str(place / f'out{i}')])
             alone = [run(['edit', options.model, str(picture), *edit, str(place / f'alone{i}')]) for picture in pictures[:options.alone]]
-            rounds.append({'together': together, 'alone': {key: round(sum(float(str(one[key])) for one in alone), 2)
+            rounds.append({'together': together, 'alone': {key: round(sum(one[key] for one in alone), 2)
                                                            for key in ('wall_s', 'processor_s')}})
             print(json.dumps({'round': i, 'together': {k: v for k, v in together.items() if k != 'memory'}, 'alone': rounds[-1]['alone']}))
+            options.out.write_text(json.dumps(summary(options, rounds), indent=1) + '\n')
         editor, name, value = Editor.load(options.model, 'cpu'), *options.set.split('=')
         different = 0
         for picture in pictures:
             for path in editor.edit(picture, **{name: int(value)}).save(place / 'one', picture.stem):
                 different += path.read_bytes() != (place / 'out0' / path.name).read_bytes()
-        memory = np.array([megabytes for _, megabytes in rounds[0]['together']['memory']])       # type: ignore[index]
-        quarters = [round(float(part.mean()), 1) for part in np.array_split(memory[len(memory) // 10:], 4)]
-        per_s = {key: {'together': round(options.n * options.rounds / sum(r['together'][f'{key}_s'] for r in rounds), 3),     # type: ignore[index,misc]
-                       'alone': round(options.alone * options.rounds / sum(r['alone'][f'{key}_s'] for r in rounds), 3)}      # type: ignore[index,misc]
-                 for key in ('wall', 'processor')}
-        found = {'command': ' '.join(['python', *sys.argv]), 'hardware': hardware('cpu'), 'threads': os.environ.get('OMP_NUM_THREADS'),
-                 'n': options.n, 'size_px': options.size, 'files_that_differ_from_one_at_a_time': different,
-                 'files': 3 * options.n, 'pictures_per_second': per_s, 'memory_mb': {'peak': float(memory.max()), 'by_quarter': quarters},
-                 'rounds': rounds}
+        found = summary(options, rounds) | {'files': 3 * options.n, 'files_that_differ_from_one_at_a_time': different}
     options.out.write_text(json.dumps(found, indent=1) + '\n')
     print(json.dumps({key: value for key, value in found.items() if key != 'rounds'}, indent=1))
+
+
+def summary(options: argparse.Namespace, rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    """What all rounds say: pictures a second, memory at its highest and in the mean of each quarter after the first tenth."""
+    memory = np.array([megabytes for _, megabytes in rounds[0]['together']['memory']])
+    quarters = [round(float(part.mean()), 1) for part in np.array_split(memory[len(memory) // 10:], 4)]
+    per_s = {key: {'together': round(options.n * len(rounds) / sum(r['together'][f'{key}_s'] for r in rounds), 3),
+                   'alone': round(options.alone * len(rounds) / sum(r['alone'][f'{key}_s'] for r in rounds), 3)}
+             for key in ('wall', 'processor')}
+    return {'command': ' '.join(['python', *sys.argv]), 'hardware': hardware('cpu'), 'threads': os.environ.get('OMP_NUM_THREADS'),
+            'n': options.n, 'size_px': options.size, 'pictures_per_second': per_s,
+            'memory_mb': {'peak': float(memory.max()), 'by_quarter': quarters}, 'rounds': rounds}
 
 
 if __name__ == '__main__':

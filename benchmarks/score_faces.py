@@ -2,8 +2,8 @@
 
     python benchmarks/score_faces.py --n 400 --out benchmarks/results/score
 
-Of the first n held-out faces those with hair that is not blond are edited, those that are blond are the real pictures. Written below a folder
-of pictures (`--folder`, temporary by default): before/ truth/ regions/ real/, and after, by
+Of the first n held-out faces those with hair that is not blond are edited, those that are blond are the real pictures. Written below a
+folder (`--folder`, temporary by default): before/ truth/ regions/ real/, and after, by
 
     photo_filter   Pillow, no mask: every pixel of the picture warmer and lighter, as a photo program's filter
     recolour       Pillow, with the true region at hand: lightness kept, colour of blond hair, feathered by 2 px

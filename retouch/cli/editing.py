@@ -3,16 +3,25 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
+from retouch.cli.edit_table import FILE, Row, Table, read_rows
 from retouch.cli.options import EditOptions
+from retouch.cli.pictures import Found, Named, find_pictures
 from retouch.errors import one_line, unknown
 from retouch.files import check_out
+from retouch.terminal import progress_bar
 
 if TYPE_CHECKING:
-    from retouch.editor import Editor
+    from retouch.editor import Edit, Editor
+
+MOST_NOTES = 10          # of a folder that are printed; all of them are in its table
+RE_ENCODED = 'identical in the decoded input, re-encoded'
 
 
 def edit(options: EditOptions) -> int:
@@ -22,25 +31,29 @@ def edit(options: EditOptions) -> int:
     if edits and options.to:
         raise ValueError('--set and --to exclude each other: --set is for models of attributes, --to for models of domains')
     check_out(options.out)
-    pictures = [Path(p) for p in options.images]
+    _check_format(options)
+    found = find_pictures(options.images, options.out, options.recursive)
     given = [p for p in (options.exemplar, options.mask, options.exemplar_mask) if p is not None]
     for picture in given:
         _check_is_file(picture)
-    if not any(picture.is_file() for picture in pictures):
-        _edit_each(pictures, _check_is_file)
+    missing = dict[Path, Exception]()
+    for picture in [named.path for named in found.pictures if not named.path.is_file()]:
+        missing[picture] = ValueError(f'{picture} is {"a folder" if picture.is_dir() else "not there"}: expected a picture')
+    if len(missing) == len({named.path for named in found.pictures}):
+        _raise(missing, len(found.pictures))
     if options.exemplar_mask and not options.exemplar:
         raise ValueError('--exemplar-mask is the mask of an exemplar: add --exemplar')
     from retouch.editor import Editor, output_paths  # torch: a picture that is not there is said before
 
-    inputs, written = {p.resolve() for p in (*pictures, *given)}, dict[str, Path]()
-    for picture in pictures:
-        for path in output_paths(options.out, picture.stem):
+    inputs, written = {p.resolve() for p in (*(named.path for named in found.pictures), *given)}, dict[str, Path]()
+    for named in found.pictures:
+        for path in output_paths(options.out / named.name.parent, named.name.name, options.format):
             if path.resolve() in inputs:
                 raise ValueError(f'{path} is an input picture and is never overwritten: choose another --out folder')
             key = str(path).casefold()                           # many file systems do not tell A.png from a.png
             if key in written:
-                raise ValueError(f'{written[key]} and {picture} would both be written to {path}: edit them into different --out folders')
-            written[key] = picture
+                raise ValueError(f'{written[key]} and {named.path} would both be written to {path}: edit them into different --out folders')
+            written[key] = named.path
     editor = Editor.load(options.model, options.device, options.reader)
     for terms in dict.fromkeys(one.terms for one in (editor.model, editor.reader) if one is not None):
         if terms is not None:
@@ -52,49 +65,151 @@ def edit(options: EditOptions) -> int:
     for name in (*edits, *source):
         if name not in editor.data.attributes:
             raise unknown('attribute', name, editor.data.attributes)
-    _box(options.box)
-    _edit_each(pictures, lambda picture: _edit_one(picture, options, editor, edits, source))
-    return 0
+    command = Command(options, editor, edits, source, found, missing)
+    return command.run()
 
 
-def _edit_each(pictures: Sequence[Path], edit_one: Callable[[Path], None]) -> None:
-    """One picture that cannot be edited does not keep the others from it. In the end an ExceptionGroup, or the mistake of all."""
-    failures = dict[Path, Exception]()
-    for picture in pictures:
+class Command:
+    """One `retouch edit`, checked: every picture edited, saved and told."""
+
+    def __init__(self, options: EditOptions, editor: Editor, edits: dict[str, int], source: dict[str, int], found: Found,
+                 missing: dict[Path, Exception]) -> None:
+        self.options, self.editor, self.edits, self.many = options, editor, edits, found.many
+        self.failures, self.total, self.order = missing, len(found.pictures), [named.path for named in found.pictures]
+        self.pictures = [named for named in found.pictures if named.path not in missing]
+        self.notes = Counter(found.notes)
+        self.asked = ' '.join([f'weights={editor.model.weights_sha256[:12]}', *(f'{k}={v}' for k, v in edits.items()), *(
+            f'{flag}={value}' for flag, value in (
+                ('to', options.to), ('source', ','.join(options.source)), ('box', options.box), ('mask', options.mask),
+                ('exemplar', options.exemplar), ('exemplar-mask', options.exemplar_mask), ('strength', options.strength),
+                ('quality', options.format != 'png' and (options.quality or 95))) if value)])
+        wanted: dict[str, Any] = {'box': _box(options.box), 'mask': options.mask, 'strength': options.strength, **edits,
+                                  'exemplar': options.exemplar, 'to': options.to, 'batch_size': options.batch_size}
+        if editor.method.kind == 'exemplars':
+            wanted['exemplar_mask'] = options.exemplar_mask
+        elif editor.method.kind == 'attributes':
+            wanted['source'] = source
+        self.wanted = wanted
+
+    def run(self) -> int:
+        """Exit status 0, or an ExceptionGroup of what went wrong with single pictures."""
+        before = read_rows(self.options.out / FILE) if self.options.resume else None
+        there = [] if before is None else [named for named in self.pictures if self._is_there(named, before)]
+        table = Table(self.options.out, before) if self.many else None
+        left, done = [named for named in self.pictures if named not in set(there)], 0
+        started = time.monotonic()
         try:
-            _check_is_file(picture)
-            edit_one(picture)
-        except BrokenPipeError:                                  # nobody reads what is printed
+            with progress_bar() as progress:
+                told = progress if self.many else _silent
+                told(0, len(left), 'editing pictures')
+                with closing(self.editor.edit_many(((named.path, named) for named in left), then=self._save, **self.wanted)) as edited:
+                    for (_, named), result in edited:
+                        if isinstance(result, OSError):          # of the disk: the next one would fare no better
+                            raise result
+                        if isinstance(result, Exception):
+                            self.failures[named.path] = result
+                            result = Told(Row(str(named.path), error=one_line(result)), '', [])
+                        else:
+                            done += 1
+                        self._tell(result, table)
+                        told(done + len(self.failures), len(left), 'editing pictures')
+        except (KeyboardInterrupt, OSError):
+            if self.many:
+                print(f'stopped: {done} pictures are edited, {len(left) - done} are left; the same command with --resume goes on',
+                      file=sys.stderr)
             raise
-        except (ValueError, OSError, FloatingPointError) as error:
-            failures[picture] = error
+        finally:
+            if table is not None:
+                table.close([str(self._result(named)) for named in self.pictures])
+        if self.many:
+            already = f'; {len(there)} were there already' if there else ''
+            print(f'{done} pictures edited in {time.monotonic() - started:.0f} s{already}; {table.path if table else ""}', flush=True)
+            for note, count in self.notes.most_common(MOST_NOTES):
+                print(f'  note: {note}' + (f' ({count} pictures)' if count > 1 else ''), file=sys.stderr)
+            if len(self.notes) > MOST_NOTES:
+                print(f'  and {len(self.notes) - MOST_NOTES} other notes, see {self.options.out / FILE}', file=sys.stderr)
+        elif there:
+            print(f'{len(there)} pictures were there already', flush=True)
+        if self.failures:
+            _raise({path: self.failures[path] for path in self.order if path in self.failures}, self.total)
+        return 0
+
+    def _save(self, item: tuple[Path, Named], edit: Edit) -> Told:
+        """On another thread, while the network sees what comes next."""
+        options, named = self.options, item[1]
+        try:
+            paths = edit.save(options.out / named.name.parent, named.name.name, note=not options.no_note, format=options.format,
+                              quality=options.quality or 95, alone=options.no_mask)
+        except ValueError as error:
+            raise error if str(named.path) in str(error) else ValueError(f'{named.path}: {error}') from None
+        if 'to' in edit.record:
+            did = f'to {edit.record["to"]}'
+        elif not self.edits:
+            did = ''
+        else:
+            present = [name for name, p in edit.source.items() if p > 0.5] or ['nothing']
+            asked = ' '.join(f'{name}={value} (was {edit.source[name]:.2f})' for name, value in self.edits.items())
+            did = f'read {" ".join(present)}; set {asked}'
+        did += f'{" " * bool(did)}in the style of {options.exemplar}' if options.exemplar else ''
+        notes = [*edit.notes, *([f'{options.format}: outside the mask {RE_ENCODED}'] if options.format != 'png' else [])]
+        row = Row(str(named.path), str(self._result(named)), self.asked, ' '.join(f'{name}={p:.4f}' for name, p in edit.source.items()),
+                  f'{edit.untouched:.6f}', '; '.join(notes))
+        return Told(row, f'{named.path}: {did}; untouched {edit.untouched:.1%}; {" ".join(map(str, paths))}', notes)
+
+    def _tell(self, told: Told, table: Table | None) -> None:
+        if table is not None:
+            table.add(told.row)
+            self.notes.update(told.notes)
+            return
+        if told.line:
+            print(told.line, flush=True)
+        for note in told.notes:
+            print(f'  note: {note}', file=sys.stderr)
+
+    def _result(self, named: Named) -> Path:
+        return named.name.with_name(f'{named.name.name}.{self.options.format}')
+
+    def _is_there(self, named: Named, rows: dict[str, Row]) -> bool:
+        """Whether a picture's results are whole and younger than itself. ValueError where they were made otherwise."""
+        result = self.options.out / self._result(named)
+        beside = [] if self.options.no_mask else [result.with_name(f'{named.name.name}.{kind}.png') for kind in ('mask', 'diff')]
+        if not all(path.is_file() for path in (result, *beside)) or result.stat().st_mtime < named.path.stat().st_mtime:
+            return False
+        row = rows.get(str(self._result(named)))
+        if row is not None and row.asked != self.asked:
+            raise ValueError(f'{result} was made with {row.asked}, asked is {self.asked}: choose another --out, or leave out --resume to '
+                             'edit all of them again')
+        return True
+
+
+class Told(NamedTuple):
+    """What is said of a picture."""
+
+    row: Row
+    line: str
+    notes: list[str]
+
+
+def _silent(done: int, total: int, what: str) -> None:
+    pass
+
+
+def _raise(failures: dict[Path, Exception], total: int) -> NoReturn:
+    """An ExceptionGroup of what went wrong with single pictures, or the mistake of all."""
     lines = {picture: one_line(error) for picture, error in failures.items()}
-    if len(failures) == len(pictures) and len({*lines.values()}) == 1:
-        raise failures[pictures[0]]
-    if failures:
-        raise ExceptionGroup(f'{len(failures)} of {len(pictures)} pictures were not edited', [
-            error if str(picture) in lines[picture] else ValueError(f'{picture}: {lines[picture]}') for picture, error in failures.items()])
+    if len(failures) == total and len({*lines.values()}) == 1:
+        raise next(iter(failures.values()))
+    raise ExceptionGroup(f'{len(failures)} of {total} pictures were not edited', [
+        error if str(picture) in lines[picture] else ValueError(f'{picture}: {lines[picture]}') for picture, error in failures.items()])
 
 
-def _edit_one(picture: Path, options: EditOptions, editor: Editor, edits: dict[str, int], source: dict[str, int]) -> None:
-    """Edits a picture, saves what comes of it and says so."""
-    shared: dict[str, Any] = {'box': _box(options.box), 'mask': options.mask, 'strength': options.strength}
-    if editor.method.kind == 'exemplars':
-        edit = editor.edit(picture, exemplar=options.exemplar, exemplar_mask=options.exemplar_mask, **shared)
-        did = f'in the style of {options.exemplar}'
-    elif options.to is not None or (editor.method.kind != 'attributes' and not edits):
-        edit = editor.translate(picture, options.to, exemplar=options.exemplar, **shared)
-        did = f'to {edit.record["to"]}' + (f' in the style of {options.exemplar}' if options.exemplar else '')
-    else:
-        wanted: dict[str, Any] = dict(edits)
-        edit = editor.edit(picture, source=source, **shared, **wanted)
-        present = [name for name, p in edit.source.items() if p > 0.5] or ['nothing']
-        asked = ' '.join(f'{name}={value} (was {edit.source[name]:.2f})' for name, value in edits.items())
-        did = f'read {" ".join(present)}; set {asked}'
-    paths = edit.save(options.out, picture.stem, note=not options.no_note)
-    print(f'{picture}: {did}; untouched {edit.untouched:.1%}; {" ".join(map(str, paths))}', flush=True)
-    for note in edit.notes:
-        print(f'  note: {note}', file=sys.stderr)
+def _check_format(options: EditOptions) -> None:
+    if options.quality is not None and options.format == 'png':
+        raise ValueError(f'--quality {options.quality} needs --format jpg or webp: a png is lossless')
+    if options.quality is not None and not 1 <= options.quality <= 100:
+        raise ValueError(f'--quality {options.quality}: expected 1 to 100; 95 is the default')
+    if options.batch_size is not None and options.batch_size < 1:
+        raise ValueError(f'--batch-size {options.batch_size}: expected at least 1')
 
 
 def _check_is_file(picture: Path) -> None:

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from retouch.cli.options import EvaluateOptions
 from retouch.cli.studying import write_study_of
+from retouch.evaluation.card import Card
 from retouch.evaluation.evaluate import Request, Scored
 from retouch.evaluation.evaluate import evaluate as score
 from retouch.evaluation.held_out import WHOLE
@@ -71,18 +72,24 @@ def evaluate(options: EvaluateOptions) -> int:
             theirs.add_row(column.name, *(column_to_text(column, row) for row in columns.values()), column.measure or 'not measured',
                            column.note)
         console().print(theirs, 'differs from the paper:', *(f'  {line}' for line in card.differs), '', sep='\n', markup=False)
-    table = Table('measure', *columns, 'meaning', box=None, pad_edge=False)
-    for name, measure in card.measures.items():
-        label = f'{name} ({measure.unit})' if measure.unit else name
-        table.add_row(label, *(measure_to_text(row.get(name)) for row in columns.values()), about(name).text)
-    console().print(f'{options.model}: protocol {card.protocol}, n={card.n}, seed={card.seed}', table, sep='\n', markup=False)
-    for line in notes_of(card.measures):
-        console().print(f'note: {line}', markup=False)
+    print_card(card, options.model)
     if files:
         print('written:', *files[:2], *([f'{len(files) - 2} figures in {out}/figures'] if files[2:] else []))
     else:
         print('not written: add --out DIR')
     return 0
+
+
+def print_card(card: Card, name: str) -> None:
+    """The table of a card."""
+    columns = {'model': card.measures, **card.references}
+    table = Table('measure', *columns, 'meaning', box=None, pad_edge=False)
+    for measured, measure in card.measures.items():
+        label = f'{measured} ({measure.unit})' if measure.unit else measured
+        table.add_row(label, *(measure_to_text(row.get(measured)) for row in columns.values()), about(measured).text)
+    console().print(f'{name}: protocol {card.protocol}, n={card.n}, seed={card.seed}', table, sep='\n', markup=False)
+    for line in notes_of(card.measures):
+        console().print(f'note: {line}', markup=False)
 
 
 def _gallery(scored: Scored, figures: bool) -> list[GalleryRow]:

@@ -1,4 +1,4 @@
-"""The command line: train, edit, evaluate, compare, study, data check, import, push, list.
+"""The command line: train, edit, evaluate, score, compare, study, data check, import, push, list.
 
 Every mistake of the user is one line on stderr and exit status 2; `--debug` adds the traceback.
 """
@@ -20,6 +20,7 @@ from retouch.cli.options import (
     ImportOptions,
     ListOptions,
     PushOptions,
+    ScoreOptions,
     StudyOptions,
     TrainOptions,
 )
@@ -27,9 +28,9 @@ from retouch.errors import missing_extra, one_line, unknown
 from retouch.files import cache_note
 from retouch.version import __version__
 
-COMMANDS: dict[str, type] = {'train': TrainOptions, 'edit': EditOptions, 'evaluate': EvaluateOptions, 'compare': CompareOptions,
-                             'study': StudyOptions, 'data check': CheckOptions, 'import': ImportOptions, 'push': PushOptions,
-                             'list': ListOptions}
+COMMANDS: dict[str, type] = {'train': TrainOptions, 'edit': EditOptions, 'evaluate': EvaluateOptions, 'score': ScoreOptions,
+                             'compare': CompareOptions, 'study': StudyOptions, 'data check': CheckOptions, 'import': ImportOptions,
+                             'push': PushOptions, 'list': ListOptions}
 
 
 def handler_of(command: str) -> Callable[[Any], int]:
@@ -42,6 +43,10 @@ def handler_of(command: str) -> Callable[[Any], int]:
         from retouch.cli.evaluating import evaluate
 
         return evaluate
+    if command == 'score':
+        from retouch.cli.scoring import score
+
+        return score
     if command == 'compare':
         from retouch.cli.comparing import compare
 
@@ -129,7 +134,7 @@ def _explain(error: Exception) -> tuple[int, str]:
     torch = sys.modules.get('torch')
     on_device = torch is not None and isinstance(error, torch.OutOfMemoryError)
     if on_device or isinstance(error, MemoryError) or "can't allocate memory" in str(error):
-        return 2, ('out of memory: lower --train.batch-size, --data.size or --n, or set --train.precision bf16-mixed; '
+        return 2, ('out of memory: lower --train.batch-size, --batch-size, --data.size or --n, or set --train.precision bf16-mixed; '
                    '`retouch train RECIPE --dry-run` measures what a setting needs')
     if isinstance(error, OSError) and error.strerror and error.filename:
         return 2, f'{error.filename}: {error.strerror}: expected a path that is there and may be read or, for results, written'

@@ -38,12 +38,15 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class EditOptions:
-    """Edit pictures of any size: writes NAME.png, NAME.mask.png and NAME.diff.png, all of the input's size."""
+    """Edit pictures of any size: writes NAME.png, NAME.mask.png and NAME.diff.png, all of the input's size.
+
+    Of a folder or a pattern also edits.csv, what was done to each picture.
+    """
 
     model: Annotated[Positional[str], arg(metavar='MODEL')]
     """A run directory, a model directory or a shipped model (toyfaces)."""
     images: Annotated[Positional[tuple[str, ...]], arg(metavar='IMAGE…', help_behavior_hint='')]
-    """Pictures."""
+    """Pictures, folders of pictures, or patterns in quotes ('shots/*/day_*.jpg')."""
     out: Annotated[Path, arg(metavar='DIR')]
     """Folder for the results."""
     set: Annotated[tuple[str, ...], arg(metavar='A=1 B=0 …', help_behavior_hint='')] = ()
@@ -64,8 +67,21 @@ class EditOptions:
     """A painted picture, white where the exemplar's style is read."""
     strength: Annotated[float, arg(metavar='S')] = 1.0
     """Factor on the change, 0 to 2."""
+    batch_size: Annotated[int | None, arg(metavar='N', help_behavior_hint='')] = None
+    """Pictures that the network sees at once; default: 8 on an accelerator, 1 on a CPU, where more are no faster and not the same to the
+    byte."""
+    format: Annotated[Literal['png', 'jpg', 'webp'], arg(metavar='F')] = 'png'
+    """Of the edited picture: png, lossless, or jpg or webp, which are encoded anew."""
+    quality: Annotated[int | None, arg(metavar='Q', help_behavior_hint='')] = None
+    """With --format jpg or webp: 1 to 100; default: 95."""
+    recursive: Annotated[bool, arg(help_behavior_hint='')] = False
+    """Also pictures in the folders of a folder, which --out then has too."""
+    resume: Annotated[bool, arg(help_behavior_hint='')] = False
+    """Leave out pictures whose results are in --out already."""
+    no_mask: Annotated[bool, arg(help_behavior_hint='')] = False
+    """Write the edited picture alone: no mask, no heat map."""
     no_note: Annotated[bool, arg(help_behavior_hint='')] = False
-    """Leave out the note inside NAME.png that it was edited with AI, by which model and how."""
+    """Leave out the note and the mark inside the picture that it was edited with AI, by which model and how."""
     device: Annotated[str, arg(metavar='DEVICE')] = 'auto'
     """auto, cpu, cuda or mps."""
 
@@ -107,6 +123,46 @@ class EvaluateOptions:
     """With --features: folder of their published weights; default: RETOUCH_WEIGHTS, else torch's cache."""
     download: Annotated[bool, arg(help_behavior_hint='')] = False
     """With --features: fetch weights that are missing there."""
+    json: Annotated[bool, arg(help_behavior_hint='')] = False
+    """Print the card as JSON."""
+    device: Annotated[str, arg(metavar='DEVICE')] = 'auto'
+    """auto, cpu, cuda or mps."""
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """Score edits of any program, as they lie in a folder: the metric card of our models; with --out, card.json and report.html."""
+
+    before: Annotated[Path, arg(metavar='DIR')]
+    """Folder of the pictures that were edited."""
+    after: Annotated[Path, arg(metavar='DIR')]
+    """Folder of the edits, under the same names, whatever the suffix."""
+    masks: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
+    """Folder of masks, white where the program says it edited; NAME.mask.png, as `retouch edit` writes them, or NAME.png."""
+    regions: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
+    """Folder of regions, white where the edit may show: adds what changed outside and inside."""
+    truth: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
+    """Folder of true results: adds how near the edits come to them."""
+    judge: Annotated[str | None, arg(metavar='MODEL', help_behavior_hint='')] = None
+    """With --set: the classifier that decides whether the edits worked and what else changed; judge is the shipped one of drawn faces."""
+    set: Annotated[tuple[str, ...], arg(metavar='A=1', help_behavior_hint='')] = ()
+    """With --judge: the one attribute that was asked for."""
+    real: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
+    """Folder of real pictures that the edits should look like: adds distances between the two sets, by --judge or --features."""
+    n: Annotated[int | None, arg(metavar='N', help_behavior_hint='')] = None
+    """The first so many pictures by name; default: all."""
+    seed: Annotated[int, arg(metavar='S')] = 0
+    """Of the intervals."""
+    features: Annotated[tuple[str, ...], arg(metavar='A B …', help_behavior_hint='')] = ()
+    """Add measures by these networks, as of `retouch evaluate`: lpips-alexnet, inception-v3-compat, …"""
+    weights: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
+    """With --features: folder of their published weights; default: RETOUCH_WEIGHTS, else torch's cache."""
+    download: Annotated[bool, arg(help_behavior_hint='')] = False
+    """With --features: fetch weights that are missing there."""
+    tool: Annotated[str | None, arg(metavar='NAME', help_behavior_hint='')] = None
+    """What the card calls the program; default: the folder of the edits."""
+    out: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
+    """Folder for card.json and report.html."""
     json: Annotated[bool, arg(help_behavior_hint='')] = False
     """Print the card as JSON."""
     device: Annotated[str, arg(metavar='DEVICE')] = 'auto'

@@ -13,6 +13,7 @@ from torch import Tensor
 from retouch.data.batches import DRAWN
 from retouch.data.frame import Frame, Window
 from retouch.data.images import frames_of, from_srgb, laid_over, to_pixels
+from retouch.editor import marks
 from retouch.editor.affine import apply_affine, fit_affine, keep_structure, tiles, widen
 from retouch.editor.pictures import Painted, Picture, named, open_picture, painted_to_mask
 from retouch.engine.update import Translation
@@ -36,14 +37,23 @@ class Canvas:
     painted: np.ndarray | None              # float32 [H,W] in [0,1]
     notes: list[str]
     inputs: tuple[Path, ...]                # files that were read
+    xmp: bytes | None = None                # the picture's own packet, if it can be read
 
     @classmethod
     def open(cls, image: Picture, box: Box | None, mask: Painted | None, rule: Frame = DRAWN) -> Canvas:
         """Reads a picture and what was painted for it. ValueError for what cannot be read or does not fit; see `Editor.edit`."""
         with named(image):
             frames = frames_of(image) if isinstance(image, str | Path | Image.Image) else 1
-            pixels = to_pixels(open_picture(image))
-        notes = [*pixels.notes]
+            picture = open_picture(image)
+            pixels = to_pixels(picture)
+        notes, xmp = [*pixels.notes], marks.xmp_of(picture)
+        try:
+            stated = None if xmp is None else marks.source_type(xmp)
+        except ValueError as error:
+            stated, xmp = None, None
+            notes.append(f'the XMP of the picture cannot be read ({error}): it is left out')
+        if stated is not None and stated != marks.COMPOSITE:
+            notes.append(f'the XMP of the picture says what it is: {stated.removeprefix(marks.SOURCE_TYPES)}; an edit says so no more')
         if frames > 1:
             notes.insert(0, f'the picture has {frames} frames or pages: the first alone was edited')
         if (seen := pixels.srgb) is not pixels.rgb:
@@ -53,7 +63,7 @@ class Canvas:
         notes += frame_notes(frame, width, height, box, rule)
         painted = None if mask is None else painted_to_mask(mask, width, height, notes)
         inputs = tuple(Path(given) for given in (image, mask) if isinstance(given, str | Path))
-        return cls(pixels.rgb, seen, pixels.alpha, pixels.icc, frame, rule, painted, notes, inputs)
+        return cls(pixels.rgb, seen, pixels.alpha, pixels.icc, frame, rule, painted, notes, inputs, xmp)
 
     @property
     def shown(self) -> np.ndarray:

@@ -7,11 +7,12 @@ another picture, and comes back as it is.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,6 +21,7 @@ from retouch.data.labels import apply_edits
 from retouch.editor.canvas import BOX_HINT, Box, Canvas, frame_of
 from retouch.editor.difference import difference_map
 from retouch.editor.edit import Edit
+from retouch.editor.many import BATCH, in_step
 from retouch.editor.pictures import Painted, Picture
 from retouch.engine.update import AttributeRequest, DomainRequest, ExemplarRequest, Translation
 from retouch.errors import unknown
@@ -27,6 +29,22 @@ from retouch.guidance.gradcam import explain_edit
 from retouch.hardware import find_device
 from retouch.model import Model, load_model
 from retouch.version import __version__
+
+
+class Answer(NamedTuple):
+    """What a network answered to one picture."""
+
+    x: Tensor                                        # [1,3,S,S], what it saw
+    translation: Translation                         # of one picture
+    source: dict[str, float]
+    target: dict[str, int]
+    notes: list[str]
+    record: dict[str, Any]
+    inputs: tuple[Path, ...] = ()                    # files that were read beside the picture's
+    exemplar_mask: np.ndarray | None = None          # as of an Edit
+
+
+Answers = Callable[[Sequence[Canvas]], list[Answer]]
 
 
 class Editor:
@@ -85,6 +103,69 @@ class Editor:
             OSError: a file that cannot be read.
             FloatingPointError: the model's output is not finite.
         """
+        answers = self._edits(exemplar, exemplar_mask, source, box, attributes)
+        return self._alone(image, box, mask, answers, strength, mask_floor)
+
+    def edit_many(self, images: Iterable[Any], *, then: Callable[[Any, Edit], Any] | None = None, batch_size: int | None = None,
+                  to: str | None = None, exemplar: Picture | None = None, box: Box | None = None, mask: Painted | None = None,
+                  exemplar_mask: Painted | None = None, source: Mapping[str, int] | None = None, strength: float = 1.0,
+                  mask_floor: float = 0.02, **attributes: int) -> Generator[tuple[Any, Any], None, None]:
+        """The same edit of many pictures, or with a model of domains or pairs the same translation, in their order.
+
+        While the network works, other threads decode what comes next, bring back and, with `then`, save what came before. Memory does not
+        grow with the number of pictures. What comes back is what `edit` or `translate` gives of each picture alone, to the byte where the
+        network sees one at a time; in batches its last bits move, and with them single levels.
+
+        Args:
+            images: pictures as of `edit`, or tuples that begin with one; taken as they are needed.
+            then: called with (image, edit) on another thread, at once; what it returns takes the edit's place, so that the edit itself need
+                not be kept.
+            batch_size: pictures that the network sees at once, fewer of large ones (see `many.BATCH_PX`); None: BATCH on an accelerator,
+                and one on a CPU, where batches are no faster.
+            to: a domain, as of `translate`.
+            exemplar: one for all, as of `edit`.
+            box: one for all, as of `edit`.
+            mask: one for all, as of `edit`.
+            exemplar_mask: as of `edit`.
+            source: as of `edit`.
+            strength: as of `edit`.
+            mask_floor: as of `edit`.
+            **attributes: as of `edit`.
+
+        Returns:
+            an iterator of (image, its Edit or what `then` returned, or the ValueError, OSError or FloatingPointError that it met); who
+            stops early closes it.
+
+        Raises:
+            ValueError: at once, for what is wrong with all of them: an unknown attribute or domain, an exemplar that does not fit.
+        """
+        at_once = batch_size if batch_size is not None else 1 if self.model.device.type == 'cpu' else BATCH
+        if at_once < 1:
+            raise ValueError(f'batch_size={batch_size}: expected at least 1')
+        if to is None and (self.method.kind in ('attributes', 'exemplars') or attributes or source):
+            answers = self._edits(exemplar, exemplar_mask, source, box, attributes)
+        else:
+            answers = self._translations(to, exemplar)
+
+        def open_one(item: Any) -> Canvas:
+            return Canvas.open(item[0] if isinstance(item, tuple) else item, box, mask, self.data.frame)
+
+        def finish(item: Any, canvas: Canvas, answer: Answer) -> Any:
+            edit = self._finish(canvas, answer, strength, mask_floor)
+            return edit if then is None else then(item, edit)
+
+        def answer(canvases: Sequence[Canvas]) -> list[Answer]:
+            return [one for i in range(0, len(canvases), at_once) for one in answers(canvases[i:i + at_once])]
+
+        return in_step(images, open_one, answer, finish, max(at_once, BATCH))
+
+    def _alone(self, image: Picture, box: Box | None, mask: Painted | None, answers: Answers, strength: float, mask_floor: float) -> Edit:
+        canvas = Canvas.open(image, box, mask, self.data.frame)
+        return self._finish(canvas, answers([canvas])[0], strength, mask_floor)
+
+    def _edits(self, exemplar: Picture | None, exemplar_mask: Painted | None, source: Mapping[str, int] | None, box: Box | None,
+               attributes: Mapping[str, int]) -> Answers:
+        """What answers an edit; ValueError for what no picture can be asked."""
         names = self.data.attributes
         if self.method.kind == 'exemplars':
             if attributes or source:
@@ -92,7 +173,7 @@ class Editor:
                                  f'{" ".join((*attributes, *(source or {})))}')
             if exemplar is None:
                 raise ValueError(f'{self.method.id} takes the look of an exemplar: name one, edit(image, exemplar=...) or --exemplar')
-            return self._transfer(image, exemplar, box, mask, exemplar_mask, strength, mask_floor)
+            return self._transfers(exemplar, exemplar_mask)
         if self.method.kind != 'attributes':
             raise ValueError(f'{self.method.id} has no attributes, it translates between {" and ".join(self.data.domains)}: '
                              f'use translate(image, to={self.data.domains[-1]!r}) or --to {self.data.domains[-1]}')
@@ -103,23 +184,34 @@ class Editor:
                 raise unknown('attribute', name, names)
         if not attributes:
             raise ValueError(f'nothing to change: name at least one attribute, e.g. {names[0]}=1')
+        self._check_reading(source or {})
 
-        canvas = Canvas.open(image, box, mask, self.data.frame)
-        x = canvas.model_input(self.data.size).to(self.model.device)                   # [1,3,S,S]
-        read = self._read(canvas, x, box, source or {})                                # [1,K]
-        if not bool(read.isfinite().all()):
-            raise FloatingPointError(f'{(self.reader or self.model).path}: what it reads is not finite; the model is damaged or its '
-                                     'training diverged')
-        labels, shown = self._labels(read, source or {})
-        target, notes = self._target(labels, attributes)
-        for name, value in attributes.items():
-            if labels[0, names.index(name)] == value:
-                notes.append(f'{name} reads as {value} already ({shown[name]:.2f}): state --source {name}={1 - value} if that is wrong')
-        with torch.no_grad():                                    # not inference_mode: a Grad-CAM of what comes out is still to be taken
-            translation = self._in_turn(x, labels, attributes)
-        values = {name: int(v) for name, v in zip(names, target[0].tolist(), strict=True)}
-        record = {'set': {name: int(v) for name, v in attributes.items()}}
-        return self._finish(canvas, x, translation, strength, mask_floor, shown, values, notes, record)
+        def answers(canvases: Sequence[Canvas]) -> list[Answer]:
+            x = self._seen(canvases)
+            read = torch.cat([self._read(canvas, one, box, source or {})                  # one by one: a batch moves the last bits
+                              for canvas, one in zip(canvases, x.split(1), strict=True)])              # [N,K]
+            if not bool(read.isfinite().all()):
+                raise FloatingPointError(f'{(self.reader or self.model).path}: what it reads is not finite; the model is damaged or its '
+                                         'training diverged')
+            each = [self._labels(row, source or {}) for row in read.split(1)]
+            labels = torch.cat([found for found, _ in each])
+            with torch.no_grad():                                # not inference_mode: a Grad-CAM of what comes out is still to be taken
+                parts = self._in_turn(x, labels, attributes)
+            found = []
+            for (before, shown), part, seen in zip(each, parts, x.split(1), strict=True):
+                target, notes = self._target(before, attributes)
+                for name, value in attributes.items():
+                    if before[0, names.index(name)] == value:
+                        notes.append(f'{name} reads as {value} already ({shown[name]:.2f}): state --source {name}={1 - value} if that is '
+                                     'wrong')
+                values = {name: int(v) for name, v in zip(names, target[0].tolist(), strict=True)}
+                found.append(Answer(seen, part, shown, values, notes, {'set': {name: int(v) for name, v in attributes.items()}}))
+            return found
+        return answers
+
+    def _seen(self, canvases: Sequence[Canvas]) -> Tensor:
+        """What the network sees of them, [N,3,S,S]."""
+        return torch.cat([canvas.model_input(self.data.size) for canvas in canvases]).to(self.model.device)
 
     def translate(self, image: Picture, to: str | None = None, *, exemplar: Picture | None = None, box: Box | None = None,
                   mask: Painted | None = None, strength: float = 1.0, mask_floor: float = 0.02) -> Edit:
@@ -138,6 +230,10 @@ class Editor:
             ValueError: an unknown domain, a model without domains, a mask, box or exemplar that does not fit, or a picture that cannot be
                 used.
         """
+        return self._alone(image, box, mask, self._translations(to, exemplar), strength, mask_floor)
+
+    def _translations(self, to: str | None, exemplar: Picture | None) -> Answers:
+        """What answers a translation; ValueError for what no picture can be asked."""
         domains = self.data.domains
         if self.method.kind == 'attributes':
             raise ValueError(f'{self.method.id} edits attributes, it has no domains: use edit(image, {self.data.attributes[0]}=1) or --set')
@@ -149,35 +245,43 @@ class Editor:
         to = domains[-1] if to is None else to
         if to not in domains:
             raise unknown('domain', to, domains)
-        canvas = Canvas.open(image, box, mask, self.data.frame)
-        x = canvas.model_input(self.data.size).to(self.model.device)
-        if exemplar is None:
-            with torch.inference_mode():
-                translation = self.method.translate(DomainRequest(x, to))
-            return self._finish(canvas, x, translation, strength, mask_floor, {}, {}, [], {'to': to})
-        other, notes = self._open_exemplar(exemplar, None)
-        with torch.inference_mode():
-            translation = self.method.translate(DomainRequest(x, to, other.model_input(self.data.size).to(self.model.device)))
-        edit = self._finish(canvas, x, translation, strength, mask_floor, {}, {}, notes, {'to': to, 'exemplar': _name_of(exemplar)})
-        return replace(edit, inputs=(*edit.inputs, *other.inputs))
+        size, record = self.data.size, {'to': to} if exemplar is None else {'to': to, 'exemplar': _name_of(exemplar)}
+        other, notes = (None, []) if exemplar is None else self._open_exemplar(exemplar, None)
+        style = None if other is None else other.model_input(size).to(self.model.device)
 
-    def _transfer(self, image: Picture, exemplar: Picture, box: Box | None, mask: Painted | None, exemplar_mask: Painted | None,
-                  strength: float, mask_floor: float) -> Edit:
-        """`edit` of a model trained on exemplars."""
-        canvas, (other, notes) = Canvas.open(image, box, mask, self.data.frame), self._open_exemplar(exemplar, exemplar_mask)
+        def answers(canvases: Sequence[Canvas]) -> list[Answer]:
+            x = self._seen(canvases)
+            with torch.inference_mode():
+                given = None if style is None else style.expand(len(x), -1, -1, -1)
+                parts = _parts_of(self.method.translate(DomainRequest(x, to) if given is None else DomainRequest(x, to, given)))
+            return [Answer(seen, part, {}, {}, notes, record, () if other is None else other.inputs)
+                    for seen, part in zip(x.split(1), parts, strict=True)]
+        return answers
+
+    def _transfers(self, exemplar: Picture, exemplar_mask: Painted | None) -> Answers:
+        """`_edits` of a model trained on exemplars."""
+        other, notes = self._open_exemplar(exemplar, exemplar_mask)
         size, device = self.data.size, self.model.device
-        x, e = (c.model_input(size).to(device) for c in (canvas, other))
-        painted, other_painted = (None if c.painted is None else c.model_mask(size).to(device) for c in (canvas, other))
-        with torch.inference_mode():
-            translation = self.method.translate(ExemplarRequest(x, e, painted, other_painted))
-        read = translation.extras['exemplar_mask']
-        if not bool(read.isfinite().all()):
-            raise FloatingPointError(f'{self.model.path}: the output is not finite; the model is damaged or its training diverged')
-        if painted is not None and translation.mask is not None:                       # what was painted holds at its own resolution
-            translation = replace(translation, mask=torch.ones_like(translation.mask))
-        edit = self._finish(canvas, x, translation, strength, mask_floor, {}, {}, notes, {'exemplar': _name_of(exemplar)})
-        return replace(edit, inputs=(*edit.inputs, *other.inputs), exemplar_mask=other.enlarge(read) if other.painted is None else
-                       other.enlarge(torch.from_numpy(other.painted[other.place])[None, None]))
+        e, other_painted = other.model_input(size).to(device), None if other.painted is None else other.model_mask(size).to(device)
+
+        def answers(canvases: Sequence[Canvas]) -> list[Answer]:
+            x, painted = self._seen(canvases), canvases[0].painted is not None         # all of them or none
+            n = len(x)
+            mask = torch.cat([canvas.model_mask(size) for canvas in canvases]).to(device) if painted else None
+            with torch.inference_mode():
+                out = self.method.translate(ExemplarRequest(x, e.expand(n, -1, -1, -1), mask, None if other_painted is None else
+                                                            other_painted.expand(n, -1, -1, -1)))
+            if not bool(out.extras['exemplar_mask'].isfinite().all()):
+                raise FloatingPointError(f'{self.model.path}: the output is not finite; the model is damaged or its training diverged')
+            found = []
+            for seen, part in zip(x.split(1), _parts_of(out), strict=True):
+                where = torch.from_numpy(other.painted[other.place])[None, None] if other.painted is not None else \
+                    part.extras['exemplar_mask']
+                if painted and part.mask is not None:            # what was painted holds at its own resolution
+                    part = replace(part, mask=torch.ones_like(part.mask))
+                found.append(Answer(seen, part, {}, {}, notes, {'exemplar': _name_of(exemplar)}, other.inputs, other.enlarge(where)))
+            return found
+        return answers
 
     def _open_exemplar(self, exemplar: Picture, mask: Painted | None) -> tuple[Canvas, list[str]]:
         """An exemplar, its painted mask, and notes on both. ValueError where it is smaller than what the model looks at."""
@@ -193,22 +297,26 @@ class Editor:
             notes.insert(0, f'the {w} x {h} px square at x={left}, y={top} is used')
         return other, [f'exemplar: {note}' for note in notes]
 
+    def _check_reading(self, source: Mapping[str, int]) -> None:
+        """ValueError where neither the model nor its reader nor `source` says what a picture shows."""
+        if self.reader is None and self.model.reads:
+            return
+        known = () if self.reader is None else self.reader.data.attributes
+        missing = [name for name in self.data.attributes if name not in known and name not in source]
+        if missing:
+            who, lacks = (self.model, 'cannot read what a picture shows') if self.reader is None else (self.reader, 'reads other things')
+            raise ValueError(f'{who.path} {lacks}: name a classifier that knows {", ".join(missing)} with --reader MODEL, or state them '
+                             f'all, each 0 or 1: --source {" ".join(f"{name}=0" for name in missing)}')
+
     @torch.inference_mode()
     def _read(self, canvas: Canvas, x: Tensor, box: Box | None, source: Mapping[str, int]) -> Tensor:
         """Probabilities [1,K] of the model's attributes: by its own discriminator, by the reader, or as they are stated."""
         names = self.data.attributes
         if self.reader is None and self.model.reads:
             return self.method.read(x)
-        known = () if self.reader is None else self.reader.data.attributes
-        missing = [name for name in names if name not in known and name not in source]
-        if missing:
-            who, lacks = (self.model, 'cannot read what a picture shows') if self.reader is None else (self.reader, 'reads other things')
-            raise ValueError(f'{who.path} {lacks}: name a classifier that knows {", ".join(missing)} with --reader MODEL, or state them '
-                             f'all, each 0 or 1: --source {" ".join(f"{name}=0" for name in missing)}')
         read = torch.tensor([[float(source.get(name, 0)) for name in names]], device=x.device)
         if self.reader is not None:
-            height, width = canvas.rgb.shape[:2]
-            rule = self.reader.data.frame
+            known, (height, width), rule = self.reader.data.attributes, canvas.rgb.shape[:2], self.reader.data.frame
             seen = replace(canvas, rule=rule, frame=frame_of(width, height, box, rule)).model_input(self.reader.data.size)
             found = self.reader.method.read(seen.to(self.reader.device))
             for k, name in enumerate(names):
@@ -239,33 +347,35 @@ class Editor:
             asked = ' '.join(f'{k}={v}' for k, v in edits.items())
             raise ValueError(f'{asked}: the classes of this model exclude each other, set exactly one of them to 1')
         target = torch.zeros_like(labels)
-        target[0, names.index(next(iter(edits)))] = 1
+        target[:, names.index(next(iter(edits)))] = 1
         return target, []
 
     def _one_hot(self) -> bool:
         return getattr(self.method.config, 'labels', 'multi') == 'single'
 
-    def _in_turn(self, x: Tensor, labels: Tensor, edits: Mapping[str, int]) -> Translation:
+    def _in_turn(self, x: Tensor, labels: Tensor, edits: Mapping[str, int]) -> list[Translation]:
         """All edits at once; for a model that was trained on one edit at a time, one after another, their masks united.
 
-        A system without an edit mask is asked where its class head sees the edit (`extras['gradcam']`).
+        A system without an edit mask is asked where its class head sees the edit (`extras['gradcam']`), of every picture by itself: one
+        without any change of labels has no such map.
         """
         alone = self.model.info.get('data', {}).get('targets') == 'single'
         image, mask, before = x, None, labels
-        gradcam: Tensor | None = None
+        gradcams: list[Tensor | None] = [None] * len(x)
         for part in ([{name: value} for name, value in edits.items()] if alone else [dict(edits)]):
             target, _ = self._target(before, part)
-            request = AttributeRequest(image, before, target)
-            step = self.method.translate(request)
-            shown = explain_edit(self.method, request, step.image) if step.mask is None else None
-            if shown is not None:
-                gradcam = shown if gradcam is None else torch.maximum(gradcam, shown)
+            step = self.method.translate(AttributeRequest(image, before, target))
+            for i, row in enumerate(zip(image.split(1), before.split(1), target.split(1), strict=True) if step.mask is None else ()):
+                shown, known = explain_edit(self.method, AttributeRequest(*row), step.image[i:i + 1]), gradcams[i]
+                if shown is not None:
+                    gradcams[i] = shown if known is None else torch.maximum(known, shown)
             united = step.mask if mask is None or step.mask is None else 1 - (1 - mask) * (1 - step.mask)
             image, mask, before = step.image, united, target
-        return Translation(image, mask, {} if gradcam is None else {'gradcam': gradcam})
+        return [replace(part, extras={} if gradcam is None else {'gradcam': gradcam})
+                for part, gradcam in zip(_parts_of(Translation(image, mask)), gradcams, strict=True)]
 
-    def _finish(self, canvas: Canvas, x: Tensor, translation: Translation, strength: float, mask_floor: float, source: dict[str, float],
-                target: dict[str, int], notes: list[str], record: dict[str, Any]) -> Edit:
+    def _finish(self, canvas: Canvas, answer: Answer, strength: float, mask_floor: float) -> Edit:
+        x, translation, record = answer.x, answer.translation, answer.record
         if not (math.isfinite(strength) and 0 <= strength <= 2):
             raise ValueError(f'strength={strength}: expected a number from 0 to 2; 1 is the model as trained')
         if not 0 <= mask_floor < 1:
@@ -275,7 +385,7 @@ class Editor:
                 raise FloatingPointError(f'{self.model.path}: the output is not finite; the model is damaged or its training diverged')
         bound = self.method.bound_pixels(canvas.shown) if hasattr(self.method, 'bound_pixels') else None
         pixels, mask8 = canvas.compose(x, translation, strength, mask_floor, another=self.method.kind == 'pairs', bound=bound)
-        notes = [*canvas.notes, *notes]
+        notes = [*canvas.notes, *answer.notes]
         if translation.mask is None:
             where = 'inside the painted mask' if canvas.painted is not None else 'of the whole frame; a painted mask (--mask) confines it'
             notes.append(f'{self.method.id} has no edit mask: it may change every pixel {where}')
@@ -290,7 +400,14 @@ class Editor:
             notes.append("the Grad-CAM shows where the model's class head sees the edit; it explains and confines nothing")
         return Edit(canvas.image_of(pixels), mask8, difference_map(canvas.rgb, pixels),
                     None if shown is None else canvas.enlarge(shown), float((pixels == canvas.rgb).all(2).mean()),
-                    source, target, notes, record, canvas.inputs)
+                    answer.source, answer.target, notes, record, (*canvas.inputs, *answer.inputs), answer.exemplar_mask, canvas.xmp)
+
+
+def _parts_of(translation: Translation) -> list[Translation]:
+    """A batch's answer -> that of every picture, batches of one."""
+    return [Translation(image, None if translation.mask is None else translation.mask[i:i + 1],
+                        {name: value[i:i + 1] for name, value in translation.extras.items() if isinstance(value, Tensor)})
+            for i, image in enumerate(translation.image.split(1))]
 
 
 def _name_of(image: Picture) -> str:

@@ -18,11 +18,12 @@ class CardData(Config):
     source: str
     """'toyfaces' or a folder."""
     split: str = 'held-out'
-    """Pictures that training never saw: the held-out part of a set, or the whole of one that neither model nor judge was trained on."""
+    """Pictures that training never saw: the held-out part of a set, or the whole of one that neither model nor judge was trained on; 'as
+    given' where nobody knows."""
     hash: str
     """Of the drawing code, or of a folder's pictures and labels."""
-    size: int
-    """Side in pixels at which pictures were compared."""
+    size: int | None
+    """Side in pixels at which pictures were compared; null: each at its own size."""
     attributes: tuple[str, ...]
     """Edited attributes, or read ones for a classifier."""
     rule: str | None = None

@@ -19,7 +19,7 @@ from retouch.metrics.bootstrap import Tally, mean_over_attributes, pooled, poole
 
 REDUCE = {'edit_accuracy': mean_over_attributes, 'arrived': mean_over_attributes, 'leakage': mean_over_attributes,
           'psnr_outside': pooled_psnr, 'psnr_inside': pooled_psnr, 'psnr_truth': pooled_psnr, 'psnr_whole': pooled_psnr,
-          'psnr_boundary': pooled_psnr, 'psnr_outside[parser]': pooled_psnr,
+          'psnr_boundary': pooled_psnr, 'psnr_changed': pooled_psnr, 'psnr_outside[parser]': pooled_psnr,
           **{f'psnr_outside_per_image[{reading}]': mean_over_attributes for reading in ('parser', 'parser,union', 'parser,zero_fill')}}
 WITH_TRUTH = ('edit_accuracy', 'leakage', 'psnr_outside', 'psnr_outside_per_image', 'psnr_inside', 'psnr_inside_per_image', 'psnr_truth',
               'psnr_truth_per_image', 'mse_truth', 'ssim_outside', 'mask_iou', 'mask_area', 'pointing_game')

@@ -242,7 +242,8 @@ def card_to_facts(card: Card) -> dict[str, str]:
         if card.judge.mean_accuracy is not None:
             proof = f'mean accuracy {number(card.judge.mean_accuracy)} on {card.judge.n} pictures'
         judge = f'{card.judge.sha256[:12]}, {proof}'
-    facts = {'Protocol': card.protocol, 'Data': f'{data.source} {data.hash}, {data.split}, {data.size} px',
+    size = f'{data.size} px' if data.size else 'each at its own size'
+    facts = {'Protocol': card.protocol, 'Data': f'{data.source} {data.hash}, {data.split}, {size}',
              'Pictures': f'n={card.n}, seed={card.seed}', 'Label rule': data.rule,
              'Weights': ', '.join(str(fact) for fact in weights if fact), 'Judge': judge,
              'Extractors': ', '.join(f'{name} {digest[:12]}' for name, digest in card.extractors.items()),

@@ -136,7 +136,13 @@ MISTAKES: list[tuple[str, str]] = [
     ('edit DOMAINS PICTURE --out out --exemplar PICTURE', 'cyclegan takes none; use --to B'),
     ('edit MODEL PICTURE --out out --set Eyeglasses=1 --exemplar-mask PICTURE', 'add --exemplar'),
     ('edit MODEL nowhere.png --out out --set Eyeglasses=1', 'nowhere.png is not there'),
-    ('edit MODEL FOLDER --out out --set Eyeglasses=1', 'is a folder'),
+    ('edit MODEL FOLDER --out FOLDER --set Eyeglasses=1', 'never overwritten'),
+    ('edit MODEL MODEL --out out --set Eyeglasses=1', 'holds no pictures'),
+    ('edit MODEL nowhere/*.png --out out --set Eyeglasses=1', 'matches no picture'),
+    ('edit MODEL PICTURE --out out --set Eyeglasses=1 --quality 80', 'a png is lossless'),
+    ('edit MODEL PICTURE --out out --set Eyeglasses=1 --format jpg --quality 0', 'expected 1 to 100'),
+    ('edit MODEL PICTURE --out out --set Eyeglasses=1 --format tiff', 'expected png or jpg or webp'),
+    ('edit MODEL PICTURE --out out --set Eyeglasses=1 --batch-size 0', 'expected at least 1'),
     ('edit MODEL MODEL/config.json --out out --set Eyeglasses=1', 'config.json'),
     ('edit MODEL PICTURE --out FOLDER --set Eyeglasses=1', 'never overwritten'),
     ('edit MODEL PICTURE PICTURE --out out --set Eyeglasses=1', 'would both be written'),
@@ -211,7 +217,7 @@ def test_help_is_shown_in_every_locale() -> None:
 def test_every_command_has_help_and_every_option_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(['--help']) == 0
     overview = capsys.readouterr().out
-    assert len(COMMANDS) == 9
+    assert len(COMMANDS) == 10
     for name, options in COMMANDS.items():
         assert name in overview and (options.__doc__ or '').splitlines()[0] in overview
         assert main([*name.split(), '--help']) == 0

@@ -51,7 +51,8 @@ class Brighten:
         x = request.image
         if not self.masked:
             return Translation((x + self.amount).clamp(-1, 1))
-        return Translation(self.column * (x + self.amount).clamp(-1, 1) + (1 - self.column) * x, self.column)
+        mask = self.column.expand(len(x), -1, -1, -1)
+        return Translation(mask * (x + self.amount).clamp(-1, 1) + (1 - mask) * x, mask)
 
 
 class Domains(Brighten):

@@ -10,11 +10,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import numpy as np
 
 from retouch.data.labels import apply_edits
 from retouch.editor.canvas import BOX_HINT, Box, Canvas
@@ -23,32 +21,45 @@ from retouch.editor.edit import Edit
 from retouch.editor.pictures import Painted, Picture
 from retouch.engine.update import AttributeRequest, DomainRequest, ExemplarRequest, Translation
 from retouch.errors import unknown
-from retouch.guidance.gradcam import explain_edit
-from retouch.hardware import find_device
-from retouch.model import Model, load_model
 from retouch.version import __version__
+
+if TYPE_CHECKING:                                                # one of the two is loaded, and with it torch or onnxruntime
+    import torch
+
+    from retouch.exported import Exported
+    from retouch.model import Model
 
 
 class Editor:
     """A loaded model, ready for pictures of any size."""
 
-    def __init__(self, model: Model) -> None:
-        if not hasattr(model.method, 'translate'):
+    def __init__(self, model: Model | Exported) -> None:
+        if not model.translates:
             raise ValueError(f'{model.path} is a {model.method.id}, which reads pictures and cannot edit them: choose another model')
         self.model, self.data = model, model.data
-        self.method: Any = model.method                          # attribute methods also have `read`
+        self.method: Any = model.method
 
     @classmethod
     def load(cls, path: str | Path, device: str | torch.device = 'auto') -> Editor:
-        """Loads a run directory, a model directory or a shipped model by name.
+        """Loads a run directory, a model directory, a shipped model by name, or an ONNX file of `retouch export`, which needs no torch.
 
         Args:
             path: what to load; no other setting is needed.
-            device: 'auto' takes CUDA, then MPS, then the CPU; or any torch device.
+            device: 'auto' takes CUDA, then MPS, then the CPU; or any torch device. Of an ONNX file: 'auto' and 'cpu' are the CPU, or 'cuda'.
 
         Raises:
             ValueError: no such model, a damaged one, or a device this machine lacks.
         """
+        if Path(path).suffix == '.onnx':
+            from retouch.exported import load_exported
+
+            return cls(load_exported(path, str(device)))
+        if Path(path).suffix == '.pt2':
+            raise ValueError(f'{path} is for torch.export.load in a program of yours: expected a model directory, or an ONNX file of '
+                             '`retouch export`')
+        from retouch.hardware import find_device
+        from retouch.model import load_model
+
         return cls(load_model(path, find_device(device)))
 
     def edit(self, image: Picture, *, exemplar: Picture | None = None, box: Box | None = None, mask: Painted | None = None,
@@ -96,18 +107,16 @@ class Editor:
             raise ValueError(f'nothing to change: name at least one attribute, e.g. {names[0]}=1')
 
         canvas = Canvas.open(image, box, mask, self.data.frame)
-        x = canvas.model_input(self.data.size).to(self.model.device)                   # [1,3,S,S]
-        with torch.inference_mode():
-            read = self.method.read(x)                                                 # [1,K]
-        if not bool(read.isfinite().all()):
+        x = canvas.model_input(self.data.size)                                         # [1,3,S,S]
+        read = self.model.read(x)                                                      # [1,K]
+        if not np.isfinite(read).all():
             raise FloatingPointError(f'{self.model.path}: what it reads is not finite; the model is damaged or its training diverged')
         labels, shown = self._labels(read, source or {})
         target, notes = self._target(labels, attributes)
         for name, value in attributes.items():
             if labels[0, names.index(name)] == value:
                 notes.append(f'{name} reads as {value} already ({shown[name]:.2f}): state --source {name}={1 - value} if that is wrong')
-        with torch.no_grad():                                    # not inference_mode: a Grad-CAM of what comes out is still to be taken
-            translation = self._in_turn(x, labels, attributes)
+        translation = self._in_turn(x, labels, attributes)
         values = {name: int(v) for name, v in zip(names, target[0].tolist(), strict=True)}
         record = {'set': {name: int(v) for name, v in attributes.items()}}
         return self._finish(canvas, x, translation, strength, mask_floor, shown, values, notes, record)
@@ -141,14 +150,12 @@ class Editor:
         if to not in domains:
             raise unknown('domain', to, domains)
         canvas = Canvas.open(image, box, mask, self.data.frame)
-        x = canvas.model_input(self.data.size).to(self.model.device)
+        x = canvas.model_input(self.data.size)
         if exemplar is None:
-            with torch.inference_mode():
-                translation = self.method.translate(DomainRequest(x, to))
+            translation = self.model.translate(DomainRequest(x, to))
             return self._finish(canvas, x, translation, strength, mask_floor, {}, {}, [], {'to': to})
         other, notes = self._open_exemplar(exemplar, None)
-        with torch.inference_mode():
-            translation = self.method.translate(DomainRequest(x, to, other.model_input(self.data.size).to(self.model.device)))
+        translation = self.model.translate(DomainRequest(x, to, other.model_input(self.data.size)))
         edit = self._finish(canvas, x, translation, strength, mask_floor, {}, {}, notes, {'to': to, 'exemplar': _name_of(exemplar)})
         return replace(edit, inputs=(*edit.inputs, *other.inputs))
 
@@ -156,19 +163,17 @@ class Editor:
                   strength: float, mask_floor: float) -> Edit:
         """`edit` of a model trained on exemplars."""
         canvas, (other, notes) = Canvas.open(image, box, mask, self.data.frame), self._open_exemplar(exemplar, exemplar_mask)
-        size, device = self.data.size, self.model.device
-        x, e = (c.model_input(size).to(device) for c in (canvas, other))
-        painted, other_painted = (None if c.painted is None else c.model_mask(size).to(device) for c in (canvas, other))
-        with torch.inference_mode():
-            translation = self.method.translate(ExemplarRequest(x, e, painted, other_painted))
+        x, e = (c.model_input(self.data.size) for c in (canvas, other))
+        painted, other_painted = (None if c.painted is None else c.model_mask(self.data.size) for c in (canvas, other))
+        translation = self.model.translate(ExemplarRequest(x, e, painted, other_painted))
         read = translation.extras['exemplar_mask']
-        if not bool(read.isfinite().all()):
+        if not np.isfinite(read).all():
             raise FloatingPointError(f'{self.model.path}: the output is not finite; the model is damaged or its training diverged')
         if painted is not None and translation.mask is not None:                       # what was painted holds at its own resolution
-            translation = replace(translation, mask=torch.ones_like(translation.mask))
+            translation = replace(translation, mask=np.ones_like(translation.mask))
         edit = self._finish(canvas, x, translation, strength, mask_floor, {}, {}, notes, {'exemplar': _name_of(exemplar)})
         return replace(edit, inputs=(*edit.inputs, *other.inputs), exemplar_mask=other.enlarge(read) if other.painted is None else
-                       other.enlarge(torch.from_numpy(other.painted[other.place])[None, None]))
+                       other.enlarge(other.painted[other.place][None, None]))
 
     def _open_exemplar(self, exemplar: Picture, mask: Painted | None) -> tuple[Canvas, list[str]]:
         """An exemplar, its painted mask, and notes on both. ValueError where it is smaller than what the model looks at."""
@@ -184,64 +189,65 @@ class Editor:
             notes.insert(0, f'the {w} x {h} px square at x={left}, y={top} is used')
         return other, [f'exemplar: {note}' for note in notes]
 
-    def _labels(self, read: Tensor, source: Mapping[str, int]) -> tuple[Tensor, dict[str, float]]:
+    def _labels(self, read: np.ndarray, source: Mapping[str, int]) -> tuple[np.ndarray, dict[str, float]]:
         """Probabilities [1,K] and what the user knows better -> source labels [1,K] in {0,1} and the numbers to show."""
         names = self.data.attributes
         single = self._one_hot()
-        labels = F.one_hot(read.argmax(1), len(names)).to(read.dtype) if single else (read > 0.5).to(read.dtype)
+        labels = np.eye(len(names), dtype=np.float32)[read.argmax(1)] if single else (read > 0.5).astype(np.float32)
         shown = {name: round(p, 4) for name, p in zip(names, read[0].tolist(), strict=True)}
         for name, value in source.items():
             if value not in (0, 1):
                 raise ValueError(f'source {name}={value}: expected 0 or 1')
             if single and value == 1:
-                labels.zero_()
+                labels[:] = 0
                 shown.update(dict.fromkeys(names, 0.0))
             labels[0, names.index(name)] = shown[name] = float(value)
         return labels, shown
 
-    def _target(self, labels: Tensor, edits: Mapping[str, int]) -> tuple[Tensor, list[str]]:
+    def _target(self, labels: np.ndarray, edits: Mapping[str, int]) -> tuple[np.ndarray, list[str]]:
         names = self.data.attributes
         if not self._one_hot():
             return apply_edits(labels, edits, names, getattr(self.method.config, 'label_rule', 'attgan_tf'))
         if list(edits.values()) != [1]:
             asked = ' '.join(f'{k}={v}' for k, v in edits.items())
             raise ValueError(f'{asked}: the classes of this model exclude each other, set exactly one of them to 1')
-        target = torch.zeros_like(labels)
+        target = np.zeros_like(labels)
         target[0, names.index(next(iter(edits)))] = 1
         return target, []
 
     def _one_hot(self) -> bool:
         return getattr(self.method.config, 'labels', 'multi') == 'single'
 
-    def _in_turn(self, x: Tensor, labels: Tensor, edits: Mapping[str, int]) -> Translation:
+    def _in_turn(self, x: np.ndarray, labels: np.ndarray, edits: Mapping[str, int]) -> Translation:
         """All edits at once; for a model that was trained on one edit at a time, one after another, their masks united.
 
         A system without an edit mask is asked where its class head sees the edit (`extras['gradcam']`).
         """
         alone = self.model.info.get('data', {}).get('targets') == 'single'
         image, mask, before = x, None, labels
-        gradcam: Tensor | None = None
+        gradcam: np.ndarray | None = None
         for part in ([{name: value} for name, value in edits.items()] if alone else [dict(edits)]):
             target, _ = self._target(before, part)
             request = AttributeRequest(image, before, target)
-            step = self.method.translate(request)
-            shown = explain_edit(self.method, request, step.image) if step.mask is None else None
+            step = self.model.translate(request)
+            shown = self.model.explain(request, step.image) if step.mask is None else None
             if shown is not None:
-                gradcam = shown if gradcam is None else torch.maximum(gradcam, shown)
+                gradcam = shown if gradcam is None else np.maximum(gradcam, shown)
             united = step.mask if mask is None or step.mask is None else 1 - (1 - mask) * (1 - step.mask)
             image, mask, before = step.image, united, target
         return Translation(image, mask, {} if gradcam is None else {'gradcam': gradcam})
 
-    def _finish(self, canvas: Canvas, x: Tensor, translation: Translation, strength: float, mask_floor: float, source: dict[str, float],
+    def _finish(self, canvas: Canvas, x: np.ndarray, translation: Translation, strength: float, mask_floor: float, source: dict[str, float],
                 target: dict[str, int], notes: list[str], record: dict[str, Any]) -> Edit:
         if not (math.isfinite(strength) and 0 <= strength <= 2):
             raise ValueError(f'strength={strength}: expected a number from 0 to 2; 1 is the model as trained')
         if not 0 <= mask_floor < 1:
             raise ValueError(f'mask_floor={mask_floor}: expected a number from 0 to below 1; 0.02 is the default')
         for part in (translation.image, translation.mask):
-            if part is not None and not bool(part.isfinite().all()):
+            if part is not None and not np.isfinite(part).all():
                 raise FloatingPointError(f'{self.model.path}: the output is not finite; the model is damaged or its training diverged')
-        bound = self.method.bound_pixels(canvas.shown) if hasattr(self.method, 'bound_pixels') else None
+        level = getattr(self.method, 'bound_level', None)
+        bound = None if level is None else canvas.shown.max(2) > level
         pixels, mask8 = canvas.compose(x, translation, strength, mask_floor, another=self.method.kind == 'pairs', bound=bound)
         notes = [*canvas.notes, *notes]
         if translation.mask is None:

@@ -88,7 +88,7 @@ def test_edges_survive_a_recolouring() -> None:
     mask = resize_to(torch.from_numpy(hair)[None, None].float(), 32, 'bilinear')
     translation = Translation(true.model_input(32), mask)
     ours = error_of(canvas, truth, x, translation)
-    plain = before.astype(np.float32) + 127.5 * resize_to(translation.image - x, 320, 'bicubic')[0].permute(1, 2, 0).numpy()
+    plain = before.astype(np.float32) + 127.5 * resize_to(translation.image - x, 320, 'bicubic')[0].transpose(1, 2, 0)
     theirs = float(np.square(plain.clip(0, 255) - truth).mean())
     assert ours < 0.4 * theirs, (ours, theirs)
     edited, mask8 = canvas.compose(x, translation, 1.0, 0.02)

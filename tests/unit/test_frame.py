@@ -34,7 +34,7 @@ def smooth(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 def seen(canvas: Canvas, size: int) -> np.ndarray:
     """uint8 [size,size,3] that the model is given."""
-    return ((canvas.model_input(size)[0].permute(1, 2, 0).numpy() + 1) * 127.5).round().astype(np.uint8)
+    return ((canvas.model_input(size)[0].transpose(1, 2, 0) + 1) * 127.5).round().astype(np.uint8)
 
 
 def db(a: np.ndarray, b: np.ndarray) -> float:
@@ -219,7 +219,7 @@ def test_an_exemplar_is_seen_by_the_same_rule() -> None:
     edit = editor(method).edit(noise(40, 40), exemplar=noise(60, 40))
     asked, other = method.requests[-1], noise(60, 40)[10:50]
     expected = np.asarray(Image.fromarray(other).resize((16, 16), Image.Resampling.BILINEAR))
-    assert np.array_equal(((asked.exemplar[0].permute(1, 2, 0).numpy() + 1) * 127.5).round(), expected)
+    assert np.array_equal(((asked.exemplar[0].transpose(1, 2, 0) + 1) * 127.5).round(), expected)
     said = [note for note in edit.notes if note.startswith('exemplar:')]
     assert said[0] == 'exemplar: the 40 x 40 px square at x=0, y=10 is used' and 'another shape' in said[1] and '--box' not in said[1]
 

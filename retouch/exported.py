@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import onnxruntime
 from pydantic import Field
 
 from retouch.config import Config
@@ -66,8 +66,8 @@ class Sidecar(Config):
     targets: str | None = None
     """'single': trained on one edit at a time; several are made one after another."""
     takes_exemplar: bool = False
-    parts: dict[Literal['translator', 'reader', 'style', 'noise'], str]
-    """Names of the files."""
+    parts: dict[str, str]
+    """'translator', 'reader', 'style', 'noise' -> name of the file."""
     sha256: dict[str, str]
     """Name of a file -> SHA-256."""
     model: str
@@ -78,6 +78,18 @@ class Sidecar(Config):
     """As stored; everything is computed in float32."""
     parity: dict[str, Any] = Field(default_factory=dict)
     """How far the files are from torch, on which pictures, and how far they might be."""
+
+    def inputs_of(self, part: str) -> tuple[str, ...]:
+        """What a part takes, in order."""
+        return {'translator': self.inputs, 'reader': ('image',)}.get(part, ('exemplar', 'domain'))
+
+
+class Runner(NamedTuple):
+    """A graph that can be run: arrays by name in, arrays in the order of `outputs` out."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    run: Callable[[dict[str, np.ndarray]], list[np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -97,15 +109,19 @@ class Exported:
 
     translates = True
 
-    def __init__(self, path: Path, sidecar: Sidecar, payloads: dict[str, bytes], device: str) -> None:
+    def __init__(self, path: Path, sidecar: Sidecar, runners: dict[str, Runner], noise: dict[str, np.ndarray]) -> None:
         self.path, self.sidecar, self.data, self.weights_sha256 = path, sidecar, sidecar.data, sidecar.weights_sha256
         self.method = Described(sidecar.method, sidecar.kind, sidecar.data, sidecar, sidecar.takes_exemplar, sidecar.bound_level)
         self.info: dict[str, Any] = {'data': {'targets': sidecar.targets}}
-        self.sessions = {part: _session(path.parent / sidecar.parts[part], payload, device) for part, payload in payloads.items() if part != 'noise'}
-        self.noise = _noise(path.parent / sidecar.parts['noise'], payloads['noise'], sidecar) if sidecar.noise else {}
-        names = tuple(i.name for i in self.sessions['translator'].get_inputs())
-        if names != sidecar.inputs or not {'output', 'mask'} <= {o.name for o in self.sessions['translator'].get_outputs()}:
-            raise ValueError(f'{path} takes {", ".join(names)}: expected {", ".join(sidecar.inputs)}, as {sidecar_path(path)} says')
+        self.runners, self.noise = runners, noise
+        wanted = {'translator', *(['reader'] if sidecar.kind == 'attributes' else []),
+                  *(['style'] if sidecar.kind == 'domains' and sidecar.takes_exemplar else [])}
+        if missing := wanted - runners.keys():
+            raise ValueError(f'{sidecar_path(path)} names no {" and no ".join(sorted(missing))}: expected {WRITTEN}')
+        for part, runner in runners.items():
+            if runner.inputs != sidecar.inputs_of(part) or (part == 'translator' and runner.outputs != sidecar.outputs):
+                raise ValueError(f'{path.parent / sidecar.parts[part]} takes {", ".join(runner.inputs)}: expected '
+                                 f'{", ".join(sidecar.inputs_of(part))}, as {sidecar_path(path).name} says')
 
     def read(self, x: np.ndarray) -> np.ndarray:
         """Attribute probabilities [N,K] of pictures [N,3,S,S] in [-1,1]."""
@@ -132,16 +148,16 @@ class Exported:
             noise['style'] = self._run('style', {'exemplar': request.exemplar, 'domain': feed['domain']})['style']
         feed |= {name: np.broadcast_to(values, (len(x), *np.shape(values)[1:])) for name, values in noise.items()}
         found = self._run('translator', feed)
-        extras = {'exemplar_mask': found['exemplar_mask']} if 'exemplar_mask' in found else {}
-        return Translation(found['output'], found['mask'] if self.sidecar.masked else None, extras)   # type: ignore[arg-type]
+        image, mask = found.pop('output'), found.pop('mask')
+        return Translation(image, mask if self.sidecar.masked else None, found)            # type: ignore[arg-type]
 
     def explain(self, request: AttributeRequest, edited: np.ndarray) -> None:
         """A Grad-CAM needs gradients, which a graph for inference has not."""
 
     def _run(self, part: str, feed: dict[str, Any]) -> dict[str, np.ndarray]:
-        session = self.sessions[part]
-        arrays = {name: np.ascontiguousarray(value, np.int64 if name == 'domain' else np.float32) for name, value in feed.items()}
-        return dict(zip([o.name for o in session.get_outputs()], session.run(None, arrays), strict=True))
+        runner = self.runners[part]
+        arrays = {name: np.asarray(value, np.int64 if name == 'domain' else np.float32, order='C') for name, value in feed.items()}
+        return dict(zip(runner.outputs, runner.run(arrays), strict=True))
 
 
 def sidecar_path(path: Path) -> Path:
@@ -175,14 +191,13 @@ def load_exported(path: str | Path, device: str = 'auto') -> Exported:
         raise ValueError(f'{path} is for torch.export.load: expected an ONNX file to edit with; export the model with --format onnx')
     if sidecar.parts.get('translator') != path.name:
         raise ValueError(f'{beside} describes {sidecar.parts.get("translator")}, not {path.name}: expected {WRITTEN}')
-    payloads = {part: _read(path.parent, name, sidecar.sha256.get(name)) for part, name in sidecar.parts.items()}
-    wanted = {'translator', *(['reader'] if sidecar.kind == 'attributes' else []), *(['noise'] if sidecar.noise else [])}
-    if missing := wanted - payloads.keys():
-        raise ValueError(f'{beside} names no {" and no ".join(sorted(missing))}: expected {WRITTEN}')
-    return Exported(path, sidecar, payloads, device)      # type: ignore[arg-type]
+    runners = {part: _session(path.parent / name, _read(path.parent, name, sidecar), device)
+               for part, name in sidecar.parts.items() if part != 'noise'}
+    return Exported(path, sidecar, runners, read_noise(path.parent, sidecar))
 
 
-def _read(folder: Path, name: str, expected: str | None) -> bytes:
+def _read(folder: Path, name: str, sidecar: Sidecar) -> bytes:
+    expected = sidecar.sha256.get(name)
     if Path(name).name != name:
         raise ValueError(f'{name!r} is no file name: expected {WRITTEN}')
     try:
@@ -195,8 +210,10 @@ def _read(folder: Path, name: str, expected: str | None) -> bytes:
     return payload
 
 
-def _session(path: Path, payload: bytes, device: str) -> onnxruntime.InferenceSession:
+def _session(path: Path, payload: bytes, device: str) -> Runner:
     """From bytes, so that a graph can name no other file."""
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4                               # what goes wrong is raised, and said once
     cuda = device.partition(':')[0] == 'cuda'
@@ -205,12 +222,19 @@ def _session(path: Path, payload: bytes, device: str) -> onnxruntime.InferenceSe
     if cuda and 'CUDAExecutionProvider' not in onnxruntime.get_available_providers():
         raise ValueError(f'device {device!r} is not available here: expected auto or cpu; onnxruntime-gpu has CUDA')
     try:
-        return onnxruntime.InferenceSession(payload, options, providers=[*(['CUDAExecutionProvider'] if cuda else []), 'CPUExecutionProvider'])
+        session = onnxruntime.InferenceSession(payload, options, [*(['CUDAExecutionProvider'] if cuda else []), 'CPUExecutionProvider'])
     except Exception as error:                                   # onnxruntime has a class for every fault, with no base of their own
         raise ValueError(f'{path} cannot be run ({one_line(error)}): expected {WRITTEN}') from error
+    return Runner(tuple(i.name for i in session.get_inputs()), tuple(o.name for o in session.get_outputs()),
+                  lambda feed: session.run(None, feed))
 
 
-def _noise(path: Path, payload: bytes, sidecar: Sidecar) -> dict[str, np.ndarray]:
+def read_noise(folder: Path, sidecar: Sidecar) -> dict[str, np.ndarray]:
+    """What stands for chance, by name, [1,...] each; nothing where the system takes none."""
+    if not sidecar.noise:
+        return {}
+    path = folder / sidecar.parts.get('noise', '')
+    payload = _read(folder, path.name, sidecar)
     try:
         with np.load(io.BytesIO(payload), allow_pickle=False) as file:
             noise = {one.name: file[one.name] for one in sidecar.noise}

@@ -72,8 +72,11 @@ class Model:
         return None if shown is None else _array(shown)
 
     def _tensors(self, request: Any) -> Any:
-        return replace(request, **{f.name: self._tensor(value) for f in fields(request)
-                                   if isinstance(value := getattr(request, f.name), np.ndarray)})
+        given = {f.name: getattr(request, f.name) for f in fields(request)}
+        found: dict[str, Any] = {name: self._tensor(value) for name, value in given.items() if isinstance(value, np.ndarray)}
+        if given.get('noise') is not None:
+            found['noise'] = {name: self._tensor(value) for name, value in given['noise'].items()}
+        return replace(request, **found)
 
     def _tensor(self, x: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(x)).to(self.device)

@@ -1,4 +1,4 @@
-"""The command line: train, edit, evaluate, compare, study, data check, list.
+"""The command line: train, edit, evaluate, compare, export, study, data check, list.
 
 Every mistake of the user is one line on stderr and exit status 2; `--debug` adds the traceback.
 """
@@ -12,13 +12,22 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from retouch.cli.arguments import parse
-from retouch.cli.options import CheckOptions, CompareOptions, EditOptions, EvaluateOptions, ListOptions, StudyOptions, TrainOptions
+from retouch.cli.options import (
+    CheckOptions,
+    CompareOptions,
+    EditOptions,
+    EvaluateOptions,
+    ExportOptions,
+    ListOptions,
+    StudyOptions,
+    TrainOptions,
+)
 from retouch.errors import missing_extra, one_line, unknown
 from retouch.files import cache_note
 from retouch.version import __version__
 
 COMMANDS: dict[str, type] = {'train': TrainOptions, 'edit': EditOptions, 'evaluate': EvaluateOptions, 'compare': CompareOptions,
-                             'study': StudyOptions, 'data check': CheckOptions, 'list': ListOptions}
+                             'export': ExportOptions, 'study': StudyOptions, 'data check': CheckOptions, 'list': ListOptions}
 
 
 def handler_of(command: str) -> Callable[[Any], int]:
@@ -35,6 +44,10 @@ def handler_of(command: str) -> Callable[[Any], int]:
         from retouch.cli.comparing import compare
 
         return compare
+    if command == 'export':
+        from retouch.cli.exporting import export
+
+        return export
     if command == 'study':
         from retouch.cli.studying import study
 

@@ -77,7 +77,7 @@ def apply_affine(wide: np.ndarray, pixels: np.ndarray, rows: slice, height: int)
     """
     small = wide.shape[2]
     at = ((np.arange(rows.start, rows.stop) + 0.5) * (small / height) - 0.5).clip(0, small - 1)
-    share = (1 - np.abs(at[:, None] - np.arange(small))).clip(min=0).astype(np.float32)           # [h,s]: of each small row in each large one
+    share = (1 - np.abs(at[:, None] - np.arange(small))).clip(min=0).astype(np.float32)      # [h,s]: of a small row in a large one
     factors = share @ wide                                                             # [C,4,h,width]
     factors[:, :3] *= pixels
     return factors.sum(1)

@@ -45,7 +45,7 @@ class Editor:
 
         Args:
             path: what to load; no other setting is needed.
-            device: 'auto' takes CUDA, then MPS, then the CPU; or any torch device. Of an ONNX file: 'auto' and 'cpu' are the CPU, or 'cuda'.
+            device: 'auto' takes CUDA, then MPS, then the CPU; or any torch device. Of an ONNX file: 'auto' is the CPU, or 'cuda'.
 
         Raises:
             ValueError: no such model, a damaged one, or a device this machine lacks.

@@ -191,7 +191,7 @@ class Local(nn.Module):
         """The same of a picture at its own size, for the editor: where the largest of three 8-bit levels is above this; None: anywhere."""
         return 255 * BLACK if self.config.bound == 'black' else None
 
-    def generate(self, x: Tensor, source: Tensor, target: Tensor, noise: Tensor, bound: Tensor | float,
+    def generate(self, x: Tensor, source: Tensor, target: Tensor, noise: Tensor | None, bound: Tensor | float,
                  slope: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
         """[N,3,H,W], labels [N,K], noise [N,Z,H/8,W/8], slope [N,1,1,1] -> edit [N,3,H,W] and mask [N,1,H,W] in float32."""
         out = full(self.nets['G'](x, target if self.config.condition == 'target' else target - source, noise))
@@ -266,8 +266,11 @@ class Local(nn.Module):
     def translate(self, request: AttributeRequest) -> Translation:
         """Edits [N,3,H,W] from source to target labels inside the generator's mask."""
         x = request.image
-        z = self.draw(x.shape[2] // 8, x.shape[3] // 8) if request.noise is None else request.noise['noise']
-        image, mask = self.generate(x, request.source, request.target, z.to(x).expand(x.shape[0], -1, -1, -1), self.bound(x))
+        noise = None
+        if self.config.noise:
+            noise = self.draw(x.shape[2] // 8, x.shape[3] // 8) if request.noise is None else request.noise['noise']
+            noise = noise.to(x).expand(x.shape[0], -1, -1, -1)
+        image, mask = self.generate(x, request.source, request.target, noise, self.bound(x))
         return Translation(image.clamp(-1, 1), mask)
 
     def draw(self, height: int, width: int) -> Tensor:

@@ -216,6 +216,7 @@ def _session(path: Path, payload: bytes, device: str) -> Runner:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4                               # what goes wrong is raised, and said once
+    options.add_session_config_entry('session.intra_op.allow_spinning', '0')           # threads without work sleep
     cuda = device.partition(':')[0] == 'cuda'
     if device not in ('auto', 'cpu') and not cuda:
         raise ValueError(f'device {device!r}: expected auto, cpu or cuda for an exported model')

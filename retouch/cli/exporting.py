@@ -4,7 +4,7 @@ from __future__ import annotations
 import json
 
 from retouch.cli.options import ExportOptions
-from retouch.export import export_model
+from retouch.export.export import export_model
 
 
 def export(options: ExportOptions) -> int:
@@ -15,8 +15,8 @@ def export(options: ExportOptions) -> int:
         return 0
     parity = made.sidecar.parity
     differences = ', '.join(f'{name} {error:.1e}' for name, error in parity['largest_difference'].items())
-    print(f'{made.sidecar.model} ({made.sidecar.method}): largest difference from torch on {parity["pictures"]} {parity["of"]}: {differences} '
-          f'(at most {parity["gate"]:.1e})')
+    print(f'{made.sidecar.model} ({made.sidecar.method}): largest difference from torch on {parity["pictures"]} {parity["of"]}: '
+          f'{differences} (at most {parity["gate"]:.1e})')
     for path, size in sizes.items():
         print(f'{path}: {size / 1e6:.2f} MB')
     return 0

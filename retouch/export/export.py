@@ -18,7 +18,7 @@ from retouch.export.formats import to_onnx, to_pt2
 from retouch.export.parity import compare, pictures_for
 from retouch.export.questions import condition_of, is_masked, questions_of
 from retouch.exported import NoiseInput, Sidecar, sidecar_path
-from retouch.files import write_atomically
+from retouch.files import check_out, read_json, write_atomically
 from retouch.model import Model, load_model
 from retouch.version import __version__
 
@@ -48,12 +48,18 @@ def export_model(name: str | Path, out: Path, form: Format = 'onnx', half: bool 
         n: pictures that torch and the files are compared on: drawn faces for what edits faces, random ones for others.
 
     Raises:
-        ValueError: no model, one that only reads pictures, a name without the format's suffix, or files further from torch than GATE (with
-            `half`: HALF_GATE); nothing is written then.
+        ValueError: no model, one that only reads pictures, a name without the format's suffix or beside a .json that is no sidecar, files
+            further from torch than GATE (with `half`: HALF_GATE); nothing is written then.
         OSError: the folder cannot be written.
     """
     if out.suffix != f'.{form}':
         raise ValueError(f'--out {out}: expected a file name that ends in .{form}')
+    check_out(out.parent)
+    if sidecar_path(out).exists():
+        try:
+            Sidecar.model_validate(read_json(sidecar_path(out), 'the sidecar of an export'))
+        except ValueError:
+            raise ValueError(f'{sidecar_path(out)} is no sidecar of an export and is not overwritten: choose another --out') from None
     model = load_model(name)
     method: Any = model.method
     if not model.translates:

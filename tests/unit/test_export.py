@@ -206,6 +206,8 @@ def test_what_cannot_be_exported_is_said(local: Path, tmp_path: Path, monkeypatc
         export_model(local / 'model', tmp_path / 'm.onnx', 'pt2')
     with pytest.raises(ValueError, match='reads pictures and cannot edit them'):
         export_model(saved(tmp_path / 'reader', AttributeClassifier.tiny()), tmp_path / 'm.onnx')
+    with pytest.raises(ValueError, match=r'config.json is no sidecar of an export and is not overwritten'):
+        export_model(local / 'model', tmp_path / 'reader' / 'config.onnx')
     monkeypatch.setattr(Local, 'bound', lambda self, x: torch.cat([x[i:i + 1, :1] * 0 + 1 for i in range(len(x))]))   # one by one
     with pytest.raises(ValueError, match='local cannot be traced .* expected a method that takes any number of pictures'):
         export_model(local / 'model', tmp_path / 'm.pt2', 'pt2', n=4)

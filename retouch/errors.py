@@ -56,12 +56,16 @@ def _path(parts: Iterable[Any], record: Any) -> list[str]:
     return path
 
 
-EXTRAS = {'lightning_fabric': 'train', 'torchmetrics': 'evaluate', 'torch_fidelity': 'evaluate', 'torchvision': 'evaluate',
+EXTRAS = {'onnxruntime': 'onnx', 'onnx': 'export', 'onnxscript': 'export',
+          'lightning_fabric': 'train', 'torchmetrics': 'evaluate', 'torch_fidelity': 'evaluate', 'torchvision': 'evaluate',
           'sklearn': 'figures', 'huggingface_hub': 'hub'}
 
 
 def missing_extra(error: ModuleNotFoundError) -> str | None:
     """What to install where a package of an extra is missing, on one line; None for any other module."""
     package = (error.name or '').partition('.')[0]
+    if package == 'torch':
+        return ('torch is not installed: pip install torch, or edit with an ONNX file of `retouch export`, which needs onnxruntime alone: '
+                'retouch edit m.onnx …')
     extra = EXTRAS.get(package)
     return extra and f"{package.replace('_', '-')} is not installed: pip install 'retouch[{extra}]'"

@@ -4,10 +4,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
@@ -15,9 +16,10 @@ from torch import Tensor
 
 from retouch.data.batches import DataSpec
 from retouch.engine.state import STATE, load_state
-from retouch.engine.update import Method
+from retouch.engine.update import Method, Translation
 from retouch.errors import one_line, unknown
 from retouch.files import put_in_place, read_json, write_atomically
+from retouch.guidance.gradcam import explain_edit
 from retouch.hub import fetch_model, is_on_hub, name_of
 from retouch.methods.registry import find_method
 from retouch.version import __version__
@@ -53,12 +55,60 @@ class Model:
 
     @property
     def reads(self) -> bool:
-        """Whether it can say which attributes a picture shows: imported generators came without the network that does."""
-        return hasattr(self.method, 'read') and set(getattr(self.method, 'inference_nets', ())) <= set(self.method.nets)
+        """Whether it can say which attributes a picture shows."""
+        return can_read(self.method)
+
+    @property
+    def on_cpu(self) -> bool:
+        return self.device.type == 'cpu'
 
     @property
     def device(self) -> torch.device:
         return next(self.method.nets.parameters()).device
+
+    # ---- asked in NumPy arrays, as an exported model is
+
+    @property
+    def translates(self) -> bool:
+        """Whether it edits pictures; a classifier or a parser only reads them."""
+        return hasattr(self.method, 'translate')
+
+    def read(self, x: np.ndarray) -> np.ndarray:
+        """Attribute probabilities [N,K] of pictures [N,3,S,S] in [-1,1]."""
+        with torch.inference_mode():
+            return self.method.read(self._tensor(x)).float().cpu().numpy()               # type: ignore[attr-defined]
+
+    def translate(self, request: Any) -> Translation:
+        """Answers a request of arrays with arrays."""
+        with torch.inference_mode():
+            found = self.method.translate(self._tensors(request))
+        image, mask, extras = _array(found.image), None if found.mask is None else _array(found.mask), found.extras
+        return Translation(image, mask, {name: _array(extra) for name, extra in extras.items()})          # type: ignore[arg-type]
+
+    def explain(self, request: Any, edited: np.ndarray) -> np.ndarray | None:
+        """Where the class head sees what was answered to a request: [N,1,S,S] in [0,1]; None where there is none. See `explain_edit`."""
+        with torch.no_grad():                                    # not inference_mode: a Grad-CAM is a gradient
+            shown = explain_edit(self.method, self._tensors(request), self._tensor(edited))
+        return None if shown is None else _array(shown)
+
+    def _tensors(self, request: Any) -> Any:
+        given = {f.name: getattr(request, f.name) for f in fields(request)}
+        found: dict[str, Any] = {name: self._tensor(value) for name, value in given.items() if isinstance(value, np.ndarray)}
+        if given.get('noise') is not None:
+            found['noise'] = {name: self._tensor(value) for name, value in given['noise'].items()}
+        return replace(request, **found)
+
+    def _tensor(self, x: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
+
+
+def _array(x: Tensor) -> np.ndarray:
+    return x.detach().float().cpu().numpy()
+
+
+def can_read(method: Any) -> bool:
+    """Whether a method has all that reads attributes: imported generators came without the network that does."""
+    return hasattr(method, 'read') and set(getattr(method, 'inference_nets', ())) <= set(method.nets)
 
 
 def origin_to_terms(origin: dict[str, Any]) -> str | None:

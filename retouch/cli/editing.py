@@ -80,9 +80,9 @@ class Command:
         self.notes = Counter(found.notes)
         self.asked = ' '.join([f'weights={editor.model.weights_sha256[:12]}', *(f'{k}={v}' for k, v in edits.items()), *(
             f'{flag}={value}' for flag, value in (
-                ('to', options.to), ('reader', options.reader), ('source', ','.join(options.source)), ('box', options.box), ('mask', options.mask),
-                ('exemplar', options.exemplar), ('exemplar-mask', options.exemplar_mask), ('strength', options.strength),
-                ('quality', options.format != 'png' and (options.quality or 95))) if value)])
+                ('to', options.to), ('reader', options.reader), ('source', ','.join(options.source)), ('box', options.box),
+                ('mask', options.mask), ('exemplar', options.exemplar), ('exemplar-mask', options.exemplar_mask),
+                ('strength', options.strength), ('quality', options.format != 'png' and (options.quality or 95))) if value)])
         wanted: dict[str, Any] = {'box': _box(options.box), 'mask': options.mask, 'strength': options.strength, **edits,
                                   'exemplar': options.exemplar, 'to': options.to, 'batch_size': options.batch_size}
         if editor.method.kind == 'exemplars':

@@ -1,4 +1,4 @@
-"""The command line: train, edit, evaluate, score, compare, study, data check, import, push, list.
+"""The command line: train, edit, evaluate, score, compare, export, study, data check, import, push, list.
 
 Every mistake of the user is one line on stderr and exit status 2; `--debug` adds the traceback.
 """
@@ -17,6 +17,7 @@ from retouch.cli.options import (
     CompareOptions,
     EditOptions,
     EvaluateOptions,
+    ExportOptions,
     ImportOptions,
     ListOptions,
     PushOptions,
@@ -29,8 +30,8 @@ from retouch.files import cache_note
 from retouch.version import __version__
 
 COMMANDS: dict[str, type] = {'train': TrainOptions, 'edit': EditOptions, 'evaluate': EvaluateOptions, 'score': ScoreOptions,
-                             'compare': CompareOptions, 'study': StudyOptions, 'data check': CheckOptions, 'import': ImportOptions,
-                             'push': PushOptions, 'list': ListOptions}
+                             'compare': CompareOptions, 'export': ExportOptions, 'study': StudyOptions, 'data check': CheckOptions,
+                             'import': ImportOptions, 'push': PushOptions, 'list': ListOptions}
 
 
 def handler_of(command: str) -> Callable[[Any], int]:
@@ -51,6 +52,10 @@ def handler_of(command: str) -> Callable[[Any], int]:
         from retouch.cli.comparing import compare
 
         return compare
+    if command == 'export':
+        from retouch.cli.exporting import export
+
+        return export
     if command == 'study':
         from retouch.cli.studying import study
 

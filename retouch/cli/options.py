@@ -44,7 +44,7 @@ class EditOptions:
     """
 
     model: Annotated[Positional[str], arg(metavar='MODEL')]
-    """A run directory, a model directory or a shipped model (toyfaces)."""
+    """A run directory, a model directory, a shipped model (toyfaces) or an ONNX file of `retouch export`."""
     images: Annotated[Positional[tuple[str, ...]], arg(metavar='IMAGE…', help_behavior_hint='')]
     """Pictures, folders of pictures, or patterns in quotes ('shots/*/day_*.jpg')."""
     out: Annotated[Path, arg(metavar='DIR')]
@@ -84,6 +84,22 @@ class EditOptions:
     """Leave out the note and the mark inside the picture that it was edited with AI, by which model and how."""
     device: Annotated[str, arg(metavar='DEVICE')] = 'auto'
     """auto, cpu, cuda or mps."""
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Write a model as ONNX or pt2 for programs of your own, compared with torch; `retouch edit m.onnx` runs it without torch."""
+
+    model: Annotated[Positional[str], arg(metavar='MODEL')]
+    """A run directory, a model directory or a shipped model (toyfaces)."""
+    out: Annotated[Path, arg(metavar='FILE')]
+    """The translator's file, m.onnx or m.pt2; m.json, and the reader of attributes where there is one, are written beside it."""
+    format: Annotated[Literal['onnx', 'pt2'], arg(metavar='onnx|pt2')] = 'onnx'
+    """ONNX, or what torch.export.load reads."""
+    half: Annotated[bool, arg(help_behavior_hint='')] = False
+    """Store weights as float16, half the size; everything is computed in float32 all the same."""
+    json: Annotated[bool, arg(help_behavior_hint='')] = False
+    """Print what was written and how far it is from torch as JSON."""
 
 
 @dataclass(frozen=True)

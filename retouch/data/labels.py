@@ -7,12 +7,12 @@ batch and therefore plausible by themselves.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Literal
 
 from retouch.errors import unknown
+
+if TYPE_CHECKING:                                                # an exported model edits without torch
+    from torch import Tensor
 
 LabelRule = Literal['stargan', 'attgan_tf', 'attgan_pytorch']
 HAIR_COLOURS = ('Black_Hair', 'Blond_Hair', 'Brown_Hair', 'Gray_Hair')
@@ -29,11 +29,11 @@ _CONFLICTS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 
-def apply_edits(labels: Tensor, edits: Mapping[str, int], names: Sequence[str], rule: LabelRule = 'attgan_tf') -> tuple[Tensor, list[str]]:
+def apply_edits(labels: Any, edits: Mapping[str, int], names: Sequence[str], rule: LabelRule = 'attgan_tf') -> tuple[Any, list[str]]:
     """Sets attributes and whatever the rule says follows from them.
 
     Args:
-        labels: [N,K] in {0,1}.
+        labels: [N,K] in {0,1}, a tensor or an array.
         edits: attribute name -> 0 or 1.
         names: the K names of the columns.
         rule: which published conflict table to use.
@@ -45,7 +45,7 @@ def apply_edits(labels: Tensor, edits: Mapping[str, int], names: Sequence[str], 
         ValueError: an unknown attribute, a value other than 0 or 1, or two edits that the rule excludes.
     """
     columns = {name: k for k, name in enumerate(names)}
-    target, notes = labels.clone(), []
+    target, notes = labels + 0, []
     for name, value in edits.items():
         if name not in columns:
             raise unknown('attribute', name, names)
@@ -100,7 +100,7 @@ def other_classes(labels: Tensor, choice: Tensor) -> Tensor:
     """Another class for every row of one-hot labels [N,K], each as likely, by uniform draws choice [N] in [0,1) -> one-hot [N,K]."""
     k = labels.shape[1]
     at = (labels.argmax(1) + 1 + (choice * (k - 1)).long()) % k
-    return torch.eye(k)[at]
+    return labels.new_zeros(len(labels), k).scatter_(1, at[:, None], 1.0)
 
 
 def flip_targets(labels: Tensor, name: str, names: Sequence[str], rule: LabelRule = 'attgan_tf') -> tuple[Tensor, Tensor]:

@@ -5,17 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
 
-from retouch.data.batches import DRAWN
 from retouch.data.frame import Frame, Window
 from retouch.data.images import frames_of, from_srgb, laid_over, to_pixels
+from retouch.data.spec import DRAWN
 from retouch.editor import marks
 from retouch.editor.affine import apply_affine, fit_affine, keep_structure, tiles, widen
 from retouch.editor.pictures import Painted, Picture, named, open_picture, painted_to_mask
+from retouch.editor.resample import resize_to
 from retouch.engine.update import Translation
 
 Box = tuple[int, int, int, int]              # x, y, width, height
@@ -76,18 +74,18 @@ class Canvas:
         left, top, w, h = self.frame
         return slice(top, top + h), slice(left, left + w)
 
-    def model_input(self, size: int) -> Tensor:
-        """The frame at the model's size: [1,3,size,size] in [-1,1], the pixels that training would have had of it."""
+    def model_input(self, size: int) -> np.ndarray:
+        """The frame at the model's size: float32 [1,3,size,size] in [-1,1], the pixels that training would have had of it."""
         return planes(self.rule.show(self.shown, self.frame, size, size))[None] / 127.5 - 1
 
-    def model_mask(self, size: int) -> Tensor:
+    def model_mask(self, size: int) -> np.ndarray:
         """What was painted in the frame, at the model's size: a Mask [1,1,size,size]."""
         assert self.painted is not None
-        return resize_to(torch.from_numpy(self.painted[self.place])[None, None], (size, size), 'bilinear').clamp(0, 1)
+        return resize_to(self.painted[self.place][None, None], (size, size), 'bilinear').clip(0, 1)
 
-    def compose(self, x: Tensor, translation: Translation, strength: float, mask_floor: float, another: bool = False,
+    def compose(self, x: np.ndarray, translation: Translation, strength: float, mask_floor: float, another: bool = False,
                 bound: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Brings mask and change back to the original: pixels uint8 [H,W,3] and mask uint8 [H,W].
+        """Brings mask and change of arrays back to the original: pixels uint8 [H,W,3] and mask uint8 [H,W].
 
         A system with a mask has composited already, so its change is zero where its mask is: here the mask only decides which pixels
         are out of bounds and is not multiplied in again. A painted mask is, and so is a picture's own cut-out. Where the frame is larger
@@ -96,48 +94,49 @@ class Canvas:
         beyond `bound`, bool [H,W], however far the enlarged mask reaches.
         """
         place, (w, h) = self.place, self.frame[2:]
-        small, answer = x[0].float().cpu(), translation.image[0].float().cpu()                     # [3,s,s]
-        bounds = None if translation.mask is None else translation.mask[0].float().cpu()           # [1,s,s]
-        inside = torch.ones(h, w) if bounds is None else resize_to(bounds[None], (h, w), 'bilinear')[0, 0].clamp(0, 1)
-        allowed = torch.ones(h, 1) if self.painted is None else torch.from_numpy(self.painted[place])
+        small, answer = np.asarray(x)[0], np.asarray(translation.image)[0]                         # [3,s,s]
+        bounds = None if translation.mask is None else np.asarray(translation.mask)[0]             # [1,s,s]
+        inside = np.ones((h, w), np.float32) if bounds is None else resize_to(bounds[0], (h, w), 'bilinear').clip(0, 1)
+        allowed = np.ones((h, 1), np.float32) if self.painted is None else self.painted[place]
         if self.alpha is not None:                               # a cut-out bounds the mask: what cannot be seen keeps its bytes
-            allowed = allowed * torch.from_numpy(self.alpha[place] > 0)
+            allowed = allowed * (self.alpha[place] > 0)
         if bound is not None:
-            allowed = allowed * torch.from_numpy(bound[place])
+            allowed = allowed * bound[place]
         pixels, mask = self.rgb.copy(), np.zeros(self.rgb.shape[:2], np.uint8)
         edited = pixels[place] if self.seen is self.rgb else self.seen[place].copy()   # [h,w,3], overwritten below
 
-        def change_pixels(rows: slice, channels: slice, change: Tensor) -> None:
+        def change_pixels(rows: slice, channels: slice, change: np.ndarray) -> None:
             """Adds a change [C,rows,w] of 8-bit levels where the mask, by now known for these rows, is not 0."""
-            gain = allowed[rows] * (torch.from_numpy(mask[place][rows]) > 0) * strength
-            new = torch.addcmul(planes(edited[rows, :, channels]), change, gain)
-            edited[rows, :, channels] = new.round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
+            change *= allowed[rows] * (mask[place][rows] > 0) * strength
+            change += edited[rows, :, channels].transpose(2, 0, 1)
+            edited[rows, :, channels] = np.rint(change, out=change).clip(0, 255, out=change).transpose(1, 2, 0)
 
         def settle(rows: slice) -> None:
             """Writes the mask of some rows."""
             found = inside[rows] * allowed[rows]
             found[found < mask_floor] = 0
-            mask[place][rows] = (found * 255).round().to(torch.uint8).numpy()
+            mask[place][rows] = np.rint(found * 255)
 
         size = small.shape[-1]
         if (w > size or h > size) and not another:
             change = (answer - small) / 2
-            seen, wanted = (small + 1) / 2, change if bounds is None else torch.cat([change, bounds])
+            seen, wanted = (small + 1) / 2, change if bounds is None else np.concatenate([change, bounds])
             maps = keep_structure(fit_affine(seen, wanted), seen, wanted)
             wide = widen(resize_to(maps, (min(h, size), min(w, size)), 'bilinear'), w)             # of a flat frame a side may be smaller
             for rows in tiles(h):                                                   # a few at a time, for the memory of large pictures
                 found = apply_affine(wide, planes(edited[rows]) / 255, rows, h)        # [3,rows,w], and the mask if there is one
-                near = (NEAR * inside[rows]).clamp(0, 1)                               # nothing far from the enlarged mask
+                found *= (NEAR * inside[rows]).clip(0, 1)                              # nothing far from the enlarged mask
                 if bounds is not None:
-                    inside[rows] = (found[3] * near).clamp(0, 1)
+                    inside[rows] = found[3].clip(0, 1)
                 settle(rows)
-                change_pixels(rows, slice(3), found[:3] * near * 255)
+                change_pixels(rows, slice(3), found[:3] * 255)
         else:
             settle(whole := slice(h))
             for channel in range(3):                                                   # one at a time, likewise
-                change = resize_to((answer if another else answer - small)[None, channel:channel + 1], (h, w), 'bicubic')[0] * 127.5
+                change = resize_to((answer if another else answer - small)[channel:channel + 1], (h, w), 'bicubic') * 127.5
                 if another:
-                    change = change + 127.5 - torch.from_numpy(edited[None, ..., channel].astype(np.float32))
+                    change += 127.5
+                    change -= edited[None, ..., channel]
                 change_pixels(whole, slice(channel, channel + 1), change)
         if self.seen is not self.rgb:
             pixels[place] = self.in_own_colours(edited)
@@ -154,10 +153,10 @@ class Canvas:
         kept = np.rint(lacked * (1 - np.minimum(moved, FORGET) / np.float32(FORGET))).astype(np.int16)
         return (from_srgb(edited, self.icc) + kept).clip(0, 255).astype(np.uint8)
 
-    def enlarge(self, mask: Tensor) -> np.ndarray:
+    def enlarge(self, mask: np.ndarray) -> np.ndarray:
         """A Mask [1,1,S,S] at the original's size: uint8 [H,W], 0 outside the frame."""
         out, (w, h) = np.zeros(self.rgb.shape[:2], np.uint8), self.frame[2:]
-        out[self.place] = (resize_to(mask.float().cpu(), (h, w), 'bilinear')[0, 0].clamp(0, 1) * 255).round().numpy()
+        out[self.place] = np.rint(resize_to(mask, (h, w), 'bilinear')[0, 0].clip(0, 1) * 255)
         return out
 
     def image_of(self, pixels: np.ndarray) -> Image.Image:
@@ -167,9 +166,9 @@ class Canvas:
         return image
 
 
-def planes(pixels: np.ndarray) -> Tensor:
+def planes(pixels: np.ndarray) -> np.ndarray:
     """uint8 [h,w,C] -> float32 [C,h,w], 0 to 255."""
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float()
+    return pixels.transpose(2, 0, 1).astype(np.float32, order='C')
 
 
 def frame_of(width: int, height: int, box: Box | None = None, rule: Frame = DRAWN) -> Window:
@@ -217,8 +216,3 @@ def frame_notes(frame: Window, width: int, height: int, box: Box | None, rule: F
         notes.append(f'the model was trained on the central {rule.crop} x {rule.crop} px{of}; this one of {width} x {height} px has '
                      f'another shape, and its largest square was used{BOX_HINT}')
     return notes
-
-
-def resize_to(x: Tensor, size: tuple[int, int], mode: str) -> Tensor:
-    """[N,C,h,w] -> [N,C,*size], antialiased; x itself if it has that size."""
-    return x if x.shape[-2:] == size else F.interpolate(x, size=size, mode=mode, align_corners=False, antialias=True)

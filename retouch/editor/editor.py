@@ -10,12 +10,9 @@ import math
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from retouch.data.labels import apply_edits
 from retouch.editor.canvas import BOX_HINT, Box, Canvas, frame_of
@@ -25,16 +22,19 @@ from retouch.editor.many import BATCH, in_step
 from retouch.editor.pictures import Painted, Picture
 from retouch.engine.update import AttributeRequest, DomainRequest, ExemplarRequest, Translation
 from retouch.errors import unknown
-from retouch.guidance.gradcam import explain_edit
-from retouch.hardware import find_device
-from retouch.model import Model, load_model
 from retouch.version import __version__
+
+if TYPE_CHECKING:                                                # one of the two is loaded, and with it torch or onnxruntime
+    import torch
+
+    from retouch.exported import Exported
+    from retouch.model import Model
 
 
 class Answer(NamedTuple):
     """What a network answered to one picture."""
 
-    x: Tensor                                        # [1,3,S,S], what it saw
+    x: np.ndarray                                    # [1,3,S,S], what it saw
     translation: Translation                         # of one picture
     source: dict[str, float]
     target: dict[str, int]
@@ -50,11 +50,11 @@ Answers = Callable[[Sequence[Canvas]], list[Answer]]
 class Editor:
     """A loaded model, ready for pictures of any size."""
 
-    def __init__(self, model: Model, reader: Model | None = None) -> None:
-        if not hasattr(model.method, 'translate'):
+    def __init__(self, model: Model | Exported, reader: Model | None = None) -> None:
+        if not model.translates:
             raise ValueError(f'{model.path} is a {model.method.id}, which reads pictures and cannot edit them: choose another model')
         self.model, self.data = model, model.data
-        self.method: Any = model.method                          # attribute methods also have `read`
+        self.method: Any = model.method
         if reader is not None and not (reader.reads and reader.method.kind == 'attributes'):
             raise ValueError(f'{reader.path} is a {reader.method.id}, which reads no attributes: expected a classifier, or a model of '
                              'attributes with its discriminator')
@@ -64,19 +64,27 @@ class Editor:
 
     @classmethod
     def load(cls, path: str | Path, device: str | torch.device = 'auto', reader: str | Path | None = None) -> Editor:
-        """Loads a run directory, a model directory, a shipped model by name, or hf://USER/MODEL[@REVISION] from the Hugging Face Hub.
+        """Loads a run directory, a model directory, a shipped model by name, hf://USER/MODEL[@REVISION] from the Hugging Face Hub, or an
+        ONNX file of `retouch export`, which needs no torch.
 
         Args:
             path: what to load; no other setting is needed. The Hub alone is another machine, and needs `retouch[hub]`.
-            device: 'auto' takes CUDA, then MPS, then the CPU; or any torch device.
+            device: 'auto' takes CUDA, then MPS, then the CPU; or any torch device. Of an ONNX file: 'auto' is the CPU, or 'cuda'.
             reader: another model that says which attributes a picture shows, for one that cannot (or that is to be overruled): a
                 classifier, or a model of attributes.
 
         Raises:
             ValueError: no such model, a damaged one, a reader that reads nothing, or a device this machine lacks.
         """
-        found = find_device(device)
-        return cls(load_model(path, found), None if reader is None else load_model(reader, found))
+        if Path(path).suffix == '.pt2':
+            raise ValueError(f'{path} is for torch.export.load in a program of yours: expected a model directory, or an ONNX file of '
+                             '`retouch export`')
+        read_by = None if reader is None else _load_model(reader, device)
+        if Path(path).suffix != '.onnx':
+            return cls(_load_model(path, device), read_by)
+        from retouch.exported import load_exported
+
+        return cls(load_exported(path, str(device)), read_by)
 
     def edit(self, image: Picture, *, exemplar: Picture | None = None, box: Box | None = None, mask: Painted | None = None,
              exemplar_mask: Painted | None = None, source: Mapping[str, int] | None = None, strength: float = 1.0, mask_floor: float = 0.02,
@@ -139,7 +147,7 @@ class Editor:
         Raises:
             ValueError: at once, for what is wrong with all of them: an unknown attribute or domain, an exemplar that does not fit.
         """
-        at_once = batch_size if batch_size is not None else 1 if self.model.device.type == 'cpu' else BATCH
+        at_once = batch_size if batch_size is not None else 1 if self.model.on_cpu else BATCH
         if at_once < 1:
             raise ValueError(f'batch_size={batch_size}: expected at least 1')
         if to is None and (self.method.kind in ('attributes', 'exemplars') or attributes or source):
@@ -188,17 +196,15 @@ class Editor:
 
         def answers(canvases: Sequence[Canvas]) -> list[Answer]:
             x = self._seen(canvases)
-            read = torch.cat([self._read(canvas, one, box, source or {})                  # one by one: a batch moves the last bits
-                              for canvas, one in zip(canvases, x.split(1), strict=True)])              # [N,K]
-            if not bool(read.isfinite().all()):
+            read = np.concatenate([self._read(canvas, one, box, source or {})             # one by one: a batch moves the last bits
+                                   for canvas, one in zip(canvases, _rows_of(x), strict=True)])        # [N,K]
+            if not np.isfinite(read).all():
                 raise FloatingPointError(f'{(self.reader or self.model).path}: what it reads is not finite; the model is damaged or its '
                                          'training diverged')
-            each = [self._labels(row, source or {}) for row in read.split(1)]
-            labels = torch.cat([found for found, _ in each])
-            with torch.no_grad():                                # not inference_mode: a Grad-CAM of what comes out is still to be taken
-                parts = self._in_turn(x, labels, attributes)
+            each = [self._labels(row, source or {}) for row in _rows_of(read)]
+            parts = self._in_turn(x, np.concatenate([found for found, _ in each]), attributes)
             found = []
-            for (before, shown), part, seen in zip(each, parts, x.split(1), strict=True):
+            for (before, shown), part, seen in zip(each, parts, _rows_of(x), strict=True):
                 target, notes = self._target(before, attributes)
                 for name, value in attributes.items():
                     if before[0, names.index(name)] == value:
@@ -209,9 +215,9 @@ class Editor:
             return found
         return answers
 
-    def _seen(self, canvases: Sequence[Canvas]) -> Tensor:
+    def _seen(self, canvases: Sequence[Canvas]) -> np.ndarray:
         """What the network sees of them, [N,3,S,S]."""
-        return torch.cat([canvas.model_input(self.data.size) for canvas in canvases]).to(self.model.device)
+        return np.concatenate([canvas.model_input(self.data.size) for canvas in canvases])
 
     def translate(self, image: Picture, to: str | None = None, *, exemplar: Picture | None = None, box: Box | None = None,
                   mask: Painted | None = None, strength: float = 1.0, mask_floor: float = 0.02) -> Edit:
@@ -247,38 +253,34 @@ class Editor:
             raise unknown('domain', to, domains)
         size, record = self.data.size, {'to': to} if exemplar is None else {'to': to, 'exemplar': _name_of(exemplar)}
         other, notes = (None, []) if exemplar is None else self._open_exemplar(exemplar, None)
-        style = None if other is None else other.model_input(size).to(self.model.device)
+        style = None if other is None else other.model_input(size)
 
         def answers(canvases: Sequence[Canvas]) -> list[Answer]:
             x = self._seen(canvases)
-            with torch.inference_mode():
-                given = None if style is None else style.expand(len(x), -1, -1, -1)
-                parts = _parts_of(self.method.translate(DomainRequest(x, to) if given is None else DomainRequest(x, to, given)))
+            asked = DomainRequest(x, to) if style is None else DomainRequest(x, to, style.repeat(len(x), 0))
             return [Answer(seen, part, {}, {}, notes, record, () if other is None else other.inputs)
-                    for seen, part in zip(x.split(1), parts, strict=True)]
+                    for seen, part in zip(_rows_of(x), _parts_of(self.model.translate(asked)), strict=True)]
         return answers
 
     def _transfers(self, exemplar: Picture, exemplar_mask: Painted | None) -> Answers:
         """`_edits` of a model trained on exemplars."""
         other, notes = self._open_exemplar(exemplar, exemplar_mask)
-        size, device = self.data.size, self.model.device
-        e, other_painted = other.model_input(size).to(device), None if other.painted is None else other.model_mask(size).to(device)
+        size, other_painted = self.data.size, None if other.painted is None else other.model_mask(self.data.size)
+        e = other.model_input(size)
 
         def answers(canvases: Sequence[Canvas]) -> list[Answer]:
             x, painted = self._seen(canvases), canvases[0].painted is not None         # all of them or none
             n = len(x)
-            mask = torch.cat([canvas.model_mask(size) for canvas in canvases]).to(device) if painted else None
-            with torch.inference_mode():
-                out = self.method.translate(ExemplarRequest(x, e.expand(n, -1, -1, -1), mask, None if other_painted is None else
-                                                            other_painted.expand(n, -1, -1, -1)))
-            if not bool(out.extras['exemplar_mask'].isfinite().all()):
+            mask = np.concatenate([canvas.model_mask(size) for canvas in canvases]) if painted else None
+            out = self.model.translate(ExemplarRequest(x, e.repeat(n, 0), mask,
+                                                       None if other_painted is None else other_painted.repeat(n, 0)))
+            if not np.isfinite(out.extras['exemplar_mask']).all():
                 raise FloatingPointError(f'{self.model.path}: the output is not finite; the model is damaged or its training diverged')
             found = []
-            for seen, part in zip(x.split(1), _parts_of(out), strict=True):
-                where = torch.from_numpy(other.painted[other.place])[None, None] if other.painted is not None else \
-                    part.extras['exemplar_mask']
+            for seen, part in zip(_rows_of(x), _parts_of(out), strict=True):
+                where = part.extras['exemplar_mask'] if other.painted is None else other.painted[other.place][None, None]
                 if painted and part.mask is not None:            # what was painted holds at its own resolution
-                    part = replace(part, mask=torch.ones_like(part.mask))
+                    part = replace(part, mask=np.ones_like(part.mask))
                 found.append(Answer(seen, part, {}, {}, notes, {'exemplar': _name_of(exemplar)}, other.inputs, other.enlarge(where)))
             return found
         return answers
@@ -308,52 +310,51 @@ class Editor:
             raise ValueError(f'{who.path} {lacks}: name a classifier that knows {", ".join(missing)} with --reader MODEL, or state them '
                              f'all, each 0 or 1: --source {" ".join(f"{name}=0" for name in missing)}')
 
-    @torch.inference_mode()
-    def _read(self, canvas: Canvas, x: Tensor, box: Box | None, source: Mapping[str, int]) -> Tensor:
+    def _read(self, canvas: Canvas, x: np.ndarray, box: Box | None, source: Mapping[str, int]) -> np.ndarray:
         """Probabilities [1,K] of the model's attributes: by its own discriminator, by the reader, or as they are stated."""
         names = self.data.attributes
         if self.reader is None and self.model.reads:
-            return self.method.read(x)
-        read = torch.tensor([[float(source.get(name, 0)) for name in names]], device=x.device)
+            return self.model.read(x)
+        read = np.array([[source.get(name, 0) for name in names]], np.float32)
         if self.reader is not None:
             known, (height, width), rule = self.reader.data.attributes, canvas.rgb.shape[:2], self.reader.data.frame
             seen = replace(canvas, rule=rule, frame=frame_of(width, height, box, rule)).model_input(self.reader.data.size)
-            found = self.reader.method.read(seen.to(self.reader.device))
+            found = self.reader.read(seen)
             for k, name in enumerate(names):
                 if name in known:
                     read[0, k] = found[0, known.index(name)]
         return read
 
-    def _labels(self, read: Tensor, source: Mapping[str, int]) -> tuple[Tensor, dict[str, float]]:
+    def _labels(self, read: np.ndarray, source: Mapping[str, int]) -> tuple[np.ndarray, dict[str, float]]:
         """Probabilities [1,K] and what the user knows better -> source labels [1,K] in {0,1} and the numbers to show."""
         names = self.data.attributes
         single = self._one_hot()
-        labels = F.one_hot(read.argmax(1), len(names)).to(read.dtype) if single else (read > 0.5).to(read.dtype)
+        labels = np.eye(len(names), dtype=np.float32)[read.argmax(1)] if single else (read > 0.5).astype(np.float32)
         shown = {name: round(p, 4) for name, p in zip(names, read[0].tolist(), strict=True)}
         for name, value in source.items():
             if value not in (0, 1):
                 raise ValueError(f'source {name}={value}: expected 0 or 1')
             if single and value == 1:
-                labels.zero_()
+                labels[:] = 0
                 shown.update(dict.fromkeys(names, 0.0))
             labels[0, names.index(name)] = shown[name] = float(value)
         return labels, shown
 
-    def _target(self, labels: Tensor, edits: Mapping[str, int]) -> tuple[Tensor, list[str]]:
+    def _target(self, labels: np.ndarray, edits: Mapping[str, int]) -> tuple[np.ndarray, list[str]]:
         names = self.data.attributes
         if not self._one_hot():
             return apply_edits(labels, edits, names, getattr(self.method.config, 'label_rule', 'attgan_tf'))
         if list(edits.values()) != [1]:
             asked = ' '.join(f'{k}={v}' for k, v in edits.items())
             raise ValueError(f'{asked}: the classes of this model exclude each other, set exactly one of them to 1')
-        target = torch.zeros_like(labels)
+        target = np.zeros_like(labels)
         target[:, names.index(next(iter(edits)))] = 1
         return target, []
 
     def _one_hot(self) -> bool:
         return getattr(self.method.config, 'labels', 'multi') == 'single'
 
-    def _in_turn(self, x: Tensor, labels: Tensor, edits: Mapping[str, int]) -> list[Translation]:
+    def _in_turn(self, x: np.ndarray, labels: np.ndarray, edits: Mapping[str, int]) -> list[Translation]:
         """All edits at once; for a model that was trained on one edit at a time, one after another, their masks united.
 
         A system without an edit mask is asked where its class head sees the edit (`extras['gradcam']`), of every picture by itself: one
@@ -361,14 +362,15 @@ class Editor:
         """
         alone = self.model.info.get('data', {}).get('targets') == 'single'
         image, mask, before = x, None, labels
-        gradcams: list[Tensor | None] = [None] * len(x)
+        gradcams: list[np.ndarray | None] = [None] * len(x)
         for part in ([{name: value} for name, value in edits.items()] if alone else [dict(edits)]):
             target, _ = self._target(before, part)
-            step = self.method.translate(AttributeRequest(image, before, target))
-            for i, row in enumerate(zip(image.split(1), before.split(1), target.split(1), strict=True) if step.mask is None else ()):
-                shown, known = explain_edit(self.method, AttributeRequest(*row), step.image[i:i + 1]), gradcams[i]
+            step = self.model.translate(AttributeRequest(image, before, target))
+            rows = zip(_rows_of(image), _rows_of(before), _rows_of(target), _rows_of(step.image), strict=True)
+            for i, (seen, old, new, edited) in enumerate(rows if step.mask is None else ()):
+                shown, known = self.model.explain(AttributeRequest(seen, old, new), edited), gradcams[i]
                 if shown is not None:
-                    gradcams[i] = shown if known is None else torch.maximum(known, shown)
+                    gradcams[i] = shown if known is None else np.maximum(known, shown)
             united = step.mask if mask is None or step.mask is None else 1 - (1 - mask) * (1 - step.mask)
             image, mask, before = step.image, united, target
         return [replace(part, extras={} if gradcam is None else {'gradcam': gradcam})
@@ -381,9 +383,10 @@ class Editor:
         if not 0 <= mask_floor < 1:
             raise ValueError(f'mask_floor={mask_floor}: expected a number from 0 to below 1; 0.02 is the default')
         for part in (translation.image, translation.mask):
-            if part is not None and not bool(part.isfinite().all()):
+            if part is not None and not np.isfinite(part).all():
                 raise FloatingPointError(f'{self.model.path}: the output is not finite; the model is damaged or its training diverged')
-        bound = self.method.bound_pixels(canvas.shown) if hasattr(self.method, 'bound_pixels') else None
+        level = getattr(self.method, 'bound_level', None)
+        bound = None if level is None else canvas.shown.max(2) > level
         pixels, mask8 = canvas.compose(x, translation, strength, mask_floor, another=self.method.kind == 'pairs', bound=bound)
         notes = [*canvas.notes, *answer.notes]
         if translation.mask is None:
@@ -403,11 +406,23 @@ class Editor:
                     answer.source, answer.target, notes, record, (*canvas.inputs, *answer.inputs), answer.exemplar_mask, canvas.xmp)
 
 
+def _load_model(path: str | Path, device: str | torch.device) -> Model:
+    from retouch.hardware import find_device
+    from retouch.model import load_model
+
+    return load_model(path, find_device(device))
+
+
+def _rows_of(batch: np.ndarray) -> list[np.ndarray]:
+    """[N,...] -> N times [1,...]."""
+    return [batch[i:i + 1] for i in range(len(batch))]
+
+
 def _parts_of(translation: Translation) -> list[Translation]:
     """A batch's answer -> that of every picture, batches of one."""
     return [Translation(image, None if translation.mask is None else translation.mask[i:i + 1],
-                        {name: value[i:i + 1] for name, value in translation.extras.items() if isinstance(value, Tensor)})
-            for i, image in enumerate(translation.image.split(1))]
+                        {name: value[i:i + 1] for name, value in translation.extras.items() if isinstance(value, np.ndarray)})
+            for i, image in enumerate(_rows_of(translation.image))]
 
 
 def _name_of(image: Picture) -> str:

@@ -6,11 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from PIL import Image
 
 from retouch.data.images import MAX_PIXELS, WITH_ALPHA, alpha_of, read_image, to_eight_bits, to_pixels, upright
+from retouch.editor.resample import resize_to
 
 Picture = Image.Image | np.ndarray | str | Path
 Painted = Picture | tuple[int, int, int, int]    # a mask: array in [0,1] or 0..255, picture, or rectangle (left, top, right, bottom) of 1
@@ -67,8 +66,7 @@ def painted_to_mask(mask: Painted, width: int, height: int, notes: list[str]) ->
     if (h, w) != (height, width):
         if abs(w * height - h * width) > max(height, width):                           # more than a pixel of rounding
             raise ValueError(f'mask is {w} x {h} px, the picture {width} x {height} px: expected the same size, or the same aspect')
-        tensor = torch.from_numpy(np.ascontiguousarray(values))[None, None]
-        values = F.interpolate(tensor, size=(height, width), mode='bilinear', align_corners=False, antialias=True)[0, 0].numpy().clip(0, 1)
+        values = resize_to(values, (height, width), 'bilinear').clip(0, 1)
         notes.append(f'the mask of {w} x {h} px was brought to {width} x {height} px')
     return values
 

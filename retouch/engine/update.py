@@ -1,14 +1,15 @@
 """The contract between a method and the engine: the step returns, the engine acts."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from retouch.data.spec import DataSpec
 
-from retouch.data.batches import DataSpec
+if TYPE_CHECKING:                                                # an exported model answers the same requests without torch
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
 
 Keep = dict[str, Any]
 
@@ -46,11 +47,17 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """What a method makes of a request: the picture, where it was allowed to change, and explanations."""
+    """What a method makes of a request: the picture, where it was allowed to change, and explanations.
+
+    Translation and requests hold tensors for methods, NumPy arrays for `Model.translate` and the editor.
+    """
 
     image: Tensor                                            # [N,3,H,W] in [-1,1]
     mask: Tensor | None = None                               # [N,1,H,W] in [0,1], 1 = may change; None: the system has no edit mask
     extras: dict[str, Tensor] = field(default_factory=dict)  # e.g. content, an explaining Grad-CAM; never composited
+
+
+Noise = Mapping[str, 'Tensor'] | None     # name -> [N,...] instead of what `fixed_noise` of the method draws for every picture; None: that
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,7 @@ class AttributeRequest:
     image: Tensor                                            # [N,3,H,W] in [-1,1]
     source: Tensor                                           # [N,K] in {0,1}
     target: Tensor                                           # [N,K] in {0,1}
+    noise: Noise = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +77,7 @@ class DomainRequest:
     image: Tensor                                            # [N,3,H,W] in [-1,1]
     to: str                                                  # a name in the model's DataSpec.domains
     exemplar: Tensor | None = None                           # [N,3,H,W] of domain `to`, whose style is wanted, where a system reads one
+    noise: Noise = None
 
     def __post_init__(self) -> None:
         if self.exemplar is not None and self.exemplar.shape != self.image.shape:

@@ -41,7 +41,8 @@ def truth_to_answer(size: int) -> Answer:
     def edit(task: Task, picture: Any, truth: Tensor) -> tuple[Any, Any]:
         canvas, true = (Canvas.open(some, None, None) for some in (picture, truth[..., :3].numpy()))
         region = F.interpolate(truth[None, None, ..., 3].float(), size=(size, size), mode='bilinear', antialias=True)
-        return canvas.compose(canvas.model_input(size), Translation(true.model_input(size), region.clamp(0, 1)), 1.0, 0.02)
+        answer = Translation(true.model_input(size), region.clamp(0, 1).numpy())      # type: ignore[arg-type]
+        return canvas.compose(canvas.model_input(size), answer, 1.0, 0.02)
 
     def given(task: Task, x: Tensor, part: slice) -> Tensor:     # uint8 [b,S,S,4]
         assert task.truth is not None and task.region is not None

@@ -141,7 +141,8 @@ class AGGAN(nn.Module):
         """What a network makes of inputs [N,C,H,W], in float32: one call for all, or one each where batch norm would mix them."""
         if self.config.norm == 'batch':
             return [full(self.nets[net](u)) for u in inputs]
-        return list(full(self.nets[net](torch.cat(inputs))).chunk(len(inputs)))
+        made, n = full(self.nets[net](torch.cat(inputs))), inputs[0].shape[0]
+        return [made[i * n:(i + 1) * n] for i in range(len(inputs))]
 
     def generate(self, net: str, *pictures: Tensor) -> list[tuple[Tensor, Tensor | None, Tensor]]:
         """Pictures [N,3,H,W] -> for each its translation [N,3,H,W], mask [N,1,H,W] (None without attention) and content [N,3,H,W]."""

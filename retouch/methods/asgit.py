@@ -51,7 +51,7 @@ from retouch.losses import bce_to_constant, full, l1_mean, mse_to_constant
 from retouch.methods.cyclegan import SCHEDULES, ImagePool, generator_to
 from retouch.networks.asgit import AttentionDiscriminator, TransferBlock
 from retouch.networks.cyclegan import PatchDiscriminator, ResNetGenerator, init_normal, layers_at
-from retouch.networks.unet import UNet
+from retouch.networks.unet import UNet, noise_to_draws
 
 FUSIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     'rhp': lambda x, a: x * (1 + a),
@@ -197,7 +197,7 @@ class Guided(nn.Module):
 
     def everywhere(self, x: Tensor, value: float) -> Tensor:
         """A map [N,1,H,W] of one value."""
-        return full(x.new_full((len(x), 1, *x.shape[2:]), value))
+        return full(x.new_full((x.shape[0], 1, *x.shape[2:]), value))
 
     def nothing(self, x: Tensor) -> Tensor:
         """The map [N,1,H,W] of a picture that is shown without attention."""
@@ -398,5 +398,11 @@ class ASGITPairs(Guided):
         if request.to == source:
             raise ValueError(f'this model makes {target} of {source}, not {source} of {target}: '
                              'train another one with the other --data.direction')
-        x, draws = request.image, Moment().uniform if self.config.test_dropout else None     # of one sample, so the same for every picture
+        x, draws = request.image, noise_to_draws(self.fixed_noise() if request.noise is None else request.noise)
         return self.translate_with(x, lambda fused: self.nets['G'](fused, draws), lambda made: self.judge('D', torch.cat([x, made], 1))[1])
+
+    # deliberate copy of pix2pix, held equal by a test
+    def fixed_noise(self) -> dict[str, Tensor]:
+        """What drops values at test time, U(0,1) [1,C,h,w] each: of one sample, so the same for every picture. Nothing without dropout."""
+        dropped = self.nets['G'].dropped if self.config.test_dropout else {}
+        return {f'dropout_{j}': Moment().uniform(f'dropout_{j}', *shape) for j, shape in dropped.items()}

@@ -219,7 +219,15 @@ class DRIT(nn.Module):
         source: Domain = 'A' if request.to == self.data.domains[1] else 'B'
         target: Domain = 'B' if source == 'A' else 'A'
         if request.exemplar is None:
-            style = Moment().normal('style', self.config.style_dim, device=x.device).expand(len(x), -1)
+            style = (self.fixed_noise() if request.noise is None else request.noise)['style'].to(x.device).expand(x.shape[0], -1)
         else:
-            style, _ = self.nets['E_a'](request.exemplar, target)
+            style = self.style_of(request.exemplar, request.to)
         return Translation(self.nets['G'](self.nets['E_c'](x, source), style, target).float())
+
+    def fixed_noise(self) -> dict[str, Tensor]:
+        """The style [1,S] of every picture without an exemplar, N(0,1)."""
+        return {'style': Moment().normal('style', self.config.style_dim)}
+
+    def style_of(self, exemplar: Tensor, to: str) -> Tensor:
+        """Pictures [N,3,H,W] of domain `to` -> the means of their styles [N,S]."""
+        return self.nets['E_a'](exemplar, 'B' if to == self.data.domains[1] else 'A')[0]

@@ -35,7 +35,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import ClassVar, Literal, Self
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
@@ -187,11 +186,12 @@ class Local(nn.Module):
         """[N,3,H,W] -> where the mask may be, [N,1,H,W] in {0,1}, or 1."""
         return (x.amax(1, keepdim=True) > 2 * BLACK - 1).float() if self.config.bound == 'black' else 1.0
 
-    def bound_pixels(self, pixels: np.ndarray) -> np.ndarray | None:
-        """The same of a picture at its own size, uint8 [H,W,3] -> bool [H,W], for the editor; None: anywhere."""
-        return pixels.max(2) > 255 * BLACK if self.config.bound == 'black' else None
+    @property
+    def bound_level(self) -> float | None:
+        """The same of a picture at its own size, for the editor: where the largest of three 8-bit levels is above this; None: anywhere."""
+        return 255 * BLACK if self.config.bound == 'black' else None
 
-    def generate(self, x: Tensor, source: Tensor, target: Tensor, noise: Tensor, bound: Tensor | float,
+    def generate(self, x: Tensor, source: Tensor, target: Tensor, noise: Tensor | None, bound: Tensor | float,
                  slope: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
         """[N,3,H,W], labels [N,K], noise [N,Z,H/8,W/8], slope [N,1,1,1] -> edit [N,3,H,W] and mask [N,1,H,W] in float32."""
         out = full(self.nets['G'](x, target if self.config.condition == 'target' else target - source, noise))
@@ -266,9 +266,20 @@ class Local(nn.Module):
     def translate(self, request: AttributeRequest) -> Translation:
         """Edits [N,3,H,W] from source to target labels inside the generator's mask."""
         x = request.image
-        z = torch.randn(1, self.config.noise, x.shape[2] // 8, x.shape[3] // 8, generator=keyed_generator('local', 'noise'))
-        image, mask = self.generate(x, request.source, request.target, z.to(x).expand(len(x), -1, -1, -1), self.bound(x))
+        noise = None
+        if self.config.noise:
+            noise = self.draw(x.shape[2] // 8, x.shape[3] // 8) if request.noise is None else request.noise['noise']
+            noise = noise.to(x).expand(x.shape[0], -1, -1, -1)
+        image, mask = self.generate(x, request.source, request.target, noise, self.bound(x))
         return Translation(image.clamp(-1, 1), mask)
+
+    def draw(self, height: int, width: int) -> Tensor:
+        """The noise [1,Z,height,width] of every edit, N(0,1)."""
+        return torch.randn(1, self.config.noise, height, width, generator=keyed_generator('local', 'noise'))
+
+    def fixed_noise(self) -> dict[str, Tensor]:
+        """The same at the model's size, by name; nothing where the generator is given none."""
+        return {'noise': self.draw(self.data.size // 8, self.data.size // 8)} if self.config.noise else {}
 
     def read(self, image: Tensor) -> Tensor:
         """Attribute probabilities [N,K] of pictures [N,3,H,W], by D's class head."""

@@ -153,8 +153,8 @@ class LOMIT(nn.Module):
 
     def encode(self, x_a: Tensor, x_b: Tensor) -> tuple[Tensor, Tensor]:
         """Contents [N,C,h,w] of two batches [N,3,H,W], in one call: no norm of the encoder crosses samples."""
-        c_a, c_b = full(self.nets['E_c'](torch.cat([x_a, x_b]))).split([len(x_a), len(x_b)])
-        return c_a, c_b
+        n, c = x_a.shape[0], full(self.nets['E_c'](torch.cat([x_a, x_b])))                 # slices: an exported graph takes any N
+        return c[:n], c[n:]
 
     def segment(self, content: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
         """The mask of a content for which another one asks, at the content's size and at the picture's; a call of its own: batch norm."""
@@ -164,20 +164,31 @@ class LOMIT(nn.Module):
         mask = self.nets['A'](content, other)
         return mask, F.interpolate(mask, scale_factor=4, mode='bilinear', align_corners=False)
 
+    def mask_of(self, content: Tensor, other: Tensor, painted: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The painted mask [N,1,H,W] at the content's size and at the picture's; without one, and for rows of -1, the network's own.
+
+        An exported graph has the painted mask among its inputs, whether something was painted or not.
+        """
+        m, whole = self.segment(content, other)
+        if painted is None:
+            return m, whole
+        given = painted.amin((2, 3), keepdim=True) >= 0
+        return torch.where(given, F.avg_pool2d(painted, 4), m), torch.where(given, painted, whole)
+
     def take_apart(self, x_a: Tensor, x_b: Tensor, painted_a: Tensor | None = None, painted_b: Tensor | None = None) -> tuple[Codes, Codes]:
         """Codes of two batches [N,3,H,W] that segment each other; a painted mask [N,1,H,W] takes the place of the network's."""
         c_a, c_b = self.encode(x_a, x_b)
-        m_a, whole_a = self.segment(c_a, c_b) if painted_a is None else (F.avg_pool2d(painted_a, 4), painted_a)        # (1)
-        m_b, whole_b = self.segment(c_b, c_a) if painted_b is None else (F.avg_pool2d(painted_b, 4), painted_b)
+        (m_a, whole_a), (m_b, whole_b) = self.mask_of(c_a, c_b, painted_a), self.mask_of(c_b, c_a, painted_b)          # (1)
         whole, x = torch.cat([whole_a, whole_b]), torch.cat([x_a, x_b])
         foreground, background = (full(s) for s in self.nets['E_s'](whole * x, (1 - whole) * x))                       # (2)
-        (f_a, f_b), (b_a, b_b) = foreground.split([len(x_a), len(x_b)]), background.split([len(x_a), len(x_b)])
-        return Codes(c_a, m_a, whole_a, f_a, b_a), Codes(c_b, m_b, whole_b, f_b, b_b)
+        n = x_a.shape[0]
+        return Codes(c_a, m_a, whole_a, foreground[:n], background[:n]), Codes(c_b, m_b, whole_b, foreground[n:], background[n:])
 
     def put_together(self, *parts: tuple[Tensor, Tensor, Tensor, Tensor]) -> list[Tensor]:
         """(content, mask, foreground style, background style) of several batches of N -> their pictures [N,3,H,W], in one call."""
         content, mask, foreground, background = (torch.cat(column) for column in zip(*parts, strict=True))
-        return list(full(self.nets['G'](self.nets['H'](content, mask, foreground, background))).chunk(len(parts)))
+        made, n = full(self.nets['G'](self.nets['H'](content, mask, foreground, background))), parts[0][0].shape[0]
+        return [made[i * n:(i + 1) * n] for i in range(len(parts))]
 
     def exchange(self, a: Codes, b: Codes) -> list[Tensor]:
         """Both pictures [N,3,H,W], each with the other's foreground style."""
@@ -262,6 +273,10 @@ class LOMIT(nn.Module):
         for painted, picture in ((request.mask, x_a), (request.exemplar_mask, x_b)):
             if painted is not None and not 0 <= check_mask(painted, picture).min() <= painted.max() <= 1:
                 raise ValueError(f'a mask has values from {painted.min():.3g} to {painted.max():.3g}: expected [0,1], 1 = foreground')
-        a, b = self.take_apart(x_a, x_b, request.mask, request.exemplar_mask)
+        return self.transfer(x_a, x_b, request.mask, request.exemplar_mask)
+
+    def transfer(self, x_a: Tensor, x_b: Tensor, painted_a: Tensor | None, painted_b: Tensor | None) -> Translation:
+        """The same of masks that were checked, or of rows of -1 (see `mask_of`)."""
+        a, b = self.take_apart(x_a, x_b, painted_a, painted_b)
         image, = self.put_together((a.content, a.mask, b.foreground, a.background))
         return Translation(image, a.whole, {'exemplar_mask': b.whole, 'foreground': b.foreground, 'background': a.background})

@@ -146,7 +146,15 @@ class MUNIT(nn.Module):
         x = request.image
         source, target = (self.nets[name] for name in (('G_A', 'G_B') if request.to == self.data.domains[1] else ('G_B', 'G_A')))
         if request.exemplar is None:
-            style = Moment().normal('style', self.config.style_dim, device=x.device).expand(len(x), -1)
+            style = (self.fixed_noise() if request.noise is None else request.noise)['style'].to(x.device).expand(x.shape[0], -1)
         else:
-            style = target.style(request.exemplar)
+            style = self.style_of(request.exemplar, request.to)
         return Translation(target.decode(source.content(x), style).float())
+
+    def fixed_noise(self) -> dict[str, Tensor]:
+        """The style [1,S] of every picture without an exemplar, N(0,1)."""
+        return {'style': Moment().normal('style', self.config.style_dim)}
+
+    def style_of(self, exemplar: Tensor, to: str) -> Tensor:
+        """Pictures [N,3,H,W] of domain `to` -> their styles [N,S]."""
+        return self.nets['G_B' if to == self.data.domains[1] else 'G_A'].style(exemplar)

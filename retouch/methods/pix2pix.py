@@ -34,7 +34,7 @@ from retouch.engine.update import DomainRequest, Keep, Step, Translation, Update
 from retouch.errors import unknown
 from retouch.losses import bce_to_constant, l1_mean
 from retouch.networks.cyclegan import PatchDiscriminator, init_normal, layers_at
-from retouch.networks.unet import UNet
+from retouch.networks.unet import UNet, noise_to_draws
 
 SCHEDULES = {'cyclegan_linear': schedules.cyclegan_linear, 'linear_last_40': schedules.linear_last_40}
 
@@ -112,12 +112,17 @@ class Pix2Pix(nn.Module):
                     {'input': x, 'edit': fake.detach(), 'truth': y})
 
     def translate(self, request: DomainRequest) -> Translation:
-        """Makes the other picture of [N,3,H,W], one by one; only `to` the second of the model's domains. No edit mask."""
+        """Makes the other picture of [N,3,H,W], each for itself; only `to` the second of the model's domains. No edit mask."""
         source, target = self.data.domains
         if request.to not in (source, target):
             raise unknown('domain', request.to, self.data.domains)
         if request.to == source:
             raise ValueError(f'this model makes {target} of {source}, not {source} of {target}: '
                              'train another one with the other --data.direction')
-        draws = Moment().uniform if self.config.test_dropout else None   # of one sample, so the same for every picture
-        return Translation(torch.cat([self.nets['G'](x, draws) for x in request.image.split(1)]).float())
+        noise = self.fixed_noise() if request.noise is None else request.noise
+        return Translation(self.nets['G'](request.image, noise_to_draws(noise)).float())
+
+    def fixed_noise(self) -> dict[str, Tensor]:
+        """What drops values at test time, U(0,1) [1,C,h,w] each: of one sample, so the same for every picture. Nothing without dropout."""
+        dropped = self.nets['G'].dropped if self.config.test_dropout else {}
+        return {f'dropout_{j}': Moment().uniform(f'dropout_{j}', *shape) for j, shape in dropped.items()}

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -16,9 +17,19 @@ def instance_norm(channels: int, affine: bool, eps: float = 1e-5) -> nn.Module:
     return nn.GroupNorm(channels, channels, eps, affine)
 
 
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm of [N,C,H,W] that keeps no running statistics: in eval mode every picture has its own, as in a batch of 1."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, track_running_stats=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) if self.training else F.group_norm(x, self.num_features, self.weight, self.bias, self.eps)
+
+
 def norm_of(norm: Literal['batch', 'instance'], channels: int) -> nn.Module:
     """Normalises [N,C,H,W]: batch norm with scale and offset, instance norm without. Neither keeps running statistics."""
-    return nn.BatchNorm2d(channels, track_running_stats=False) if norm == 'batch' else instance_norm(channels, False)
+    return BatchNorm(channels) if norm == 'batch' else instance_norm(channels, False)
 
 
 def with_condition(x: Tensor, condition: Tensor) -> Tensor:

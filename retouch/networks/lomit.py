@@ -83,8 +83,8 @@ class StyleEncoder(nn.Module):
         self.background = None if share else head()
 
     def forward(self, foreground: Tensor, background: Tensor) -> tuple[Tensor, Tensor]:
-        f, b = self.trunk(torch.cat([foreground, background])).split([len(foreground), len(background)])
-        return self.foreground(f), (self.foreground if self.background is None else self.background)(b)
+        n, h = foreground.shape[0], self.trunk(torch.cat([foreground, background]))        # slices: an exported graph takes any N
+        return self.foreground(h[:n]), (self.foreground if self.background is None else self.background)(h[n:])
 
 
 class Decoder(nn.Module):

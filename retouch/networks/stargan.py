@@ -34,8 +34,9 @@ class Generator(nn.Module):
         self.main = nn.Sequential(*layers)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        times = len(condition) // len(x)
-        return self.main(with_condition(x if times == 1 else x.repeat(times, 1, 1, 1), condition))
+        if condition.shape[0] != x.shape[0]:                     # sizes, not len(): an exported graph takes any number of pictures
+            x = x.repeat(condition.shape[0] // x.shape[0], 1, 1, 1)
+        return self.main(with_condition(x, condition))
 
 
 class Discriminator(nn.Module):

@@ -4,7 +4,7 @@ Layer facts: Isola et al., CVPR 2017, and junyanz/pytorch-CycleGAN-and-pix2pix (
 """
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
@@ -20,6 +20,11 @@ def levels_of(size: int) -> int:
         raise ValueError(f'size={size}: the U-Net halves the picture at least four times, expected a multiple of 16; '
                          f'set --data.size {max(16, size // 16 * 16)}')
     return levels
+
+
+def noise_to_draws(noise: Mapping[str, Tensor]) -> Callable[..., Tensor] | None:
+    """Draws by name, [N,C,h,w] or [1,C,h,w] for all, as the argument of `UNet.forward`; None where there are none."""
+    return (lambda name, *shape, device: noise[name].to(device)) if noise else None
 
 
 class UNet(nn.Module):
@@ -55,7 +60,8 @@ class UNet(nn.Module):
             inputs = c[i] * (2 if skips and i < levels - 1 else 1)
             conv = nn.ConvTranspose2d(inputs, c[i - 1] if i else out_channels, 4, 2, 1, bias=bias or i == 0)
             self.ups.append(nn.Sequential(nn.ReLU(), conv, norm_of(norm, c[i - 1]) if i else nn.Tanh()))
-        self.dropped = {j for j, i in enumerate(reversed(range(levels))) if dropout and 4 <= i < levels - 1}
+        self.dropped = {j: (c[i - 1], size >> i, size >> i) for j, i in enumerate(reversed(range(levels)))
+                        if dropout and 4 <= i < levels - 1}      # level of the decoder -> [C,h,w] of its map
 
     def forward(self, x: Tensor, draws: Callable[..., Tensor] | None = None) -> Tensor:
         """Makes a picture; `draws` is a batch's `moment.uniform`, the noise of the dropout. Without it nothing is dropped."""

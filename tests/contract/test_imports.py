@@ -14,9 +14,9 @@ HOUSE: tuple[tuple[str, ...], ...] = (
     ('demo', '__main__'),
     ('cli',),
     ('report', 'api'),
-    ('evaluation',),
+    ('evaluation', 'export'),
     ('editor', 'training', 'recipes', 'weights'),
-    ('run', 'model'),
+    ('run', 'model', 'exported'),
     ('methods',),
     ('engine',),
     ('data',),
@@ -53,7 +53,9 @@ LATE: dict[tuple[str, str], str] = {
     ('cli/training.py', 'retouch.recipes.registry'): TORCH, ('data/mask_check.py', 'retouch.data.parsing'): TORCH,
     ('api.py', 'retouch.training'): EXTRA, ('api.py', 'retouch.evaluation.evaluate'): EXTRA,
     ('api.py', 'retouch.evaluation.ledger'): EXTRA, ('api.py', 'retouch.evaluation.comparison'): EXTRA,
-    ('report/figures.py', 'sklearn.manifold'): EXTRA,
+    ('report/figures.py', 'sklearn.manifold'): EXTRA, ('cli/main.py', 'retouch.cli.exporting'): TORCH,
+    ('editor/editor.py', 'retouch.hardware'): TORCH, ('editor/editor.py', 'retouch.model'): TORCH,
+    ('editor/editor.py', 'retouch.exported'): EXTRA, ('exported.py', 'onnxruntime'): EXTRA, ('export/formats.py', 'onnxscript'): EXTRA,
 }
 
 
@@ -219,6 +221,42 @@ def test_drawing_needs_no_torch(repository: Path) -> None:
     rooms = [path for path in files_of(repository) if room_of(here(path)) in ('toyfaces', 'files')]
     assert len(rooms) > 8
     assert not [(here(path), name) for path in rooms for name, _ in imports_of(path) if name.partition('.')[0] == 'torch']
+
+
+def reached_from(root: Path, *names: str) -> set[str]:
+    """Our modules that are loaded with those named: what a function or TYPE_CHECKING imports is not."""
+    modules = modules_of(root)
+    seen, waiting = set[str](), [*names]
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        for module in loaded_by(modules[name]):
+            module = module.removeprefix('retouch').removeprefix('.')
+            while module and module not in modules:
+                module = module.rpartition('.')[0]
+            waiting += [module] if module else []
+    return seen
+
+
+def loaded_by(path: Path) -> list[str]:
+    """What a file imports when it is loaded, 'retouch.files.whole_file' of `from retouch.files import whole_file`."""
+    found = list[str]()
+    for node in ast.parse(path.read_text(encoding='utf-8')).body:
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found += [f'{node.module}.{alias.name}' for alias in node.names]
+    return found
+
+
+def test_editing_an_exported_model_needs_no_torch(repository: Path) -> None:
+    modules = modules_of(repository)
+    reached = reached_from(repository, 'editor', 'exported', 'cli.main', 'cli.editing')
+    assert {'editor.canvas', 'editor.affine', 'data.labels', 'data.spec', 'engine.update'} <= reached and len(reached) > 18
+    wrong = [(name, module) for name in sorted(reached) for module in loaded_by(modules[name]) if module.partition('.')[0] == 'torch']
+    assert not wrong, wrong
 
 
 def test_the_reader_sees_every_form_of_import(tmp_path: Path) -> None:

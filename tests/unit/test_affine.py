@@ -5,18 +5,18 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from retouch.editor import affine
 from retouch.editor.affine import apply_affine, fit_affine, keep_structure, tiles, widen
-from retouch.editor.canvas import Canvas, resize_to
+from retouch.editor.canvas import Canvas
+from retouch.editor.resample import resize_to
 from retouch.engine.update import Translation
 
 
-def picture(side: int, seed: int = 0) -> Tensor:
+def picture(side: int, seed: int = 0) -> np.ndarray:
     """[3,side,side] in [0,1], smooth."""
-    coarse = torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(seed))
-    return F.interpolate(coarse, size=(side, side), mode='bicubic', align_corners=False)[0].clamp(0, 1)
+    coarse = np.random.default_rng(seed).random((3, 6, 6), np.float32)
+    return resize_to(coarse, (side, side), 'bicubic').clip(0, 1)
 
 
 def strands(side: int) -> np.ndarray:
@@ -28,52 +28,53 @@ def strands(side: int) -> np.ndarray:
 
 
 def test_nothing_changes_where_nothing_changed() -> None:
-    maps = fit_affine(picture(16), torch.zeros(3, 16, 16))
+    maps = fit_affine(picture(16), np.zeros((3, 16, 16), np.float32))
     assert not maps.any() and not apply_affine(widen(maps, 50), picture(50), slice(0, 50), 50).any()
 
 
 def test_an_affine_change_is_found_and_applied() -> None:
-    x, a, b = picture(24), torch.tensor(((0.5, -0.2, 0.1), (0.0, 0.3, 0.0), (-0.4, 0.0, 0.2))), torch.tensor((0.1, -0.05, 0.2))
-    change = torch.einsum('ck,khw->chw', a, x) + b[:, None, None]
+    a, b = np.array(((0.5, -0.2, 0.1), (0.0, 0.3, 0.0), (-0.4, 0.0, 0.2)), np.float32), np.array((0.1, -0.05, 0.2), np.float32)
+    x = picture(24)
+    change = np.einsum('ck,khw->chw', a, x) + b[:, None, None]
     maps = fit_affine(x, change, epsilon=1e-9)
     assert maps.shape == (3, 4, 24, 24)
     large = picture(96)
-    expected = torch.einsum('ck,khw->chw', a, large) + b[:, None, None]
-    assert (apply_affine(widen(maps, 96), large, slice(0, 96), 96) - expected).abs().max() < 5e-3
-    flat = fit_affine(torch.full((3, 8, 8), 0.5), torch.full((1, 8, 8), 0.25))                    # no contrast: A 0, b the change itself
-    assert not flat[:, :3].any() and torch.allclose(flat[:, 3], torch.tensor(0.25))
+    expected = np.einsum('ck,khw->chw', a, large) + b[:, None, None]
+    assert np.abs(apply_affine(widen(maps, 96), large, slice(0, 96), 96) - expected).max() < 5e-3
+    flat = fit_affine(np.full((3, 8, 8), 0.5, np.float32), np.full((1, 8, 8), 0.25, np.float32))   # no contrast: A 0, b the change itself
+    assert not flat[:, :3].any() and np.allclose(flat[:, 3], 0.25)
 
 
 def test_new_structure_is_added_and_faults_of_the_fit_are_not() -> None:
     """A dark bar on a smooth picture follows no colour: all of it comes back; what the fit leaves of a recolouring does not."""
     x = picture(24)
-    change = torch.zeros(4, 24, 24)
+    change = np.zeros((4, 24, 24), np.float32)
     change[:3, 10:13, 4:20] = -0.6
     change[3] = change[0] < 0
     maps = keep_structure(fit_affine(x, change), x, change)
     back = (maps[:, :3] * x).sum(1) + maps[:, 3]
-    assert (back - change)[:, 10:13, 4:20].abs().max() < 0.05 and torch.allclose(back[3], change[3], atol=1e-5)
+    assert np.abs(back - change)[:, 10:13, 4:20].max() < 0.05 and np.allclose(back[3], change[3], atol=1e-5)
     plain = fit_affine(x, change)
-    assert ((plain[:, :3] * x).sum(1) + plain[:, 3] - change)[0, 10:13, 4:20].abs().max() > 0.2        # what would have been lost
-    small = torch.cat([0.3 * x, torch.ones(1, 24, 24)])
+    assert np.abs((plain[:, :3] * x).sum(1) + plain[:, 3] - change)[0, 10:13, 4:20].max() > 0.2        # what would have been lost
+    small = np.concatenate([0.3 * x, np.ones((1, 24, 24), np.float32)])
     fitted = fit_affine(x, small)
     left = (small - (fitted[:, :3] * x).sum(1) - fitted[:, 3])[:3]
     kept = (keep_structure(fitted, x, small) - fitted)[:3, 3]
-    assert 0 < left.abs().max() < 0.02 and (kept.abs() <= 0.15 * left.abs().max()).all()
+    assert 0 < np.abs(left).max() < 0.02 and (np.abs(kept) <= 0.15 * np.abs(left).max()).all()
 
 
 @pytest.mark.parametrize('side', [40, 97])
 def test_tiles_are_pieces_of_one_enlargement(side: int) -> None:
-    generator = torch.Generator().manual_seed(1)
-    maps, pixels = torch.rand(2, 4, 12, 12, generator=generator), torch.rand(3, side, side, generator=generator)
-    large = F.interpolate(maps, size=(side, side), mode='bilinear', align_corners=False)
+    generator = np.random.default_rng(1)
+    maps, pixels = generator.random((2, 4, 12, 12), np.float32), generator.random((3, side, side), np.float32)
+    large = resize_to(maps, (side, side), 'bilinear')
     expected = (large[:, :3] * pixels).sum(1) + large[:, 3]
-    pieces = torch.cat([apply_affine(widen(maps, side), pixels[:, rows], rows, side) for rows in tiles(side)], 1)
-    assert torch.allclose(pieces, expected, atol=1e-5)
+    pieces = np.concatenate([apply_affine(widen(maps, side), pixels[:, rows], rows, side) for rows in tiles(side)], 1)
+    assert np.allclose(pieces, expected, atol=1e-5)
     assert [rows.start for rows in tiles(side)] == list(range(0, side, affine.TILE_PX)) and list(tiles(side))[-1].stop == side
 
 
-def error_of(canvas: Canvas, truth: np.ndarray, x: Tensor, translation: Translation) -> float:
+def error_of(canvas: Canvas, truth: np.ndarray, x: np.ndarray, translation: Translation) -> float:
     edited, _ = canvas.compose(x, translation, 1.0, 0.02)
     return float(np.square(edited.astype(float) - truth).mean())
 
@@ -85,10 +86,10 @@ def test_edges_survive_a_recolouring() -> None:
     truth = np.where(hair[..., None], (before * np.array((2.4, 2.6, 2.2))).clip(0, 255), before).astype(np.uint8)
     canvas, true = Canvas.open(before, None, None), Canvas.open(truth, None, None)
     x = canvas.model_input(32)
-    mask = resize_to(torch.from_numpy(hair)[None, None].float(), 32, 'bilinear')
+    mask = resize_to(hair[None, None].astype(np.float32), (32, 32), 'bilinear')
     translation = Translation(true.model_input(32), mask)
     ours = error_of(canvas, truth, x, translation)
-    plain = before.astype(np.float32) + 127.5 * resize_to(translation.image - x, 320, 'bicubic')[0].permute(1, 2, 0).numpy()
+    plain = before.astype(np.float32) + 127.5 * resize_to(translation.image - x, (320, 320), 'bicubic')[0].transpose(1, 2, 0)
     theirs = float(np.square(plain.clip(0, 255) - truth).mean())
     assert ours < 0.4 * theirs, (ours, theirs)
     edited, mask8 = canvas.compose(x, translation, 1.0, 0.02)
@@ -116,3 +117,14 @@ def test_a_frame_of_the_models_size_and_smaller_comes_back_as_it_is() -> None:
         x = (canvas := Canvas.open(before, None, None)).model_input(16)
         edited, _ = canvas.compose(x, Translation(x + 0.2), 1.0, 0.02)
         assert np.abs(edited.astype(int) - before - 25.5).max() <= 1
+
+
+@pytest.mark.parametrize('mode', ['bilinear', 'bicubic'])
+@pytest.mark.parametrize('size', [(5, 9), (40, 33), (16, 7), (12, 16)])
+def test_resizing_is_that_of_torch(mode: str, size: tuple[int, int]) -> None:
+    """The antialiased filters that the editor had before it could do without torch: an edit stays what it was."""
+    x = np.random.default_rng(0).standard_normal((2, 3, 12, 16), np.float32)
+    theirs = F.interpolate(torch.from_numpy(x), size=size, mode=mode, align_corners=False, antialias=True).numpy()
+    assert resize_to(x, size, mode).dtype == np.float32 and np.abs(resize_to(x, size, mode) - theirs).max() < 1e-5
+    if size == (12, 16):
+        assert resize_to(x, size, mode) is x

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image, ImageCms
 
 from retouch.data.cache import decode
@@ -70,7 +69,7 @@ def test_a_network_sees_srgb(name: str, tmp_path: Path) -> None:
         assert np.array_equal(decode(path, 16, 16), to_srgb(COLOURS, icc)), suffix
         canvas = Canvas.open(path, None, None)                                                          # editing
         assert np.array_equal(canvas.seen, to_srgb(COLOURS, icc)) and np.array_equal(canvas.rgb, COLOURS), suffix
-        assert np.array_equal(((canvas.model_input(16)[0].permute(1, 2, 0).numpy() + 1) * 127.5).round(), canvas.seen), suffix
+        assert np.array_equal(((canvas.model_input(16)[0].transpose(1, 2, 0) + 1) * 127.5).round(), canvas.seen), suffix
 
 
 def test_a_palette_has_a_profile_too(tmp_path: Path) -> None:
@@ -121,7 +120,7 @@ def test_a_new_colour_is_the_one_that_was_asked_for(another: bool) -> None:
     picture.info['icc_profile'] = icc
     canvas = Canvas.open(picture, None, None)
     x = canvas.model_input(16)
-    edited, _ = canvas.compose(x, Translation(torch.zeros_like(x)), 1.0, 0.02, another=another)
+    edited, _ = canvas.compose(x, Translation(np.zeros_like(x)), 1.0, 0.02, another=another)
     assert np.abs(to_srgb(edited, icc).astype(int) - 128).max() <= 2
 
 
@@ -209,7 +208,7 @@ def test_cmyk_goes_through_its_profile_in_training_and_editing(tmp_path: Path) -
     canvas = Canvas.open(path, None, None)
     assert np.array_equal(canvas.rgb[0], found) and canvas.rgb is canvas.seen and canvas.icc is None
     assert canvas.notes[0] == 'the CMYK picture was brought to RGB in sRGB, through its colour profile'
-    edited, mask = canvas.compose(x := canvas.model_input(16), Translation(x, torch.zeros_like(x[:, :1])), 1.0, 0.02)
+    edited, mask = canvas.compose(x := canvas.model_input(16), Translation(x, np.zeros_like(x[:, :1])), 1.0, 0.02)
     assert np.abs(edited[0] - expected).max() < 3 and not mask.any() and 'icc_profile' not in canvas.image_of(edited).info
 
 

@@ -183,7 +183,8 @@ def test_translate_goes_one_way_and_is_deterministic() -> None:
 def test_training_and_eval_mode_normalise_alike() -> None:
     net, x = small().nets['G'], torch.rand(2, 3, 64, 64)
     assert not any(True for _ in net.buffers())
-    assert torch.equal(net.train()(x), net.eval()(x))
+    alone = torch.cat([net.train()(x[:1]), net(x[1:])])
+    torch.testing.assert_close(net.eval()(x), alone, rtol=0, atol=1e-6)            # statistics of a batch of 1, whatever the batch
 
 
 def test_initialisation_of_batch_norm() -> None:

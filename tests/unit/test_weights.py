@@ -412,7 +412,7 @@ def test_the_crop_of_training_reaches_editor_and_evaluation(source: str, crop: i
     left, top = round((178 - crop) / 2), round((218 - crop) / 2)                       # torchvision's CenterCrop
     whole = Image.fromarray(pixels_of(paths[9])).crop((left, top, left + crop, top + crop)).resize((128, 128), Image.Resampling.BILINEAR)
     seen = Canvas.open(paths[9], None, None, model.data.frame).model_input(128)
-    assert np.array_equal(((seen[0] + 1) * 127.5).round().numpy().transpose(1, 2, 0), np.asarray(whole))
+    assert np.array_equal(((seen[0] + 1) * 127.5).round().transpose(1, 2, 0), np.asarray(whole))
     images, _ = held_out(model, str(tmp_path / 'set'), {}, None, 0, SILENT, part='whole')
     assert np.array_equal(images[9], np.asarray(whole))
     for i, path in enumerate(paths):                             # twice as large: the crop grows with the set

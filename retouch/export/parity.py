@@ -92,7 +92,7 @@ def requests_for(model: Model, x: np.ndarray, g: np.random.Generator, extra: boo
         painted = (g.random((2, n, 1, spec.size, spec.size)) < 0.5).astype(np.float32) if extra else (None, None)
         yield ExemplarRequest(x, np.roll(x, 1, 2), *painted)                           # type: ignore[arg-type]
     else:
-        for to in spec.domains if method.kind == 'domains' else spec.domains[1:]:
+        for to in spec.domains[method.kind == 'pairs' or spec.one_way:]:
             yield DomainRequest(x, to, noise=noise)                                    # type: ignore[arg-type]
             if hasattr(method, 'style_of'):
                 yield DomainRequest(x, to, np.roll(x, 1, 2))                           # type: ignore[arg-type]

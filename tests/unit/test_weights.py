@@ -22,6 +22,7 @@ from retouch.editor.canvas import Canvas
 from retouch.engine.update import AttributeRequest, DomainRequest
 from retouch.evaluation.held_out import held_out, held_out_of_domains, part_of
 from retouch.evaluation.tasks import domain_folder_tasks
+from retouch.export import export_model
 from retouch.methods.classifier import AttributeClassifier
 from retouch.methods.classifier import Config as ClassifierConfig
 from retouch.methods.registry import find_method
@@ -438,6 +439,26 @@ def test_drit_sees_the_middle_of_the_squashed_picture(tmp_path: Path) -> None:
     assert np.array_equal(images[0], expected)
     edit = Editor(model).translate(tmp_path / 'set' / 'testA' / 'a.png', 'B')
     assert not edit.mask[:20].any() and edit.mask[20:236, 20:236].all()
+
+
+def test_what_was_imported_is_exported_with_what_it_lacks(tmp_path: Path) -> None:
+    """One direction of two, a generator that cannot read labels, and terms, arrive in the file that needs no torch."""
+    import_weights('cyclegan', write_files('cyclegan', tmp_path / 'a')[:1], tmp_path / 'a' / 'model', Asked(size=64))
+    export_model(tmp_path / 'a' / 'model', tmp_path / 'a' / 'm.onnx', n=2)
+    one_way = Editor.load(tmp_path / 'a' / 'm.onnx')
+    picture = np.random.default_rng(0).integers(0, 256, (48, 48, 3)).astype(np.uint8)
+    assert np.asarray(one_way.translate(picture, 'B').image).shape == (48, 48, 3)
+    with pytest.raises(ValueError, match='makes B of A, not A of B'):
+        one_way.translate(picture, 'A')
+    model = tmp_path / 'b' / 'model'
+    import_weights('stargan', write_files('stargan', tmp_path / 'b')[:1], model, Asked(size=published('stargan')['size']))
+    export_model(model, tmp_path / 'b' / 'm.onnx', n=2)
+    blind = Editor.load(tmp_path / 'b' / 'm.onnx')
+    name, *others = blind.data.attributes
+    with pytest.raises(ValueError, match='cannot read what a picture shows'):
+        blind.edit(picture, **{name: 1})
+    edit = blind.edit(picture, source=dict.fromkeys((name, *others), 0), **{name: 1})
+    assert edit.record['terms'] == load_model(model).terms and edit.record['terms'].startswith('not for commercial use')
 
 
 def test_one_direction_is_one_line_for_the_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""The authors' published code as one callable a system, for `peers.py`: their networks, their losses, their optimisers, their order of steps.
+"""The authors' published code as one callable a system, for `peers.py`: their networks, losses, optimisers and order of steps.
 
 Nothing of it is part of this package. A checkout at the commit of `REPOSITORIES` is read from a folder that the user names; loading,
 logging and saving are left out, and so are widgets, progress bars and packages that only these need (a stand-in answers their import).
@@ -52,7 +52,7 @@ class Nowhere(list[str]):
 @contextmanager
 def imports_of(folder: Path) -> Iterator[None]:
     """Imports find a checkout first, and no module of it outlives the block: every repository has a `networks` or `model` of its own."""
-    import torch._dynamo                                         # noqa: F401  optimisers load it, and it must not see the stand-ins
+    importlib.import_module('torch._dynamo')                     # optimisers load it, and it must not see the stand-ins
     before, stubs = set(sys.modules), {name: MagicMock() for name in ABSENT if name not in sys.modules}
     sys.modules.update(stubs)
     sys.path.insert(0, str(folder))
@@ -91,9 +91,11 @@ def parameters(nets: list[nn.Module]) -> int:
 def solver_cycle(folder: Path, o: Namespace, x: Tensor, labels: Tensor) -> Cycle:
     """The `Solver` of StarGAN and, unchanged but for its networks, of multi-domain AGGAN: `train` for n_critic iterations."""
     never = 10 ** 9
-    config = Namespace(c_dim=labels.shape[1], c2_dim=0, image_size=o.size, g_conv_dim=o.width, d_conv_dim=o.width, g_repeat_num=6,
-                       d_repeat_num=min(6, (o.size // 2).bit_length() - 1), lambda_cls=1, lambda_rec=10, lambda_gp=10, dataset='CelebA', num_iters=5,
-                       batch_size=len(x), num_iters_decay=never, g_lr=1e-4, d_lr=1e-4, n_critic=5, beta1=0.5, beta2=0.999, resume_iters=None,
+    config = Namespace(c_dim=labels.shape[1], c2_dim=0, image_size=o.size, g_conv_dim=o.width, d_conv_dim=o.width,
+                       g_repeat_num=6,
+                       d_repeat_num=min(6, (o.size // 2).bit_length() - 1), lambda_cls=1, lambda_rec=10, lambda_gp=10, dataset='CelebA',
+                       num_iters=5, batch_size=len(x),
+                       num_iters_decay=never, g_lr=1e-4, d_lr=1e-4, n_critic=5, beta1=0.5, beta2=0.999, resume_iters=None,
                        selected_attrs=[str(i) for i in range(labels.shape[1])], test_iters=0, use_tensorboard=False, log_dir='',
                        sample_dir='', model_save_dir='', result_dir='', log_step=never, sample_step=never, model_save_step=never,
                        lr_update_step=never)
@@ -119,7 +121,8 @@ def attgan(folder: Path, o: Namespace, x: Tensor, y: Tensor, labels: Tensor) -> 
     args = Namespace(mode='wgan', gpu=False, lambda_1=100.0, lambda_2=10.0, lambda_3=1.0, lambda_gp=10.0, enc_dim=o.width, enc_layers=5,
                      enc_norm='batchnorm', enc_acti='lrelu', dec_dim=o.width, dec_layers=5, dec_norm='batchnorm', dec_acti='relu',
                      n_attrs=labels.shape[1], shortcut_layers=1, inject_layers=1, img_size=o.size, dis_dim=o.width, dis_norm='instancenorm',
-                     dis_acti='lrelu', dis_fc_dim=16 * o.width, dis_fc_norm='none', dis_fc_acti='relu', dis_layers=5, lr=2e-4, betas=(0.5, 0.999))
+                     dis_acti='lrelu', dis_fc_dim=16 * o.width, dis_fc_norm='none', dis_fc_acti='relu', dis_layers=5, lr=2e-4,
+                     betas=(0.5, 0.999))
     replaced = {'64 * 16': f'{o.width} * 16', '1024 *': f'{16 * o.width} *', '(fc_dim, 13,': f'(fc_dim, {labels.shape[1]},'}
     with imports_of(folder / 'AttGAN-PyTorch'), redirect_stdout(StringIO()):
         made = module_of(folder / 'AttGAN-PyTorch', 'attgan', replaced).AttGAN(args)
@@ -134,8 +137,9 @@ def attgan(folder: Path, o: Namespace, x: Tensor, y: Tensor, labels: Tensor) -> 
 
 def stgan(folder: Path, o: Namespace, x: Tensor, y: Tensor, labels: Tensor) -> Cycle:
     config = Namespace(attrs=[str(i) for i in range(labels.shape[1])], g_conv_dim=o.width, g_layers=5, shortcut_layers=3, use_stu=True,
-                       one_more_conv=True, image_size=o.size, d_conv_dim=o.width, d_fc_dim=16 * o.width, d_layers=5, dataset='one', mode='train',
-                       data_root='', crop_size=o.size, batch_size=len(x), cuda=False, summary_dir='', g_lr=2e-4, d_lr=2e-4, beta1=0.5,
+                       one_more_conv=True, image_size=o.size, d_conv_dim=o.width, d_fc_dim=16 * o.width, d_layers=5, dataset='one',
+                       mode='train', data_root='', crop_size=o.size, batch_size=len(x), cuda=False, summary_dir='', g_lr=2e-4, d_lr=2e-4, beta1=0.5,
+
                        beta2=0.999, lr_decay_iters=10 ** 9, checkpoint=None, max_iters=0, n_critic=5, thres_int=0.5, lambda_gp=10, lambda1=1,
                        lambda2=10, lambda3=100, summary_step=10 ** 9, sample_step=10 ** 9, checkpoint_step=10 ** 9)
     with imports_of(folder / 'STGAN-pytorch'):
@@ -249,8 +253,10 @@ def aggan(folder: Path, o: Namespace, x: Tensor, y: Tensor, labels: Tensor) -> C
 
 
 def munit(folder: Path, o: Namespace, x: Tensor, y: Tensor, labels: Tensor) -> Cycle:
-    h: dict[str, Any] = {'lr': 1e-4, 'beta1': 0.5, 'beta2': 0.999, 'weight_decay': 1e-4, 'display_size': 1, 'init': 'kaiming', 'vgg_w': 0, 'gan_w': 1,
-                         'recon_x_w': 10, 'recon_s_w': 1, 'recon_c_w': 1, 'recon_x_cyc_w': 0, 'lr_policy': 'constant', 'input_dim_a': 3,
+    h: dict[str, Any] = {'lr': 1e-4, 'beta1': 0.5, 'beta2': 0.999, 'weight_decay': 1e-4, 'display_size': 1, 'init': 'kaiming',
+                         'vgg_w': 0, 'gan_w': 1, 'recon_x_w': 10, 'recon_s_w': 1, 'recon_c_w': 1,
+                         'recon_x_cyc_w': 0, 'lr_policy': 'constant',
+                         'input_dim_a': 3,
                          'input_dim_b': 3, 'gen': {'dim': o.width, 'mlp_dim': 256, 'style_dim': 8, 'activ': 'relu', 'n_downsample': 2,
                                                    'n_res': 4, 'pad_type': 'reflect'},
                          'dis': {'dim': o.width, 'norm': 'none', 'activ': 'lrelu', 'n_layer': 4, 'gan_type': 'lsgan', 'num_scales': 3,
@@ -277,7 +283,7 @@ def drit(folder: Path, o: Namespace, x: Tensor, y: Tensor, labels: Tensor) -> Cy
     made.gpu = 0
 
     def unnoticed(step: Callable[[], Any], moved: tuple[nn.Parameter, ...]) -> None:
-        with torch.autograd._unsafe_preserve_version_counter(moved):
+        with torch.autograd._unsafe_preserve_version_counter(moved):        # type: ignore[attr-defined]
             step()
     for optimiser, net in ((made.enc_c_opt, made.enc_c), (made.enc_a_opt, made.enc_a), (made.gen_opt, made.gen)):
         optimiser.step = partial(unnoticed, optimiser.step, tuple(net.parameters()))
@@ -293,9 +299,10 @@ def drit(folder: Path, o: Namespace, x: Tensor, y: Tensor, labels: Tensor) -> Cy
 
 
 def lomit(folder: Path, o: Namespace, x: Tensor, y: Tensor, labels: Tensor) -> Cycle:
-    config = {'DATASET': 'CelebA', 'IMG_SIZE': o.size, 'C_DIM': labels.shape[1], 'BATCH_SIZE': len(x), 'G_LR': 1e-4, 'D_LR': 1e-4, 'BETA1': 0.5,
-              'BETA2': 0.999, 'LR_POLICY': 'constant', 'INIT': 'kaiming', 'GPU1': 0, 'GPU2': 0, 'DATA_PARALLEL': False, 'LAMBDA_X_REC': 10.0,
-              'LAMBDA_X_CYC': 10.0, 'LAMBDA_C': 1.0, 'LAMBDA_S_B': 1.0, 'LAMBDA_S_F': 1.0, 'LAMBDA_CLS': 1.0, 'LAMBDA_GP': 10.0,
+    config = {'DATASET': 'CelebA', 'IMG_SIZE': o.size, 'C_DIM': labels.shape[1], 'BATCH_SIZE': len(x), 'G_LR': 1e-4, 'D_LR': 1e-4,
+              'BETA1': 0.5, 'BETA2': 0.999, 'LR_POLICY': 'constant', 'INIT': 'kaiming', 'GPU1': 0, 'GPU2': 0, 'DATA_PARALLEL': False,
+              'LAMBDA_X_REC': 10.0, 'LAMBDA_X_CYC': 10.0, 'LAMBDA_C': 1.0, 'LAMBDA_S_B': 1.0, 'LAMBDA_S_F': 1.0, 'LAMBDA_CLS': 1.0,
+              'LAMBDA_GP': 10.0,
               'LAMBDA_MASK_MIN': 1e-4, 'LAMBDA_MASK_SMOOTH': 0.0, 'LAMBDA_MASK_SIM': 0.1, 'LAMBDA_STYLE_REG': 0.0,
               'G': {'FIRST_DIM': o.width, 'MLP_DIM': 256, 'STYLE_DIM': 8, 'N_RES_BLOCKS': 8},
               'D': {'FIRST_DIM': o.width, 'N_RES_BLOCKS': min(6, (o.size // 2).bit_length() - 1)}}
@@ -325,8 +332,8 @@ def on_this_device() -> Iterator[None]:
         yield
 
 
-SYSTEMS: dict[str, Callable[..., Cycle]] = {f.__name__: f for f in (stargan, aggan_multi, attgan, stgan, cyclegan, aggan, attentiongan, asgit, pix2pix,
-                                                                    munit, drit, lomit)}
+SYSTEMS: dict[str, Callable[..., Cycle]] = {f.__name__: f for f in (
+    stargan, aggan_multi, attgan, stgan, cyclegan, aggan, attentiongan, asgit, pix2pix, munit, drit, lomit)}
 
 
 def cycle_of(name: str, folder: Path, o: Namespace, x: Tensor, y: Tensor, labels: Tensor) -> Cycle:

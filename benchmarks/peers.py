@@ -28,7 +28,7 @@ from typing import Any
 import authors
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
 from retouch.data.batches import AttributeBatch, DataSpec, DomainBatch, ExemplarBatch, Moment, PairBatch
 from retouch.engine.trainer import Trainer
@@ -89,7 +89,7 @@ def our_cycle(name: str, o: argparse.Namespace, x: Tensor, y: Tensor, labels: Te
                           'domains': lambda m: DomainBatch(x, y, index, index, whole, whole, m)}[system.kind](moment)
             trainer.train_iteration(batch)
         trainer.ledger.means()
-    return cycle, [net for key, net in method.nets.items()]
+    return cycle, list(method.nets.values())
 
 
 def side_of(name: str, which: str, side: str, peers: Path) -> authors.Cycle:
@@ -149,8 +149,9 @@ def measure(name: str, which: str, threads: int, o: argparse.Namespace) -> dict[
     found = summary(turns({side: cycle for side, (cycle, _) in made.items()}, o.rounds))
     for side, peak in peaks.items():
         found[side]['peak_mb'] = peak
-    return {'system': name, 'set': which, **vars(shape_of(name, which)), 'threads': threads, 'rounds': o.rounds, 'parameters': counts['theirs'],
-            'commits': commits(o.peers, name), 'hardware': hardware(), 'date': date.today().isoformat(), 'sides': found}
+    return {'system': name, 'set': which, **vars(shape_of(name, which)), 'threads': threads, 'rounds': o.rounds,
+            'parameters': counts['theirs'], 'commits': commits(o.peers, name), 'hardware': hardware(),
+            'date': date.today().isoformat(), 'sides': found}
 
 
 def commits(peers: Path, name: str) -> dict[str, str]:

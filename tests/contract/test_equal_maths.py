@@ -9,6 +9,9 @@ import torch
 from lightning_fabric import Fabric
 
 from retouch.engine.trainer import Trainer
+from retouch.networks import layers
+from retouch.networks import local as networks_of_local
+from retouch.networks import stargan as networks_of_stargan
 from tests.batches import TINY, random_batch
 
 ITERATIONS = 20
@@ -58,3 +61,48 @@ def test_a_fake_that_both_steps_share_is_the_fake_that_each_would_make(name: str
 
 def test_which_systems_share() -> None:
     assert set(SHARING) == {'stargan', 'aggan_multi', 'cam', 'secgan', 'pix2pix', 'asgit_pairs', 'munit', 'drit', 'local'}
+
+
+@pytest.mark.parametrize('name', ['stargan', 'aggan_multi'])
+def test_a_penalty_in_closed_form_is_the_one_by_double_backward(name: str) -> None:
+    closed, double = trainer_of(name), trainer_of(name)
+    assert closed.trainable.config.penalty == 'closed_form'
+    double.trainable.config = closed.trainable.config.model_copy(update={'penalty': 'autograd'})
+    learn(closed)
+    learn(double)
+    assert_same_weights(closed, double)
+
+
+def test_lomits_penalty_in_closed_form_is_the_one_by_double_backward(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed, double = trainer_of('lomit'), trainer_of('lomit')
+    learn(closed)
+    critic = double.trainable.nets['D']
+    seen: list[int] = []
+
+    def by_autograd(x: torch.Tensor) -> torch.Tensor:
+        seen.append(len(x))
+        x = x.detach().requires_grad_()
+        return torch.autograd.grad(critic(x)[0].sum(), x, create_graph=True)[0]
+    monkeypatch.setattr(critic, 'input_gradient', by_autograd)
+    learn(double)
+    assert len(seen) == ITERATIONS
+    assert_same_weights(closed, double)
+
+
+@pytest.mark.parametrize('name', ['stargan', 'local', 'cyclegan', 'aggan', 'munit', 'lomit'])
+def test_convolutions_done_another_way_and_one_pass_optimisers_are_torchs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick, plain = trainer_of(name), trainer_of(name)
+    learn(quick)
+    assert all(g['fused'] for o in quick.optimisers.values() for g in o.param_groups)
+    for optimiser in plain.optimisers.values():
+        for group in optimiser.param_groups:
+            group['fused'] = False
+    monkeypatch.setattr(layers.NarrowConv2d, 'forward', torch.nn.Conv2d.forward)
+
+    def tiled(conv: torch.nn.Conv2d, x: torch.Tensor, condition: torch.Tensor, before: int) -> torch.Tensor:
+        x = x.repeat(len(condition) // len(x), 1, 1, 1)
+        return conv(torch.cat([layers.with_condition(x[:, :before], condition), x[:, before:]], 1))
+    for module in (networks_of_stargan, networks_of_local):
+        monkeypatch.setattr(module, 'conv_with_condition', tiled)
+    learn(plain)
+    assert_same_weights(quick, plain)

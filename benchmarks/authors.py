@@ -138,9 +138,11 @@ def attgan(folder: Path, o: Namespace, x: Tensor, y: Tensor, labels: Tensor) -> 
 def stgan(folder: Path, o: Namespace, x: Tensor, y: Tensor, labels: Tensor) -> Cycle:
     config = Namespace(attrs=[str(i) for i in range(labels.shape[1])], g_conv_dim=o.width, g_layers=5, shortcut_layers=3, use_stu=True,
                        one_more_conv=True, image_size=o.size, d_conv_dim=o.width, d_fc_dim=16 * o.width, d_layers=5, dataset='one',
-                       mode='train', data_root='', crop_size=o.size, batch_size=len(x), cuda=False, summary_dir='', g_lr=2e-4, d_lr=2e-4, beta1=0.5,
+                       mode='train', data_root='', crop_size=o.size, batch_size=len(x), cuda=False, summary_dir='', g_lr=2e-4, d_lr=2e-4,
+                       beta1=0.5,
 
-                       beta2=0.999, lr_decay_iters=10 ** 9, checkpoint=None, max_iters=0, n_critic=5, thres_int=0.5, lambda_gp=10, lambda1=1,
+                       beta2=0.999, lr_decay_iters=10 ** 9, checkpoint=None, max_iters=0, n_critic=5, thres_int=0.5, lambda_gp=10,
+                       lambda1=1,
                        lambda2=10, lambda3=100, summary_step=10 ** 9, sample_step=10 ** 9, checkpoint_step=10 ** 9)
     with imports_of(folder / 'STGAN-pytorch'):
         module = importlib.import_module('agents.stgan')

@@ -48,7 +48,7 @@ def conv_with_condition(conv: nn.Conv2d, x: Tensor, condition: Tensor, before: i
 class NarrowConv2d(nn.Conv2d):
     """A convolution, stride 1, to few channels: in float32 on CPU one of single-row kernels to side times as many, rows then added.
 
-    oneDNN pads outputs to 16 channels. Forth and back 0.55 to 0.7 of the time for 7x7 kernels to 3 channels (one thread of a Xeon with
+    oneDNN pads outputs to 16 channels. Forth and back 0.53 to 0.72 of the time for 7x7 kernels to 3 channels (one thread of a Xeon with
     AVX-512). Parameters, and elsewhere the computation, are torch's.
     """
 

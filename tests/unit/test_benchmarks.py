@@ -305,6 +305,15 @@ def test_ratios_of_turns_by_hand(repository: Path) -> None:
     assert seen == ['32', 'theirs', 'theirs', '32', '32', 'theirs'] and [len(v) for v in seconds['wall'].values()] == [2, 2]
 
 
+def test_the_page_shows_what_was_measured(repository: Path) -> None:
+    peers = script(repository, 'peers')
+    rows = [json.loads(path.read_text()) for path in peers.RESULTS.glob('*.json')]
+    page, seen = (repository / 'docs' / 'performance.md').read_text(encoding='utf-8'), {(r['set'], r['threads']) for r in rows}
+    assert ('small', 1) in seen
+    for which, threads in seen:
+        assert peers.table(rows, which, threads) in page, f'{which}, {threads}: put what benchmarks/peers.py --print prints on the page'
+
+
 def test_every_system_of_the_comparison_is_the_released_code(repository: Path) -> None:
     """Its parameters, at the widths and sizes that docs/parity.md counts."""
     peers = script(repository, 'peers')

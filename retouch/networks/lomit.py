@@ -159,8 +159,10 @@ class Discriminator(nn.Module):
     @staticmethod
     def turned_back(g: Tensor, layer: nn.Conv2d, before: Tensor) -> Tensor:
         """The gradient of a mirrored map's convolution with respect to the map `before` it: transposed, then the mirror folded in."""
-        g = F.conv_transpose2d(g, layer.weight, stride=layer.stride)
-        return torch.ops.aten.reflection_pad2d_backward(g, before, [layer.padding[0]] * 4)
+        pad, stride = layer.padding[0], layer.stride[0]                                # type: ignore[index]
+        unseen = (before.shape[2] + 2 * pad - layer.kernel_size[0]) % stride           # rows of an odd side that no kernel reached
+        g = F.conv_transpose2d(g, layer.weight, stride=stride, output_padding=unseen)
+        return torch.ops.aten.reflection_pad2d_backward(g, before, [pad] * 4)
 
 
 def init_generator(net: nn.Module) -> nn.Module:

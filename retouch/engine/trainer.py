@@ -73,6 +73,11 @@ class Ledger:
         return out
 
 
+def in_order_of(p: Tensor, v: Tensor) -> Tensor:
+    """`v`, or a copy in the order in which `p` lies in memory if they are of one shape: a fused optimiser walks both as they lie."""
+    return v if v.shape != p.shape or v.stride() == p.stride() else torch.empty_like(p).copy_(v)
+
+
 class Trainer:
     """Owns optimisers, gradient switches, EMA and state. The trainable owns the mathematics."""
 
@@ -98,13 +103,14 @@ class Trainer:
         """Runs every Update that is due, in order. Returns their Steps by name."""
         done: dict[str, Step] = {}
         kept: Keep = {}
-        for update in self.updates:
-            if not update.runs_at(self.iteration):
-                continue
+        due = [update for update in self.updates if update.runs_at(self.iteration)]
+        for i, update in enumerate(due):
+            later = {net for u in due[i + 1:] for net in u.nets}
+            awake = (*update.nets, *later.intersection(update.ahead))
             optimiser = self.optimisers[update.name]
             for group, base in zip(optimiser.param_groups, self.base_lr[update.name], strict=True):
                 group['lr'] = base * update.schedule(self.iteration, self.iterations)
-            for net in update.nets:
+            for net in awake:
                 self.trainable.nets[net].requires_grad_(True)
             optimiser.zero_grad(set_to_none=True)
             with self.fabric.autocast():
@@ -114,7 +120,7 @@ class Trainer:
             if update.clip is not None:
                 nn.utils.clip_grad_norm_([p for n in update.nets for p in self.trainable.nets[n].parameters()], update.clip)
             optimiser.step()
-            for net in update.nets:
+            for net in awake:
                 self.trainable.nets[net].requires_grad_(False)
             self.ledger.add(update.name, step, self.iteration)
             kept |= step.keep
@@ -133,7 +139,7 @@ class Trainer:
         flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters])
         flat = self.fabric.all_reduce(flat, reduce_op='mean')                # type: ignore[assignment]
         for p, g in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
-            p.grad = g.view_as(p)
+            p.grad = in_order_of(p, g.view_as(p))
 
     def inference_weights(self) -> dict[str, Tensor]:
         """What a model directory holds: EMA weights if there are any, else the live ones. '<net>.<key>' -> tensor."""
@@ -162,6 +168,8 @@ class Trainer:
         self.module.load_state_dict(state['trainable'])
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state['optimisers'][name])
+            for p, kept in optimiser.state.items():
+                optimiser.state[p] = {k: in_order_of(p, v) for k, v in kept.items()}
         if self.ema:
             self.ema.load_state_dict(state['ema'])
         set_rng_state(state['rng'])

@@ -6,9 +6,9 @@ Reference:  Ha0Tang/AttentionGAN @ 45da496, `AttentionGAN-v1-multi` (non-commerc
 Differs:    [D1] instance norm keeps no running statistics (as StarGAN's [D1]);
             [D2] the gradient norm of (3) is safe at zero;
             [D3] D has fewer strided convolutions below 128 px;
-            [D4] real and fake share one D call, no generator graph in the D step;
+            [D4] real and fake share one D call; where both steps fall on one iteration they share one fake;
             [D5] `lambda_area` (7) and `lambda_binary` (9) are 0 as in the code; small recipes use them and `mask_bias`, the mask's start;
-            [D6] `condition` 'difference', `penalty` 'closed_form' and `lambda_adv` (1 in paper and code) are options beside the code's;
+            [D6] `condition` 'difference', `penalty` 'autograd' and `lambda_adv` (1 in paper and code) are options beside the code's;
             [D7] the authors' code rates decay every 1000 iterations, ours every iteration;
             [D8] content has no final tanh as in the code (`content_activation`), pictures are clamped when they are saved or scored;
             [D9] training labels are multi-label BCE by default, softmax CE with labels='single' (RaFD).
@@ -31,13 +31,12 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.optim import Adam
 
 from retouch.config import Config as BaseConfig
 from retouch.data.batches import AttributeBatch, DataSpec
 from retouch.data.labels import LabelRule
 from retouch.engine import schedules
-from retouch.engine.update import AttributeRequest, Keep, Step, Translation, Update
+from retouch.engine.update import Adam, AttributeRequest, Keep, Step, Translation, Update, with_graph
 from retouch.guidance.mask import composite, mask_logs
 from retouch.losses import bce_sum_over_attributes, cross_entropy_of_one_hot, full, gradient_penalty, gradient_penalty_of, l1_mean
 from retouch.networks.stargan import Discriminator, Generator
@@ -71,8 +70,8 @@ class Config(BaseConfig):
     beta1: float = 0.5
     beta2: float = 0.999
     schedule: Literal['linear', 'linear_last_40'] = 'linear'
-    penalty: Literal['autograd', 'closed_form'] = 'autograd'
-    """How (3) is differentiated: double backward, or the closed form of a piecewise-linear critic (equal in float64, faster)."""
+    penalty: Literal['autograd', 'closed_form'] = 'closed_form'
+    """How (3) is differentiated: the closed form of a piecewise-linear critic, or double backward (equal in float64, slower)."""
     label_rule: LabelRule = 'attgan_tf'
     """Which conflicts an edit resolves: at test time, and in training with data.targets='single'."""
 
@@ -103,7 +102,7 @@ class AGGANMulti(nn.Module):
     def updates(self) -> tuple[Update, ...]:
         c = self.config
         adam = partial(Adam, lr=c.lr, betas=(c.beta1, c.beta2))
-        return (Update('D', ('D',), self.discriminator_step, adam, SCHEDULES[c.schedule]),
+        return (Update('D', ('D',), self.discriminator_step, adam, SCHEDULES[c.schedule], ahead=('G',)),
                 Update('G', ('G',), self.generator_step, adam, SCHEDULES[c.schedule], every=c.n_critic))
 
     def generate(self, x: Tensor, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -115,8 +114,8 @@ class AGGANMulti(nn.Module):
     # deliberate copies of StarGAN, held equal by a test: updates, discriminator_step (fed by a composed fake), penalty, read
     def discriminator_step(self, batch: AttributeBatch, kept: Keep) -> Step:
         c, D, x, a, b = self.config, self.nets['D'], batch.image, batch.labels, batch.target
-        with torch.no_grad():
-            y, _ = self.generate(x, a, b)
+        made, mask = self.generate(x, a, b)                                                  # its graph is for the other step
+        y = made.detach()
         maps = D.features(torch.cat([x, y]))
         src, logits = D.heads(maps[-1])                                                # [2N,1,h,w], [2N,K]
         src_real, src_fake = full(src).chunk(2)
@@ -125,7 +124,7 @@ class AGGANMulti(nn.Module):
         loss_gp = self.penalty(x, y, batch.moment.uniform('alpha', 1, 1, 1, device=x.device))         # (3)
         return Step(loss_adv + c.lambda_cls * loss_cls + c.lambda_gp * loss_gp,
                     {'adv': loss_adv.detach(), 'cls': loss_cls.detach(), 'gp': loss_gp.detach()},
-                    parts={'edit': y, 'maps': maps, 'logits': logits})
+                    keep=with_graph(edit=made, mask=mask), parts={'edit': y, 'maps': maps, 'logits': logits})
 
     def penalty(self, x: Tensor, y: Tensor, alpha: Tensor) -> Tensor:
         """Equation (3) on x^ = alpha x + (1 - alpha) y; x, y [N,3,H,W], alpha [N,1,1,1]."""
@@ -137,7 +136,7 @@ class AGGANMulti(nn.Module):
 
     def generator_step(self, batch: AttributeBatch, kept: Keep) -> Step:
         c, D, x, a, b = self.config, self.nets['D'], batch.image, batch.labels, batch.target
-        y, mask = self.generate(x, a, b)
+        y, mask = (kept['edit'], kept['mask']) if 'edit' in kept else self.generate(x, a, b)
         src, logits = D(y)
         loss_adv = -full(src).mean()                                                 # (4)
         loss_cls = self.classification(logits, b)                                      # (5)

@@ -12,8 +12,7 @@ Differs:    [D1] maps follow their picture through crop and flip (`align_attenti
             [D5] PHA reads the last convolution before the scores, the paper's 4th (`pha_layer`; the code reads the 3rd);
             [D6] samples are shuffled; the code's trainer takes them in their order and pairs A with B by number;
             [D7] calls of one network on several inputs are batched, but for batch norm and (6); the pool's draws are keyed, the schedule
-            counts in 1/200ths of the run, D has fewer layers below 64 px (CycleGAN's [D1] to [D4]);
-            [D8] paired: the fakes of the discriminator step are made again in the generator step, with the same dropout.
+            counts in 1/200ths of the run, D has fewer layers below 64 px (CycleGAN's [D1] to [D4]).
 Shapes:     N batch, H W image. x of domain A, y of domain B in [-1,1]; G: A -> B, F: B -> A; D_A, D_B (paired: D of [input, picture]) patch
             scores [N,1,h,w] and an activation [N,C,h',w']; m maps [N,1,h',w'] in [0,1] that no gradient passes; T: map -> [N,1,H,W].
 
@@ -40,11 +39,10 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.optim import Adam
 
 from retouch.config import Config as BaseConfig
 from retouch.data.batches import DataSpec, DomainBatch, Moment, PairBatch
-from retouch.engine.update import DomainRequest, Keep, Step, Translation, Update
+from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update, with_graph
 from retouch.errors import unknown
 from retouch.guidance.attention_store import AttentionStore
 from retouch.losses import bce_to_constant, full, l1_mean, mse_to_constant
@@ -353,7 +351,7 @@ class ASGITPairs(Guided):
     def updates(self) -> tuple[Update, ...]:
         schedule = SCHEDULES[self.config.schedule]
         learn_together = tuple(n for n in self.nets if n != 'D')
-        return (Update('D', ('D',), self.discriminator_step, self.optimiser, schedule),
+        return (Update('D', ('D',), self.discriminator_step, self.optimiser, schedule, ahead=learn_together),
                 Update('G', learn_together, self.generator_step, self.optimiser, schedule))
 
     def guidance(self, batch: PairBatch) -> Tensor:
@@ -364,22 +362,24 @@ class ASGITPairs(Guided):
 
     def discriminator_step(self, batch: PairBatch, kept: Keep) -> Step:
         x, y = batch.image_a, batch.image_b
-        with torch.no_grad():
-            made = self.nets['G'](self.fusion(x, self.guidance(batch)), batch.moment.uniform)
-        real, fake = self.scores('D', torch.cat([x, y], 1), torch.cat([x, made], 1))
+        a = self.guidance(batch)
+        made = self.nets['G'](self.fusion(x, a), batch.moment.uniform)                                  # its graph is for (9) and (10)
+        real, fake = self.scores('D', torch.cat([x, y], 1), torch.cat([x, made.detach()], 1))
         loss_real, loss_fake = self.to_constant(real, 1.0), self.to_constant(fake, 0.0)
-        return Step(0.5 * (loss_real + loss_fake), {'real': loss_real.detach(), 'fake': loss_fake.detach()})     # (11)
+        return Step(0.5 * (loss_real + loss_fake), {'real': loss_real.detach(), 'fake': loss_fake.detach()},     # (11)
+                    keep={'attention': a, **with_graph(made=made)} if made.requires_grad else {})
 
-    def go(self, batch: PairBatch, a: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """There, once: both losses, the picture, and D's map of it."""
+    def go(self, batch: PairBatch, a: Tensor, made: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """There, once, unless it was `made` before: both losses, the picture, and D's map of it."""
         x = batch.image_a
-        made = self.nets['G'](self.fusion(x, a), batch.moment.uniform)                                  # (3)
+        if made is None:
+            made = self.nets['G'](self.fusion(x, a), batch.moment.uniform)                              # (3)
         score, m = self.judge('D', torch.cat([x, made], 1))
         return self.to_constant(score, 1.0), l1_mean(made, batch.image_b), made.detach(), m            # (9) (10)
 
     def generator_step(self, batch: PairBatch, kept: Keep) -> Step:
-        c, a = self.config, self.guidance(batch)
-        loss_gan, loss_l1, made, m = self.go(batch, a)
+        c, a = self.config, kept['attention'] if 'attention' in kept else self.guidance(batch)
+        loss_gan, loss_l1, made, m = self.go(batch, a, kept.get('made'))
         if c.attention_source == 'two_pass':
             a = self.carry(m)
             gan_again, l1_again, made, _ = self.go(batch, a)

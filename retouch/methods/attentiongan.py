@@ -26,12 +26,11 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.optim import Adam
 
 from retouch.config import Config as BaseConfig
 from retouch.data.batches import DataSpec, DomainBatch
 from retouch.engine import schedules
-from retouch.engine.update import DomainRequest, Keep, Step, Translation, Update
+from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update
 from retouch.guidance.mask import mask_logs
 from retouch.losses import full, l1_mean, mse_to_constant
 from retouch.methods.cyclegan import ImagePool, generator_to

@@ -29,13 +29,12 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.optim import Adam
 
 from retouch.config import Config as BaseConfig
 from retouch.data.batches import AttributeBatch, DataSpec
 from retouch.data.labels import LabelRule
 from retouch.engine import schedules
-from retouch.engine.update import AttributeRequest, Keep, Step, Translation, Update
+from retouch.engine.update import Adam, AttributeRequest, Keep, Step, Translation, Update
 from retouch.losses import bce_mean, full, gradient_penalty, l1_mean
 from retouch.networks.attgan import Discriminator, Generator
 

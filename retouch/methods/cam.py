@@ -121,7 +121,7 @@ class CAM(nn.Module):
     def discriminator_step(self, batch: AttributeBatch, kept: Keep) -> Step:
         c, x, d, step = self.config, batch.image, batch.target - batch.labels, self.backbone.discriminator_step(batch, kept)
         if c.apply_to not in ('both', 'discriminator'):
-            return Step(step.loss, step.logs, step.images)
+            return Step(step.loss, step.logs, step.images, step.keep)
         y, a, logits = step.parts['edit'], step.parts['maps'][self.depth - 1], step.parts['logits']
         with torch.autocast(x.device.type, enabled=False):
             if a.dtype != full(a).dtype:                         # half precision: what lies behind the map again, in float32
@@ -130,7 +130,8 @@ class CAM(nn.Module):
             cam = relative_gradcam(a, logits, torch.cat([-d, d]), create_graph=True, score=c.score)                       # (1)
             m_x, m_y = cam_to_mask(cam, self.data.size, c.normalise, c.order).chunk(2)                                # (2)
             loss_cam = self.outside(x, y, combine(m_y, m_x, c.combine), d)                                            # (3)
-        return Step(step.loss + c.lambda_cam * loss_cam, {**step.logs, 'cam': loss_cam.detach()}, step.images)       # (5)
+        return Step(step.loss + c.lambda_cam * loss_cam, {**step.logs, 'cam': loss_cam.detach()}, step.images,
+                    step.keep)                                                                                        # (5)
 
     def generator_step(self, batch: AttributeBatch, kept: Keep) -> Step:
         c, D, x, d, step = self.config, self.nets['D'], batch.image, batch.target - batch.labels, self.backbone.generator_step(batch, kept)

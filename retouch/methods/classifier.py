@@ -16,11 +16,10 @@ from typing import ClassVar, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim import Adam
 
 from retouch.config import Config as BaseConfig
 from retouch.data.batches import AttributeBatch, DataSpec
-from retouch.engine.update import Keep, Step, Update
+from retouch.engine.update import Adam, Keep, Step, Update
 from retouch.losses import bce_mean, cross_entropy_of_one_hot
 from retouch.networks.classifier import Classifier
 

@@ -25,12 +25,11 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.optim import Adam
 
 from retouch.config import Config as BaseConfig
 from retouch.data.batches import DataSpec, DomainBatch, Moment
 from retouch.engine import schedules
-from retouch.engine.update import DomainRequest, Keep, Step, Translation, Update
+from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update
 from retouch.errors import unknown
 from retouch.losses import l1_mean, mse_to_constant
 from retouch.networks.cyclegan import PatchDiscriminator, ResNetGenerator, init_normal, layers_at

@@ -41,12 +41,11 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.optim import Adam
 
 from retouch.config import Config as BaseConfig
 from retouch.data.batches import DataSpec, DomainBatch, Moment
 from retouch.engine import schedules
-from retouch.engine.update import DomainRequest, Keep, Step, Translation, Update
+from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update, with_graph
 from retouch.errors import unknown
 from retouch.losses import bce_to_constant, full, l1_mean
 from retouch.networks.drit import AttributeEncoder, ContentDiscriminator, ContentEncoder, Domain, Generator, init_gaussian
@@ -120,7 +119,8 @@ class DRIT(nn.Module):
     def updates(self) -> tuple[Update, ...]:
         c = self.config
         adam, schedule = partial(Adam, lr=c.lr, betas=(c.beta1, c.beta2), weight_decay=c.weight_decay), SCHEDULES[c.schedule]
-        return (Update('D', ('D_A', 'D_B', 'D_A2', 'D_B2'), self.discriminator_step, adam, schedule, every=c.d_iter),
+        return (Update('D', ('D_A', 'D_B', 'D_A2', 'D_B2'), self.discriminator_step, adam, schedule, every=c.d_iter,
+                       ahead=('E_c', 'E_a', 'G')),
                 Update('D_c', ('D_c',), self.content_discriminator_step, partial(adam, lr=c.lr_content), schedule, clip=c.clip),
                 Update('G', ('E_c', 'E_a', 'G'), self.generator_step, adam, schedule, every=c.d_iter),
                 Update('R', ('E_c', 'G'), self.random_style_step, adam, schedule, every=c.d_iter, shares='G'))
@@ -154,16 +154,25 @@ class DRIT(nn.Module):
         return (self.content(batch, self.halves(batch.image_a)[0], 'A', 'content A'),
                 self.content(batch, self.halves(batch.image_b)[0], 'B', 'content B'))
 
+    def first_pass(self, batch: DomainBatch) -> dict[str, Tensor]:
+        """What the encoded half becomes with the styles it has: contents, styles, their moments, fakes and reconstructions."""
+        G, (x, _), (y, _) = self.nets['G'], self.halves(batch.image_a), self.halves(batch.image_b)
+        c_x, c_y = self.contents(batch)
+        (s_x, mean_x, logvar_x), (s_y, mean_y, logvar_y) = self.style(batch, x, 'A', 'style A'), self.style(batch, y, 'B', 'style B')
+        fake_a, rec_a = G(torch.cat([c_y, c_x]), torch.cat([s_x, s_x]), 'A').chunk(2)                   # (2)
+        fake_b, rec_b = G(torch.cat([c_x, c_y]), torch.cat([s_y, s_y]), 'B').chunk(2)
+        return {'c_x': c_x, 'c_y': c_y, 'mean_x': mean_x, 'logvar_x': logvar_x, 'mean_y': mean_y, 'logvar_y': logvar_y,
+                'fake_a': fake_a, 'rec_a': rec_a, 'fake_b': fake_b, 'rec_b': rec_b}
+
     def discriminator_step(self, batch: DomainBatch, kept: Keep) -> Step:
         G, (x, x_other), (y, y_other), s = self.nets['G'], self.halves(batch.image_a), self.halves(batch.image_b), self.random_style(batch)
+        first = self.first_pass(batch)                                                                  # its graph is for (7) to (12)
         with torch.no_grad():
-            c_x, c_y = contents = self.contents(batch)
-            s_x, s_y = self.style(batch, x, 'A', 'style A')[0], self.style(batch, y, 'B', 'style B')[0]
-            fake_a, random_a = G(torch.cat([c_y, c_y]), torch.cat([s_x, s]), 'A').chunk(2)
-            fake_b, random_b = G(torch.cat([c_x, c_x]), torch.cat([s_y, s]), 'B').chunk(2)
-        loss_1 = self.told_apart('D_A', x, fake_a) + self.told_apart('D_B', y, fake_b)                  # (4)
+            random_a, random_b = G(first['c_y'], s, 'A'), G(first['c_x'], s, 'B')                       # (2)
+        loss_1 = self.told_apart('D_A', x, first['fake_a'].detach()) + self.told_apart('D_B', y, first['fake_b'].detach())     # (4)
         loss_2 = self.told_apart('D_A2', x_other, random_a) + self.told_apart('D_B2', y_other, random_b)       # (5)
-        return Step(loss_1 + loss_2, {'encoded': loss_1.detach(), 'random': loss_2.detach()}, keep={'contents': contents})
+        return Step(loss_1 + loss_2, {'encoded': loss_1.detach(), 'random': loss_2.detach()},
+                    keep={'contents': (first['c_x'].detach(), first['c_y'].detach()), **with_graph(**first)})
 
     def told_apart(self, net: str, real: Tensor, fake: Tensor) -> Tensor:
         """Cross-entropies of real pictures with 1 and of fakes with 0: means, summed over scales and both."""
@@ -183,10 +192,8 @@ class DRIT(nn.Module):
 
     def generator_step(self, batch: DomainBatch, kept: Keep) -> Step:
         c, G, (x, _), (y, _) = self.config, self.nets['G'], self.halves(batch.image_a), self.halves(batch.image_b)
-        c_x, c_y = self.contents(batch)
-        (s_x, mean_x, logvar_x), (s_y, mean_y, logvar_y) = self.style(batch, x, 'A', 'style A'), self.style(batch, y, 'B', 'style B')
-        fake_a, rec_a = G(torch.cat([c_y, c_x]), torch.cat([s_x, s_x]), 'A').chunk(2)                   # (2)
-        fake_b, rec_b = G(torch.cat([c_x, c_y]), torch.cat([s_y, s_y]), 'B').chunk(2)
+        first = kept if 'fake_a' in kept else self.first_pass(batch)
+        c_x, c_y, fake_a, fake_b, rec_a, rec_b = (first[k] for k in ('c_x', 'c_y', 'fake_a', 'fake_b', 'rec_a', 'rec_b'))
         c_x_again, c_y_again = self.content(batch, fake_b, 'B', 'content B again'), self.content(batch, fake_a, 'A', 'content A again')
         s_x_again, s_y_again = self.style(batch, fake_a, 'A', 'style A again')[0], self.style(batch, fake_b, 'B', 'style B again')[0]
         back_a, back_b = G(c_x_again, s_x_again, 'A'), G(c_y_again, s_y_again, 'B')                     # (3)
@@ -194,7 +201,7 @@ class DRIT(nn.Module):
         loss_con = 2 * bce_to_constant(self.nets['D_c'](torch.cat([c_x, c_y])), 0.5)                     # (8)
         loss_cc = l1_mean(back_a, x) + l1_mean(back_b, y)                                               # (9)
         loss_rec = l1_mean(rec_a, x) + l1_mean(rec_b, y)                                                # (10)
-        loss_kl = kl_sum_over_dimensions(mean_x, logvar_x) + kl_sum_over_dimensions(mean_y, logvar_y)   # (11)
+        loss_kl = sum(kl_sum_over_dimensions(first[f'mean_{d}'], first[f'logvar_{d}']) for d in ('x', 'y'))     # (11)
         loss_reg = full(c_x).square().mean() + full(c_y).square().mean()                                # (12)
         loss = (loss_gan + c.lambda_con * loss_con + c.lambda_cc * loss_cc + c.lambda_rec * loss_rec
                 + c.lambda_kl * loss_kl + c.lambda_reg * loss_reg)

@@ -39,13 +39,12 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.optim import Adam
 
 from retouch.config import Config as BaseConfig
 from retouch.data.batches import AttributeBatch, DataSpec, Moment, keyed_generator
 from retouch.data.labels import LabelRule
 from retouch.engine import schedules
-from retouch.engine.update import AttributeRequest, Keep, Step, Translation, Update
+from retouch.engine.update import Adam, AttributeRequest, Keep, Step, Translation, Update, with_graph
 from retouch.guidance.mask import composite, mask_logs
 from retouch.losses import bce_sum_over_attributes, cross_entropy_of_one_hot, full, gradient_penalty, l1_mean
 from retouch.networks.local import Critic, Generator, Scales, Upsample
@@ -178,7 +177,7 @@ class Local(nn.Module):
     def updates(self) -> tuple[Update, ...]:
         c = self.config
         adam = partial(Adam, betas=(c.beta1, c.beta2))
-        return (Update('D', ('D',), self.critic_step, partial(adam, lr=c.lr), schedules.linear_last_40),
+        return (Update('D', ('D',), self.critic_step, partial(adam, lr=c.lr), schedules.linear_last_40, ahead=('G',)),
                 Update('G', ('G',), self.generator_step, partial(adam, lr=c.rate_g * c.lr), schedules.linear_last_40, every=c.n_critic,
                        first=c.head_start))
 
@@ -214,10 +213,9 @@ class Local(nn.Module):
 
     def critic_step(self, batch: AttributeBatch, kept: Keep) -> Step:
         c, D, x, a, b, moment = self.config, self.nets['D'], batch.image, batch.labels, batch.target, batch.moment
-        with torch.no_grad():
-            bound = self.bound(x)
-            y, _ = self.generate(x, a, b, self.noise(x, moment, 'noise'), bound, self.slope(x, moment))
-            x_seen, y_seen = self.seen(x, bound, moment, 'seen_x'), self.seen(y, bound, moment, 'seen_y')
+        bound = self.bound(x)
+        y, mask = self.generate(x, a, b, self.noise(x, moment, 'noise'), bound, self.slope(x, moment))     # their graph is for (6) to (11)
+        x_seen, y_seen = self.seen(x, bound, moment, 'seen_x'), self.seen(y.detach(), bound, moment, 'seen_y')
         maps = D.features(torch.cat([x_seen, y_seen]))
         real, fake = [m[:len(x)] for m in maps], [m[len(x):] for m in maps]
         wrong = (a != b).any(1).float()[:, None, None]                                 # [N,1,1]
@@ -229,7 +227,7 @@ class Local(nn.Module):
         loss_pen = c.r1_every * self.penalty(x_seen, y_seen, a, moment) if due else torch.zeros_like(loss_cls)     # (5)
         loss = loss_real + loss_fake + c.lambda_wrong * loss_wrong + c.lambda_cls * loss_cls + c.gamma / 2 * loss_pen
         return Step(loss, {'real': loss_real.detach(), 'fake': loss_fake.detach(), 'wrong': loss_wrong.detach(),
-                           'cls': loss_cls.detach(), 'pen': loss_pen.detach()})
+                           'cls': loss_cls.detach(), 'pen': loss_pen.detach()}, keep=with_graph(edit=y, mask=mask))
 
     def penalty(self, x: Tensor, y: Tensor, a: Tensor, moment: Moment) -> Tensor:
         """Equation (5) in float32: R1 on pictures x [N,3,H,W] with labels a [N,K], or WGAN-GP between x and y."""
@@ -247,8 +245,9 @@ class Local(nn.Module):
 
     def generator_step(self, batch: AttributeBatch, kept: Keep) -> Step:
         c, D, x, a, b, moment = self.config, self.nets['D'], batch.image, batch.labels, batch.target, batch.moment
-        bound, z, k = self.bound(x), self.noise(x, moment, 'noise'), self.slope(x, moment)
-        y, mask = self.generate(x, a, b, z, bound, k)
+        bound, k = self.bound(x), self.slope(x, moment)
+        y, mask = ((kept['edit'], kept['mask']) if 'edit' in kept else
+                   self.generate(x, a, b, self.noise(x, moment, 'noise'), bound, k))
         maps = D.features(self.seen(y, bound, moment, 'seen_g'))
         loss_adv = sum(self.phi(-s).mean() for s in D.scores(maps, b))                 # (6)
         loss_cls = self.classification(D.logits(maps), b)                              # (7)

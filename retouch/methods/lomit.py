@@ -44,16 +44,15 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
-from torch.optim import Adam
 
 from retouch.config import Config as BaseConfig
 from retouch.data.batches import DataSpec, ExemplarBatch
 from retouch.engine import schedules
-from retouch.engine.update import ExemplarRequest, Keep, Step, Translation, Update
+from retouch.engine.update import Adam, ExemplarRequest, Keep, Step, Translation, Update
 from retouch.guidance.cosegmentation import CoSegmentation, similarity_penalty_mean
 from retouch.guidance.highway_adain import HighwayAdaIN, Param, Std
 from retouch.guidance.mask import check_mask, mask_logs
-from retouch.losses import bce_sum_over_attributes, full, gradient_penalty, l1_mean
+from retouch.losses import bce_sum_over_attributes, full, gradient_penalty_of, l1_mean
 from retouch.networks.lomit import ContentEncoder, Decoder, Discriminator, StyleEncoder, init_discriminator, init_generator
 
 SCHEDULES = {'halved_in_second_half': schedules.halved_in_second_half, 'linear_last_40': schedules.linear_last_40}
@@ -205,7 +204,9 @@ class LOMIT(nn.Module):
         cls_a, cls_b, _, _ = logits.split(n)
         loss_cls = bce_sum_over_attributes(cls_a, batch.labels) + bce_sum_over_attributes(cls_b, batch.exemplar_labels)       # (7)
         alpha = torch.cat([batch.moment.uniform(name, 1, 1, 1, device=x.device) for name in ('alpha', 'alpha_back')])
-        loss_gp = 2 * gradient_penalty(lambda x_hat: D(x_hat)[0], x, y, alpha)                          # 2: of means over N, two, (8)
+        with torch.autocast(x.device.type, enabled=False):
+            x_hat = torch.lerp(full(y), x, alpha.to(x))
+            loss_gp = 2 * gradient_penalty_of(D.input_gradient(x_hat))                                  # 2: of means over N, two, (8)
         return Step(loss_adv + c.lambda_cls * loss_cls + c.lambda_gp * loss_gp,
                     {'adv': loss_adv.detach(), 'cls': loss_cls.detach(), 'gp': loss_gp.detach()})
 

@@ -31,12 +31,11 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.optim import Adam
 
 from retouch.config import Config as BaseConfig
 from retouch.data.batches import DataSpec, DomainBatch, Moment
 from retouch.engine import schedules
-from retouch.engine.update import DomainRequest, Keep, Step, Translation, Update
+from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update, with_graph
 from retouch.errors import unknown
 from retouch.losses import l1_mean, mse_to_constant
 from retouch.networks.cyclegan import init_normal
@@ -95,7 +94,7 @@ class MUNIT(nn.Module):
     def updates(self) -> tuple[Update, ...]:
         c = self.config
         adam, schedule = partial(Adam, lr=c.lr, betas=(c.beta1, c.beta2), weight_decay=c.weight_decay), SCHEDULES[c.schedule]
-        return (Update('D', ('D_A', 'D_B'), self.discriminator_step, adam, schedule),
+        return (Update('D', ('D_A', 'D_B'), self.discriminator_step, adam, schedule, ahead=('G_A', 'G_B')),
                 Update('G', ('G_A', 'G_B'), self.generator_step, adam, schedule))
 
     def draw_styles(self, batch: DomainBatch, step: str) -> list[Tensor]:
@@ -105,11 +104,13 @@ class MUNIT(nn.Module):
     def discriminator_step(self, batch: DomainBatch, kept: Keep) -> Step:
         n, x, y = self.nets, batch.image_a, batch.image_b
         s_a, s_b = self.draw_styles(batch, 'D')
+        c_x, c_y = n['G_A'].content(x), n['G_B'].content(y)                                             # their graph is for (4) to (8)
         with torch.no_grad():
-            fake_a, fake_b = n['G_A'].decode(n['G_B'].content(y), s_a), n['G_B'].decode(n['G_A'].content(x), s_b)        # (1)
+            fake_a, fake_b = n['G_A'].decode(c_y, s_a), n['G_B'].decode(c_x, s_b)                       # (1)
         loss_a = self.told_apart('D_A', x, fake_a)                                                      # (2)
         loss_b = self.told_apart('D_B', y, fake_b)                                                      # (3)
-        return Step(self.config.lambda_gan * (loss_a + loss_b), {'A': loss_a.detach(), 'B': loss_b.detach()})
+        return Step(self.config.lambda_gan * (loss_a + loss_b), {'A': loss_a.detach(), 'B': loss_b.detach()},
+                    keep=with_graph(c_x=c_x, c_y=c_y))
 
     def told_apart(self, net: str, real: Tensor, fake: Tensor) -> Tensor:
         """Squared distances of scores to 1 for real and 0 for fake pictures [N,3,H,W]: means, summed over scales and both."""
@@ -123,7 +124,8 @@ class MUNIT(nn.Module):
     def generator_step(self, batch: DomainBatch, kept: Keep) -> Step:
         c, x, y, A, B = self.config, batch.image_a, batch.image_b, self.nets['G_A'], self.nets['G_B']
         s_a, s_b = self.draw_styles(batch, 'G')
-        c_x, s_x, c_y, s_y = A.content(x), A.style(x), B.content(y), B.style(y)
+        c_x, c_y = (kept['c_x'], kept['c_y']) if 'c_x' in kept else (A.content(x), B.content(y))
+        s_x, s_y = A.style(x), B.style(y)
         rec_a, fake_a = A.decode(torch.cat([c_x, c_y]), torch.cat([s_x, s_a])).chunk(2)
         rec_b, fake_b = B.decode(torch.cat([c_y, c_x]), torch.cat([s_y, s_b])).chunk(2)
         c_y_again, c_x_again = A.content(fake_a), B.content(fake_b)

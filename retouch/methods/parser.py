@@ -25,12 +25,11 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
-from torch.optim import Adam
 
 from retouch.config import Config as BaseConfig
 from retouch.data.batches import IGNORED, DataSpec, ParsingBatch
 from retouch.data.parsing import TWELVE, colours_of, logits_to_twelve
-from retouch.engine.update import Keep, Step, Update
+from retouch.engine.update import Adam, Keep, Step, Update
 from retouch.losses import full
 from retouch.networks.parser import UNet
 

@@ -6,9 +6,8 @@ Differs:    [D1] batch norm keeps no running averages: translate takes pictures 
             the authors' test does (batch 1, training mode);
             [D2] dropout's draws are keyed by (seed, iteration, sample); both steps of an iteration see the same; at test time dropout stays
             on as in the original, but its draw is fixed, the same for every picture (`test_dropout`);
-            [D3] the discriminator step makes its fake without a generator graph: one more pass of G;
-            [D4] the U-Net halves a picture as often as it comes out even, 8 times at most; D has fewer layers below 64 px;
-            [D5] the rate decays as in the PyTorch code, counted in 1/200ths of the run; the authors' first code keeps it constant.
+            [D3] the U-Net halves a picture as often as it comes out even, 8 times at most; D has fewer layers below 64 px;
+            [D4] the rate decays as in the PyTorch code, counted in 1/200ths of the run; the authors' first code keeps it constant.
 Shapes:     N batch, H W image. x the picture given, y the picture wanted, in [-1,1]; D(x, y) patch scores [N,1,h,w], logits, of the six
             channels together; with conditional=False D sees the second picture alone, three channels.
 
@@ -25,12 +24,11 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.optim import Adam
 
 from retouch.config import Config as BaseConfig
 from retouch.data.batches import DataSpec, Moment, PairBatch
 from retouch.engine import schedules
-from retouch.engine.update import DomainRequest, Keep, Step, Translation, Update
+from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update, with_graph
 from retouch.errors import unknown
 from retouch.losses import bce_to_constant, l1_mean
 from retouch.networks.cyclegan import PatchDiscriminator, init_normal, layers_at
@@ -88,7 +86,7 @@ class Pix2Pix(nn.Module):
     def updates(self) -> tuple[Update, ...]:
         c = self.config
         adam, schedule = partial(Adam, lr=c.lr, betas=(c.beta1, c.beta2)), SCHEDULES[c.schedule]
-        return (Update('D', ('D',), self.discriminator_step, adam, schedule),
+        return (Update('D', ('D',), self.discriminator_step, adam, schedule, ahead=('G',)),
                 Update('G', ('G',), self.generator_step, adam, schedule))
 
     def judge(self, x: Tensor, y: Tensor) -> Tensor:
@@ -97,15 +95,14 @@ class Pix2Pix(nn.Module):
 
     def discriminator_step(self, batch: PairBatch, kept: Keep) -> Step:
         x, y = batch.image_a, batch.image_b
-        with torch.no_grad():
-            fake = self.nets['G'](x, batch.moment.uniform)
+        fake = self.nets['G'](x, batch.moment.uniform)                   # its graph is for (3) and (4)
         loss_real = bce_to_constant(self.judge(x, y), 1.0)               # (1)
-        loss_fake = bce_to_constant(self.judge(x, fake), 0.0)            # (2)
-        return Step(0.5 * (loss_real + loss_fake), {'real': loss_real.detach(), 'fake': loss_fake.detach()})
+        loss_fake = bce_to_constant(self.judge(x, fake.detach()), 0.0)   # (2)
+        return Step(0.5 * (loss_real + loss_fake), {'real': loss_real.detach(), 'fake': loss_fake.detach()}, keep=with_graph(fake=fake))
 
     def generator_step(self, batch: PairBatch, kept: Keep) -> Step:
         x, y = batch.image_a, batch.image_b
-        fake = self.nets['G'](x, batch.moment.uniform)
+        fake = kept['fake'] if 'fake' in kept else self.nets['G'](x, batch.moment.uniform)
         loss_gan = bce_to_constant(self.judge(x, fake), 1.0)             # (3)
         loss_l1 = l1_mean(fake, y)                                       # (4)
         return Step(loss_gan + self.config.lambda_l1 * loss_l1, {'gan': loss_gan.detach(), 'l1': loss_l1.detach()},

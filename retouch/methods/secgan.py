@@ -240,7 +240,7 @@ class SeCGAN(nn.Module):
         G.known = batch.image, s
         made = step(batch, kept)
         G.known = None
-        return replace(made, keep={'parse': s})
+        return replace(made, keep={**made.keep, 'parse': s})
 
     def rgb_loss(self, batch: AttributeBatch, kept: Keep, wanted: Tensor) -> Step:
         """G's: the backbone's, and that y parses as the classes `wanted` [N,H,W]. Hands on what it does parse as."""

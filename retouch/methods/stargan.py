@@ -7,9 +7,9 @@ Differs:    [D1] instance norm keeps no running statistics: identical to the aut
             [D2] the gradient norm of (3) is safe at zero, where the authors' sqrt has a NaN gradient;
             [D3] learning rate: `schedule` 'linear' is the paper's, 'stargan_code' what the released code does (it hardly decays);
             [D4] D has fewer strided convolutions below 128 px (its map keeps a side of 2 or 3);
-            [D5] real and fake share one D call (no norm in D, so equal) and no generator graph is built in the D step;
+            [D5] real and fake share one D call (no norm in D, so equal); where both steps fall on one iteration they share one fake;
             [D6] `condition` 'difference' (target - source), `reconstruct` 'self' (G(x, a) in place of G(y, a) in (6)), `penalty`
-            'closed_form' and `lambda_adv` (1 in the paper) are options.
+            'autograd' and `lambda_adv` (1 in the paper) are options.
 Shapes:     N batch, K attributes, H W image. x, y images in [-1,1]; a, b labels [N,K] in {0,1}; src [N,1,h,w]:
             summed in (3), averaged in (1) and (4).
 
@@ -27,13 +27,12 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.optim import Adam
 
 from retouch.config import Config as BaseConfig
 from retouch.data.batches import AttributeBatch, DataSpec
 from retouch.data.labels import LabelRule
 from retouch.engine import schedules
-from retouch.engine.update import AttributeRequest, Keep, Step, Translation, Update
+from retouch.engine.update import Adam, AttributeRequest, Keep, Step, Translation, Update, with_graph
 from retouch.losses import bce_sum_over_attributes, cross_entropy_of_one_hot, full, gradient_penalty, gradient_penalty_of, l1_mean
 from retouch.networks.stargan import Discriminator, Generator
 
@@ -63,8 +62,8 @@ class Config(BaseConfig):
     beta1: float = 0.5
     beta2: float = 0.999
     schedule: Literal['linear', 'stargan_code', 'linear_last_40'] = 'linear'
-    penalty: Literal['autograd', 'closed_form'] = 'autograd'
-    """How (3) is differentiated: double backward, or the closed form of a piecewise-linear critic (equal in float64, faster)."""
+    penalty: Literal['autograd', 'closed_form'] = 'closed_form'
+    """How (3) is differentiated: the closed form of a piecewise-linear critic, or double backward (equal in float64, slower)."""
     label_rule: LabelRule = 'stargan'
     """Which conflicts an edit resolves: at test time, and in training with data.targets='single'."""
 
@@ -97,7 +96,7 @@ class StarGAN(nn.Module):
     def updates(self) -> tuple[Update, ...]:
         c = self.config
         adam = partial(Adam, lr=c.lr, betas=(c.beta1, c.beta2))
-        return (Update('D', ('D',), self.discriminator_step, adam, SCHEDULES[c.schedule]),
+        return (Update('D', ('D',), self.discriminator_step, adam, SCHEDULES[c.schedule], ahead=('G',)),
                 Update('G', ('G',), self.generator_step, adam, SCHEDULES[c.schedule], every=c.n_critic))
 
     def generate(self, x: Tensor, source: Tensor, target: Tensor) -> Tensor:
@@ -106,8 +105,8 @@ class StarGAN(nn.Module):
 
     def discriminator_step(self, batch: AttributeBatch, kept: Keep) -> Step:
         c, D, x, a, b = self.config, self.nets['D'], batch.image, batch.labels, batch.target
-        with torch.no_grad():
-            y = self.generate(x, a, b)
+        made = self.generate(x, a, b)                                                  # its graph is for the other step
+        y = made.detach()
         maps = D.features(torch.cat([x, y]))
         src, logits = D.heads(maps[-1])                                                # [2N,1,h,w], [2N,K]
         src_real, src_fake = full(src).chunk(2)
@@ -116,7 +115,7 @@ class StarGAN(nn.Module):
         loss_gp = self.penalty(x, y, batch.moment.uniform('alpha', 1, 1, 1, device=x.device))         # (3)
         return Step(loss_adv + c.lambda_cls * loss_cls + c.lambda_gp * loss_gp,
                     {'adv': loss_adv.detach(), 'cls': loss_cls.detach(), 'gp': loss_gp.detach()},
-                    parts={'edit': y, 'maps': maps, 'logits': logits})
+                    keep=with_graph(edit=made), parts={'edit': y, 'maps': maps, 'logits': logits})
 
     def penalty(self, x: Tensor, y: Tensor, alpha: Tensor) -> Tensor:
         """Equation (3) on x^ = alpha x + (1 - alpha) y; x, y [N,3,H,W], alpha [N,1,1,1]."""
@@ -129,9 +128,10 @@ class StarGAN(nn.Module):
     def generator_step(self, batch: AttributeBatch, kept: Keep) -> Step:
         c, D, x, a, b = self.config, self.nets['D'], batch.image, batch.labels, batch.target
         if c.reconstruct == 'self':
-            y, x_rec = self.generate(x, torch.cat([a, a]), torch.cat([b, a])).chunk(2)
+            y, x_rec = ((kept['edit'], self.generate(x, a, a)) if 'edit' in kept else
+                        self.generate(x, torch.cat([a, a]), torch.cat([b, a])).chunk(2))
         else:
-            y = self.generate(x, a, b)
+            y = kept['edit'] if 'edit' in kept else self.generate(x, a, b)
             x_rec = self.generate(y, b, a)
         maps = D.features(y)
         src, logits = D.heads(maps[-1])

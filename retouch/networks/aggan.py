@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from retouch.networks.layers import instance_norm
+from retouch.networks.layers import NarrowConv2d, instance_norm
 
 Norm = Literal['batch', 'instance']
 Upsample = Literal['deconv', 'pixelshuffle']
@@ -75,7 +75,7 @@ class Generator(nn.Module):
                 layers += [nn.Conv2d(c, half, 3, 1, 1, padding_mode='reflect'), normed(half), nn.ReLU(inplace=True),
                            nn.Conv2d(half, 4 * half, 1), nn.PixelShuffle(2)]
             layers += [normed(half), nn.ReLU(inplace=True)]
-        layers.append(nn.Conv2d(w, out_channels, 7, 1, 3, padding_mode='reflect'))
+        layers.append(NarrowConv2d(w, out_channels, 7, 1, 3, padding_mode='reflect'))
         self.main = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:

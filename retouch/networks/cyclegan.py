@@ -8,7 +8,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from retouch.networks.layers import ResidualBlock, instance_norm, norm_of
+from retouch.networks.layers import NarrowConv2d, ResidualBlock, instance_norm, norm_of
 
 
 def init_normal(module: nn.Module, std: float = 0.02) -> nn.Module:
@@ -51,7 +51,7 @@ class ResNetGenerator(nn.Module):
         layers += [ResidualBlock(4 * w, affine=False, bias=True, reflect=True) for _ in range(blocks)]
         for c in (4 * w, 2 * w):
             layers += [nn.ConvTranspose2d(c, c // 2, 3, 2, 1, output_padding=1), instance_norm(c // 2, False), nn.ReLU(inplace=True)]
-        layers += [nn.Conv2d(w, out_channels, 7, 1, 3, padding_mode='reflect'), nn.Tanh()]
+        layers += [NarrowConv2d(w, out_channels, 7, 1, 3, padding_mode='reflect'), nn.Tanh()]
         self.main = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:

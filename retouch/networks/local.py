@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from retouch.networks.layers import ResidualBlock, depth_for, instance_norm, with_condition
+from retouch.networks.layers import NarrowConv2d, ResidualBlock, conv_with_condition, depth_for, instance_norm
 
 Scales = Literal['both', 'last', 'local']
 Upsample = Literal['deconv', 'resize']
@@ -49,16 +49,16 @@ class Generator(nn.Module):
             grow = ([nn.ConvTranspose2d(c, c // 2, 4, 2, 1, bias=False)] if upsample == 'deconv' else
                     [nn.Upsample(scale_factor=2), nn.Conv2d(c, c // 2, 3, 1, 1, bias=False)])
             layers += [*grow, instance_norm(c // 2, True), nn.ReLU(inplace=True)]
-        layers.append(nn.Conv2d(w, 4, 7, 1, 3, bias=False))
+        layers.append(NarrowConv2d(w, 4, 7, 1, 3, bias=False))
         self.main = nn.Sequential(*layers)
 
     def forward(self, x: Tensor, condition: Tensor, noise: Tensor | None = None) -> Tensor:
-        x = with_condition(x, condition)
+        colours = x.shape[1]
         if self.noise:
             assert noise is not None
             x = torch.cat([x, F.interpolate(noise, size=x.shape[2:], mode='bilinear').to(x.dtype)], 1)
-        down = []
-        for i, layer in enumerate(self.main):
+        x, down = conv_with_condition(self.main[0], x, condition, colours), list[Tensor]()
+        for i, layer in enumerate(self.main[1:], 1):
             x = layer(x)
             if i in self.kept:
                 down.append(x)

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from retouch.networks.layers import instance_norm
+from retouch.networks.layers import NarrowConv2d, instance_norm
 
 Norm = Callable[[int], nn.Module]
 
@@ -101,7 +102,7 @@ class Decoder(nn.Module):
         for i in (1, 2):
             inside, outside = 2 * channels // 2 ** i, channels // 2 ** i
             self.main += nn.Sequential(nn.Upsample(scale_factor=2), conv(inside, outside, 5, 1, 2, LAYER(outside), nn.ReLU(inplace=True)))
-        self.main += nn.Sequential(conv(channels // 4, 3, 7, 1, 3, nn.Tanh()))
+        self.main += nn.Sequential(nn.Sequential(NarrowConv2d(channels // 4, 3, 7, 1, 3, padding_mode='reflect'), nn.Tanh()))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.main(x)
@@ -140,6 +141,28 @@ class Discriminator(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         h = self.main(x)
         return self.src(h), self.cls(h).flatten(1)
+
+    def input_gradient(self, x: Tensor) -> Tensor:
+        """d sum(src(x)) / dx as a closed form that is differentiable in the weights; see `networks.stargan`. [N,3,H,W] -> [N,3,H,W]."""
+        maps, slopes = [x], list[Tensor]()
+        with torch.no_grad():
+            for layer in self.main:
+                h = layer[0](maps[-1])
+                slopes.append(torch.where(h > 0, 1.0, 0.01))
+                maps.append(h * slopes[-1])
+            score = self.src(maps[-1])
+        g = self.turned_back(torch.ones_like(score), self.src[0], maps[-1])
+        for layer, slope, before in zip(reversed(self.main), reversed(slopes), reversed(maps[:-1]), strict=True):
+            g = self.turned_back(g * slope, layer[0], before)
+        return g
+
+    @staticmethod
+    def turned_back(g: Tensor, layer: nn.Conv2d, before: Tensor) -> Tensor:
+        """The gradient of a mirrored map's convolution with respect to the map `before` it: transposed, then the mirror folded in."""
+        pad, stride = layer.padding[0], layer.stride[0]                                # type: ignore[index]
+        unseen = (before.shape[2] + 2 * pad - layer.kernel_size[0]) % stride           # rows of an odd side that no kernel reached
+        g = F.conv_transpose2d(g, layer.weight, stride=stride, output_padding=unseen)
+        return torch.ops.aten.reflection_pad2d_backward(g, before, [pad] * 4)
 
 
 def init_generator(net: nn.Module) -> nn.Module:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from retouch.networks.layers import ResidualBlock, instance_norm
+from retouch.networks.layers import NarrowConv2d, ResidualBlock, instance_norm
 
 
 def init_kaiming(module: nn.Module) -> nn.Module:
@@ -96,7 +96,7 @@ class AutoEncoder(nn.Module):
         self.up = nn.Sequential(
             nn.Upsample(scale_factor=2), *convolution(c, 2 * w, 5, 1, LayerNorm(2 * w)),
             nn.Upsample(scale_factor=2), *convolution(2 * w, w, 5, 1, LayerNorm(w)),
-            nn.Conv2d(w, 3, 7, 1, 3, padding_mode='reflect'), nn.Tanh())
+            NarrowConv2d(w, 3, 7, 1, 3, padding_mode='reflect'), nn.Tanh())
 
     def decode(self, content: Tensor, style: Tensor) -> Tensor:
         """[N,4 width,h,w] and [N,style_dim] -> [N,3,4h,4w]."""

@@ -18,7 +18,7 @@ def demo() -> Run:
     """Small: the drawn faces at 48 px, six attributes, minutes on two CPU cores."""
     return Run(method=Config(width_g=16, blocks=3, width_d=32, condition='difference', content_activation='tanh',
                              lambda_adv=8.0, lambda_cls=2.0, lambda_rec=2.5, lambda_area=0.0, n_critic=2, lr=8e-4, beta2=0.99,
-                             schedule='linear_last_40', penalty='closed_form'),
+                             schedule='linear_last_40'),
                data=AttributeData(attributes=SIX, size=48, targets='single', n=4000),
                train=TrainConfig(iterations=5000, batch_size=8, ema=0.999, log_every=50, sample_every=500, save_every=1000))
 

@@ -32,7 +32,7 @@ def rafd() -> Run:
 def toyfaces() -> Run:
     """Small: drawn faces at 32 px, six attributes, for two CPU cores. What has no mask must learn to copy: G is asked for it directly."""
     return Run(method=Config(width_g=16, blocks=1, width_d=32, condition='difference', reconstruct='self', lambda_adv=2.0, lambda_cls=1.0,
-                             lambda_rec=100.0, n_critic=1, lr=2e-3, beta2=0.99, schedule='linear_last_40', penalty='closed_form'),
+                             lambda_rec=100.0, n_critic=1, lr=2e-3, beta2=0.99, schedule='linear_last_40'),
                data=AttributeData(attributes=SIX, size=32, targets='single', n=8000),
                train=TrainConfig(iterations=6000, batch_size=8, ema=0.999, log_every=50, sample_every=1000, save_every=1000))
 

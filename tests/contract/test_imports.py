@@ -48,7 +48,7 @@ LATE: dict[tuple[str, str], str] = {
     ('cli/main.py', 'retouch.cli.scoring'): TORCH, ('cli/main.py', 'retouch.cli.studying'): TORCH,
     ('cli/main.py', 'retouch.cli.data'): TORCH,
     ('cli/main.py', 'retouch.cli.listing'): TORCH, ('cli/main.py', 'retouch.cli.importing'): TORCH,
-    ('hub.py', 'huggingface_hub'): EXTRA, ('hub.py', 'huggingface_hub.utils'): EXTRA, ('cli/editing.py', 'retouch.editor'): TORCH,
+    ('engine/update.py', 'torch'): TORCH, ('hub.py', 'huggingface_hub'): EXTRA, ('hub.py', 'huggingface_hub.utils'): EXTRA, ('cli/editing.py', 'retouch.editor'): TORCH,
     ('cli/training.py', 'retouch.api'): TORCH, ('cli/training.py', 'retouch.training'): TORCH,
     ('cli/training.py', 'retouch.recipes.registry'): TORCH, ('data/mask_check.py', 'retouch.data.parsing'): TORCH,
     ('api.py', 'retouch.training'): EXTRA, ('api.py', 'retouch.evaluation.evaluate'): EXTRA,

@@ -17,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
+from retouch.data.batches import DataSpec
 from retouch.methods.stargan import StarGAN
 from retouch.model import WEIGHTS, load_model, read_start, save_model
 
@@ -242,6 +243,89 @@ def test_every_case_of_step_runs(repository: Path) -> None:
     assert 'ratio_D_seg' not in rows[1] and rows[1]['D_seg_step_s'] > 0 and rows[1]['ratio_all'] > 0 and 'D_seg_step_s' not in rows[0]
     rows = step.compare('norm', {name: run for name, run in runners.items() if 'norm' in name.lower()}, o)
     assert [row['row'] for row in rows] == ['InstanceNorm2d', 'instance_norm'] and rows[0]['ratio_all'] == 1
+
+
+SOLVER = '''"""A stand-in for a checkout: the least that has the shape of yunjey/stargan's."""
+from retouch.networks.stargan import Discriminator, Generator
+from model import CALLED
+
+
+class Solver:
+    def __init__(self, celeba_loader, rafd_loader, config):
+        self.loader, self.config = celeba_loader, config
+        self.G = Generator(config.c_dim, config.g_conv_dim, config.g_repeat_num)
+        self.D = Discriminator(config.c_dim, config.image_size, config.d_conv_dim, config.d_repeat_num)
+
+    def train(self):
+        CALLED.append(self.config.num_iters)
+        return [net(*args) for net, args in ((self.D, self.loader[0][:1]), (self.G, self.loader[0]))]
+'''
+
+
+def test_theirs_and_ours_by_turns(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                  capsys: pytest.CaptureFixture[str]) -> None:
+    peers = script(repository, 'peers')
+    (tmp_path / 'peers' / 'stargan').mkdir(parents=True)
+    (tmp_path / 'peers' / 'stargan' / 'solver.py').write_text(SOLVER)
+    (tmp_path / 'peers' / 'stargan' / 'model.py').write_text('CALLED = []\n')
+    known, shape = peers.SYSTEMS['stargan'], (16, 4, 2)
+    monkeypatch.setitem(peers.SYSTEMS, 'stargan', (known[0], known[1], shape, shape))
+    out = ['--out', str(tmp_path / 'out')]
+
+    def run(*words: str) -> str:
+        monkeypatch.setattr(sys, 'argv', ['peers.py', *words])
+        peers.main()
+        return capsys.readouterr().out
+
+    printed = run('--peers', str(tmp_path / 'peers'), '--systems', 'stargan', '--rounds', '2', '--no-memory', *out)
+    row = json.loads((tmp_path / 'out' / 'stargan-small-1.json').read_text())
+    assert row['rounds'] == 2 and row['threads'] == 1 and row['parameters'] == peers.authors.parameters(
+        list(StarGAN(StarGAN.Config(width_g=4, width_d=4), DataSpec(size=16, attributes=peers.ATTRIBUTES)).nets.values()))
+    assert set(row['sides']) == {'theirs', '32', 'bf16-mixed'} and 'process_ratio' not in row['sides']['theirs']
+    for side in ('32', 'bf16-mixed'):
+        middle, least, largest = row['sides'][side]['process_ratio']
+        assert 0 < least <= middle <= largest < 1, 'a stand-in that only looks is faster'
+    assert run('--print', *out) == printed and '| `stargan` | 16, 4, 2 |' in printed
+    assert not {'solver', 'model', 'tensorboardX'} & sys.modules.keys(), 'nothing of a checkout stays'
+    listed = run('--list').splitlines()
+    assert len(listed) == 8 and 'git clone https://github.com/yunjey/stargan DIR/stargan && git -C DIR/stargan checkout 94dd002' in listed
+    monkeypatch.setitem(peers.SYSTEMS, 'stargan', (known[0], {'blocks': 2}, shape, shape))
+    with pytest.raises(SystemExit, match='stargan small: parameters .*expected the same'):
+        run('--peers', str(tmp_path / 'peers'), '--systems', 'stargan', '--no-memory', *out)
+
+
+def test_ratios_of_turns_by_hand(repository: Path) -> None:
+    peers = script(repository, 'peers')
+    found = peers.summary({'process': {'theirs': [1.0, 2.0, 4.0], '32': [1.0, 1.0, 1.0]},
+                           'wall': {'theirs': [3.0, 3.0, 3.0], '32': [1.0, 2.0, 6.0]}})
+    assert found['theirs'] == {'process_s': 2.0, 'wall_s': 3.0}
+    assert found['32'] == {'process_s': 1.0, 'wall_s': 2.0, 'process_ratio': [2.0, 1.0, 4.0], 'wall_ratio': [1.5, 0.5, 3.0]}
+    seen: list[str] = []
+    seconds = peers.turns({side: lambda side=side: seen.append(side) for side in ('theirs', '32')}, 2)
+    assert seen == ['32', 'theirs', 'theirs', '32', '32', 'theirs'] and [len(v) for v in seconds['wall'].values()] == [2, 2]
+
+
+def test_the_page_shows_what_was_measured(repository: Path) -> None:
+    peers = script(repository, 'peers')
+    rows = [json.loads(path.read_text()) for path in peers.RESULTS.glob('*.json')]
+    page, seen = (repository / 'docs' / 'performance.md').read_text(encoding='utf-8'), {(r['set'], r['threads']) for r in rows}
+    assert ('small', 1) in seen
+    for which, threads in seen:
+        assert peers.table(rows, which, threads) in page, f'{which}, {threads}: put what benchmarks/peers.py --print prints on the page'
+
+
+def test_every_system_of_the_comparison_is_the_released_code(repository: Path) -> None:
+    """Its parameters, at the widths and sizes that docs/parity.md counts."""
+    peers = script(repository, 'peers')
+    assert set(peers.SYSTEMS) == set(peers.authors.SYSTEMS) == set(peers.authors.NEEDS) and len(peers.SYSTEMS) == 12
+    counts = {'cyclegan': (256, 2 * 11_378_179 + 2 * 2_764_737), 'aggan': (256, 2 * 7_931_332 + 2 * 6_953_793), 'lomit': (128, None),
+              'pix2pix': (256, 54_413_955 + 2_768_705), 'munit': (256, 2 * 15_026_187 + 2 * 8_271_171)}
+    for name, (size, count) in counts.items():
+        system, changes, *_ = peers.SYSTEMS[name]
+        data = {'attributes': peers.ATTRIBUTES[:4]} if name == 'lomit' else {'domains': ('A', 'B')}
+        with torch.device('meta'):
+            nets = system(system.Config(**changes), DataSpec(size=size, **data)).nets
+        assert peers.authors.parameters(list(nets.values())) == (count or 18_120_588 + 44_753_861), name
 
 
 def test_unedited_faces_are_compared_as_bytes(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:

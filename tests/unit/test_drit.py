@@ -277,7 +277,7 @@ def test_one_iteration_judges_and_teaches_the_same_pictures() -> None:
         torch.testing.assert_close(first[2:], later, rtol=1e-4, atol=1e-5)
     first, later = seen['D_c']
     torch.testing.assert_close(first, later, rtol=1e-4, atol=1e-5)
-    assert len(seen['E_c']) == 2 + 4 + 2, 'D_c reads the contents that D has made'
+    assert len(seen['E_c']) == 2 + 2 + 2, 'D_c and G read the contents that D has made'
     assert not kept['contents'][0].requires_grad
 
 

@@ -472,7 +472,7 @@ def test_every_picture_is_encoded_once() -> None:
 
     method.discriminator_step(b, {})
     assert (sizes('E_c'), sizes('E_s'), sizes('A'), sizes('G')) == ([6], [6], [3, 3], [6])
-    assert sizes('D') == [12, 6], 'real and fake together, then between them'
+    assert sizes('D') == [12], 'real and fake together; the penalty between them is a closed form'
     method.generator_step(b, {})
     assert sizes('E_c') == [6, 6] and sizes('E_s') == [6, 6], 'the two pictures, then their translations'
     assert sizes('G') == [6, 6, 6] and sizes('D') == [6] and sizes('A') == [3] * 12, 'six masks, and six for (14) alone'

@@ -255,7 +255,8 @@ def test_passes(name: str) -> None:
         return seen
 
     edit_and_own = [4] if name == 'stargan' else [2, 2]          # instance norm: both in one call; batch norm: one after the other
-    rgb = {'G': [2, *edit_and_own], 'D': [4, 2, 2]}              # D: real and fake, penalty; edit
+    own = [2] if name == 'stargan' else [2, 2]                   # StarGAN's steps share the edit, AttGAN's have batches of their own
+    rgb = {'G': [2, *own], 'D': [4, 2, 2]}                       # D: real and fake, penalty; edit
     assert passes(lambda_sc=0.0) == rgb
     assert passes() == {**rgb, 'G_seg': [2, *edit_and_own], 'D_seg': [4, 2, 2], 'P': [2, 2]}     # P: x, and y for both losses
     assert passes(form='concat') == {**rgb, 'P': [2]}            # once an iteration
@@ -329,7 +330,8 @@ def test_concat(name: str, tmp_path: Path) -> None:
     assert set(method.nets) == {'G', 'D', 'P'} and method.inference_nets == ('G', 'D', 'P')
     b = batch(method)
     x, seen = b.image.clone().requires_grad_(), list[Tensor]()
-    first = next(m for m in method.nets['G'].modules() if isinstance(m, nn.Conv2d))
+    net = method.nets['G'].net                                   # StarGAN's first convolution is done in two parts, not called
+    first = net if name == 'stargan' else next(m for m in net.modules() if isinstance(m, nn.Conv2d))
     hook = first.register_forward_pre_hook(lambda m, inputs: seen.append(inputs[0][:, :15]))
     method.nets['G'](x, b.target - b.labels)
     hook.remove()

@@ -10,11 +10,22 @@ from typing import Any
 import numpy as np
 import torch
 
+from retouch.data.splits import files_of
 from retouch.errors import unknown
 from retouch.evaluation import papers, protocols
 from retouch.evaluation.card import Card
 from retouch.evaluation.exemplars import evaluate_exemplars
-from retouch.evaluation.held_out import WHOLE, held_out, held_out_of_domains, held_out_parses, held_out_partners, part_of
+from retouch.evaluation.held_out import (
+    WHOLE,
+    check_judge_is_new,
+    domain_config,
+    held_out,
+    held_out_of_domains,
+    held_out_parses,
+    held_out_partners,
+    labelled_config,
+    part_of,
+)
 from retouch.evaluation.judge import Judge, model_to_judge, proved
 from retouch.evaluation.ledger import Ledger
 from retouch.evaluation.native import NATIVE_N
@@ -199,11 +210,17 @@ def _score_model(model: Model, request: Request, ledger: Ledger | None, progress
         drawn, name = protocol in (*protocols.DRAWN, 'exemplars'), str(_path_of(request.judge))
         judge = model_to_judge(judging, device)
         judge = proved(judge, name, drawn=True) if drawn else proved(judge, name, minimum=0, drawn=False)
+        if not drawn:
+            config = (domain_config(model, source) if protocol == 'domains_folder' else
+                      labelled_config(model, source, trained))
+            files = files_of(config, part)
+            some = slice(None) if n is None or protocol == 'domains_folder' else slice(-n, None) if paper else slice(n)
+            check_judge_is_new(judging, name, files[some], source)
     if protocol in protocols.EXEMPLARS:
         pairs: Pairs
         if own := protocol == 'exemplars_folder':
-            pairs = folder_pairs(model.data.attributes, *held_out(model, source, trained, n, request.seed, progress, part=part),
-                                 seed=request.seed)
+            pairs = folder_pairs(model.data.attributes, *held_out(model, source, trained, n, request.seed, progress, part=part,
+                                                                        last=bool(paper)), seed=request.seed)
         else:
             assert n is not None                                 # of drawn faces there is a number
             pairs = transfers_of(model, n, request.seed, progress)
@@ -221,7 +238,7 @@ def _score_model(model: Model, request: Request, ledger: Ledger | None, progress
     if protocol == 'domains_folder':
         images, labels = held_out_of_domains(model, source, n, progress, part)
     else:
-        images, labels = held_out(model, source, trained, n, request.seed, progress, request.size, part)
+        images, labels = held_out(model, source, trained, n, request.seed, progress, request.size, part, last=bool(paper))
     if protocol == 'classifier':
         return scored(protocols.classifier_card(model, images, labels, source=source, progress=progress, **shared), None)
     card = protocols.evaluate(model, protocol=protocol, judge=judge, images=images, labels=labels, source=source, progress=progress,

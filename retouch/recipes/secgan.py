@@ -11,8 +11,8 @@ from retouch.run import Run
 
 def stargan_paper() -> Run:
     """StarGAN's published setting with SeCGAN's split: the first 182,000 pictures are learned from."""
-    run, alike = stargan.paper(), attgan.paper()
-    return run.model_copy(update={'data': run.data.model_copy(update={'holdout': alike.data.model_dump()['holdout']})})
+    run = stargan.paper()
+    return run.model_copy(update={'data': run.data.model_copy(update=attgan.SPLIT)})
 
 
 # what the paper changes in the backbones, also in its baselines; AttGAN's published rate does not fall as the paper's

@@ -1,4 +1,4 @@
-"""The command line: train, edit, evaluate, compare, study, data check, list.
+"""The command line: train, edit, evaluate, compare, reproduce, study, data check, list.
 
 Every mistake of the user is one line on stderr and exit status 2; `--debug` adds the traceback.
 """
@@ -12,12 +12,22 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from retouch.cli.arguments import parse
-from retouch.cli.options import CheckOptions, CompareOptions, EditOptions, EvaluateOptions, ListOptions, StudyOptions, TrainOptions
+from retouch.cli.options import (
+    CheckOptions,
+    CompareOptions,
+    EditOptions,
+    EvaluateOptions,
+    ListOptions,
+    ReproduceOptions,
+    StudyOptions,
+    TrainOptions,
+)
 from retouch.errors import missing_extra, one_line, unknown
 from retouch.files import cache_note
 from retouch.version import __version__
 
 COMMANDS: dict[str, type] = {'train': TrainOptions, 'edit': EditOptions, 'evaluate': EvaluateOptions, 'compare': CompareOptions,
+                             'reproduce': ReproduceOptions,
                              'study': StudyOptions, 'data check': CheckOptions, 'list': ListOptions}
 
 
@@ -35,6 +45,10 @@ def handler_of(command: str) -> Callable[[Any], int]:
         from retouch.cli.comparing import compare
 
         return compare
+    if command == 'reproduce':
+        from retouch.cli.reproducing import reproduce
+
+        return reproduce
     if command == 'study':
         from retouch.cli.studying import study
 
@@ -93,7 +107,7 @@ def _dispatch(args: list[str]) -> int:
         raise unknown('option', command, ['--help', '--version', '--debug'])
     if command not in COMMANDS:
         raise unknown('command', command, [name.split()[0] for name in COMMANDS])
-    if command in ('train', 'evaluate', 'compare') and not {'-h', '--help'} & {*args}:
+    if command in ('train', 'evaluate', 'compare', 'reproduce') and not {'-h', '--help'} & {*args}:
         _say_where_the_cache_lies()
     if command == 'train':                                       # its options depend on the recipe
         from retouch.cli.training import train

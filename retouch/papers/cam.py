@@ -14,15 +14,16 @@ PSNR = (*(Column(name, OUTSIDE, unit='dB', row=row, proxy=ANYWHERE) for name, ro
         Column('Average', OUTSIDE, unit='dB', mean_of=tuple(COLOURS.values()), proxy=ANYWHERE))
 ACCURACY = Column('accuracy (not printed)', 'edit_accuracy', unit='%', factor=100, digits=1, notes=(3,))
 SPLIT: dict[str, Any] = {
-    'set': 'celeba', 'split': 'the last 2,000 of list_attr_celeba.txt are scored, 200,599 learned from', 'train': 200_599, 'test': 2000, 'n': 2000,
-    'changes': {'': {'data.holdout': 2000}}, 'direction': 'each attribute by itself, set where it is absent and taken away where it is there',
+    'set': 'celeba', 'split': 'the last 2,000 of list_attr_celeba.txt are scored; StarGAN and STGAN learn from all others, AttGAN from its '
+    'own 182,000', 'test': 2000, 'n': 2000,
+    'direction': 'each attribute by itself, set where it is absent and taken away where it is there',
     'judge': 'classifier.paper'}
 SHARED = (
-    'FID: the paper does not name its build of Inception; here torch-fidelity\'s, from TensorFlow in 2015.',
+    "FID: the paper does not name its build of Inception; here torch-fidelity's, from TensorFlow in 2015.",
     'FID: of 2,000 pictures, fewer than the 2,048 features: compare only equal n. The ± is over the 13 edits, not over trainings.',
     'Accuracy is not in the paper. A copy of the input wins FID and PSNR; without the accuracy beside them they say nothing.',
     'Split: the paper has "2,000 test" and no rule. The released StarGAN holds out 1,999 at random, STGAN-pytorch the last 2,000, AttGAN '
-    'its own 19,962; here the last 2,000 for all three, so that one table has one split.',
+    'its own 19,962; here all three are scored on the last 2,000, so that one table has one test.',
     'The authors published no code: what their text leaves open is a switch of `cam` (docs/methods/cam.md).',
     'Strength of an edit: not stated; here as each backbone edits at test time.',
 )
@@ -33,8 +34,8 @@ def _rows(printed: dict[str, str], notes: tuple[int, ...] = (4, 5, 6)) -> tuple[
     rows = []
     for backbone, name in (('stargan', 'StarGAN'), ('attgan', 'AttGAN'), ('stgan', 'STGAN')):
         for end, row, title in (('_baseline', backbone, name), ('', f'{backbone}+cam', f'{name} + CAM')):
-            rows.append(Row(row, title, f'cam.{backbone}_paper{end}', small=f'cam.{backbone}_toyfaces{end}', printed={'celeba': printed[row]},
-                            notes=notes))
+            rows.append(Row(row, title, f'cam.{backbone}_paper{end}', small=f'cam.{backbone}_toyfaces{end}',
+                            printed={'celeba': printed[row]}, notes=notes))
     return tuple(rows)
 
 
@@ -50,8 +51,8 @@ TABLE2 = Table(
            'attgan': '28.03 25.65 29.89 25.47 27.26 -', 'attgan+cam': '28.77 26.37 31.05 27.70 28.47 -',
            'stgan': '26.80 23.56 28.03 26.21 26.15 -', 'stgan+cam': '28.84 25.31 29.70 29.22 28.27 -'}, notes=(4, 5, 6, 7)),
     (Part('celeba', 'CelebA', (*PSNR, ACCURACY), **SPLIT),),
-    (*SHARED, 'PSNR: without hair for the hair colours, without skin, nose and neck ("e.g.") for pale skin. The paper does not say by whose '
-     'parse it leaves out, nor what it divides by: here that of the input by a parser of ours, and the pixels that are left.'),
+    (*SHARED, 'PSNR: without hair for the hair colours, without skin, nose and neck ("e.g.") for pale skin. The paper does not say by '
+     'whose parse it leaves out, nor what it divides by: here that of the input by a parser of ours, and the pixels that are left.'),
     parser=True)
 
 STUDY = {'Brown hair': 'Brown_Hair', 'Blond hair': 'Blond_Hair', 'Pale skin': 'Pale_Skin', 'Gender': 'Male',
@@ -60,9 +61,10 @@ TABLE3 = Table(
     'cam.table3', 'How often raters preferred AttGAN with CAM to AttGAN', 'Table 3',
     (Row('attgan+cam', 'AttGAN + CAM', 'cam.attgan_paper', small='cam.attgan_toyfaces', printed={'celeba': '65.0 68.3 83.3 55.0 61.8 58.2'},
          notes=(4, 5, 6)),
-     Row('attgan', 'AttGAN', 'cam.attgan_paper_baseline', small='cam.attgan_toyfaces_baseline', printed={'celeba': '35.0 31.7 16.7 45.0 38.2 41.8'},
-         notes=(8,))),
-    (Part('celeba', 'CelebA', tuple(Column(name, ASKED, unit='%', row=row, digits=1, notes=(7,)) for name, row in STUDY.items()), **SPLIT),),
+     Row('attgan', 'AttGAN', 'cam.attgan_paper_baseline', small='cam.attgan_toyfaces_baseline',
+         printed={'celeba': '35.0 31.7 16.7 45.0 38.2 41.8'}, notes=(8,))),
+    (Part('celeba', 'CelebA', tuple(Column(name, ASKED, unit='%', row=row, digits=1, notes=(7,)) for name, row in STUDY.items()),
+          **SPLIT),),
     (*SHARED, 'Raters cannot be had again: `retouch evaluate --study` writes the page, `retouch study` counts the answers.',
      'Printed is the share of AttGAN + CAM; this row is what is left of 100.'),
     kind='study')
@@ -72,10 +74,11 @@ ABLATION = Table(
     tuple(Row(f'{backbone}{end.replace("_", "-")}', f'{name}, {what}', f'cam.{backbone}_paper{end}', small=f'cam.{backbone}_toyfaces{end}',
               also=('celeba',), notes=(4, 5, 6))
           for backbone, name in (('stargan', 'StarGAN'), ('attgan', 'AttGAN'), ('stgan', 'STGAN'))
-          for end, what in (('_baseline', 'alone'), ('_generator', 'generator only'), ('_discriminator', 'discriminator only'), ('', 'both'))),
+          for end, what in (('_baseline', 'alone'), ('_generator', 'generator only'), ('_discriminator', 'discriminator only'),
+                            ('', 'both'))),
     (Part('celeba', 'CelebA', (FID, *PSNR, ACCURACY), **SPLIT),),
-    (*SHARED, 'The figure shows pictures and prints no numbers; the columns are those of Tables 1 and 2. On which backbone it was made could '
-     'not be read: all three are here.'),
+    (*SHARED, 'The figure shows pictures and prints no numbers; the columns are those of Tables 1 and 2. On which backbone it was made '
+     'could not be read: all three are here.'),
     parser=True)
 
 TABLES = (TABLE1, TABLE2, TABLE3, ABLATION)

@@ -1,4 +1,4 @@
-"""LOMIT (Local Image-to-Image Translation via Pixel-wise Highway Adaptive Instance Normalization. Submitted to ICLR 2019): Table 1, figures."""
+"""LOMIT (Local Image-to-Image Translation via Pixel-wise Highway Adaptive Instance Normalization, 2018): Table 1 and figures."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -21,11 +21,11 @@ SPLIT = 'the last 2,000 of list_attr_celeba.txt are scored'
 NOTES = (
     'IS: printed ones are below 1, which exp(KL) never is; here the KL itself and its deviation over pictures, of all combinations of the '
     'transferred attributes. Of which classes and over what the paper takes it, it does not say.',
-    'CA: by a classifier of ours, trained on the same pictures but the scored ones; the paper has an Inception-v3 fine-tuned on CelebA, not '
-    'described further. Over the pairs that differ in an attribute, mean over attributes.',
+    'CA: by a classifier of ours, trained on the same pictures but the scored ones; the paper has an Inception-v3 fine-tuned on CelebA, '
+    'not described further. Over the pairs that differ in an attribute, mean over attributes.',
     'Split: the paper has 2,000 at random, its code the first 1,999 rows; here the last 2,000.',
     'A model for each set of attributes, as the paper has it. Facial hair is a beard, a goatee or a moustache.',
-    'MUNIT and DRIT in their authors\' settings at 128 px, on the two domains that lack and have what is named; the same crop of 178 px '
+    "MUNIT and DRIT in their authors' settings at 128 px, on the two domains that lack and have what is named; the same crop of 178 px "
     'for all three.',
     'lambda_2 of R_2 is 0.01 in the text and 0 in the released configuration; `lomit.code` is the code (docs/methods/lomit.md).',
 )
@@ -67,14 +67,14 @@ def _asked(names: tuple[str, ...], notes: tuple[int, ...] = (7,)) -> tuple[Colum
     return tuple(Column(name, ASKED, unit='%', digits=1, notes=notes) for name in names)
 
 
-FIGURE7 = Table('lomit.figure7', 'How often a translation was taken for the real picture', 'Figure 7', _rows({ONE: '12.3'}, {ONE: '11.5'}, {ONE: '25.6'}),
-                (_part(ONE, _asked(('realism',))),), PEOPLE, kind='study')
+FIGURE7 = Table('lomit.figure7', 'How often a translation was taken for the real picture', 'Figure 7',
+                _rows({ONE: '12.3'}, {ONE: '11.5'}, {ONE: '25.6'}), (_part(ONE, _asked(('realism',))),), PEOPLE, kind='study')
 QUESTIONS = Table(
     'lomit.questions', 'Whose style is nearer (Q1), whose background is kept better (Q2)', 'Questions 1 and 2',
     (Row('lomit', 'LOMIT', 'lomit.paper', small='lomit.toyfaces_hair', printed={ONE: '67.7 66.3 95.7 96.7'}, notes=(6,)),
      Row('other', 'the other system', 'munit.paper', small='munit.toyfaces_hair', printed={ONE: '32.3 33.7 4.3 3.2'}, notes=(5, 8))),
     (_part(ONE, _asked(('Q1, first row', 'Q1, second row', 'Q2, first row', 'Q2, second row'), (7, 8))),),
-    (*PEOPLE, 'Which row is DRIT\'s and which MUNIT\'s cannot be read from the text; the last adds up to 99.9.'), kind='study')
+    (*PEOPLE, "Which row is DRIT's and which MUNIT's cannot be read from the text; the last adds up to 99.9."), kind='study')
 
 
 def _pictures(id: str, what: str, title: str, key: str, note: str) -> Table:
@@ -84,8 +84,8 @@ def _pictures(id: str, what: str, title: str, key: str, note: str) -> Table:
 
 FIGURE4 = _pictures('figure4', 'Figure 4', 'One attribute of several, by taking the others out of both masks', 'facial_hair_gender',
                     'A figure: pictures, no numbers. The masks are painted by true regions where there are some (drawn faces).')
-FIGURE6 = _pictures('figure6', 'Figure 6', 'Where content and style codes lie', ONE, 'A figure: points, no numbers; which pooling of the content '
-                    'is not stated.')
+FIGURE6 = _pictures('figure6', 'Figure 6', 'Where content and style codes lie', ONE,
+                    'A figure: points, no numbers; which pooling of the content is not stated.')
 UNITS = tuple(f'AU{number}' for number in (1, 2, 4, 5, 6, 9, 12, 17, 20, 25, 26, 43))
 EMOTIONET = Table(
     'lomit.emotionet', 'Action units of EmotioNet', 'Action units',

@@ -1,4 +1,4 @@
-"""SeCGAN (Sun et al. Parallel Conditional Generative Adversarial Networks for Face Editing via Semantic Consistency): Table 1, Figures 3 and 4."""
+"""SeCGAN (Sun et al. Parallel Conditional GANs for Face Editing via Semantic Consistency): Table 1, Figures 3 and 4."""
 from __future__ import annotations
 
 from typing import Any
@@ -14,13 +14,13 @@ CELEBA: dict[str, Any] = {'data.validation': 637, 'data.holdout': 19_962}
 HQ: dict[str, Any] = {'data.validation': 500, 'data.holdout': 1500, 'data.crop': None}
 EDITS = 'each attribute by itself'
 NOTES = (
-    'Accuracy: the classifier is not named; here `classifier.paper`, trained at that size on what the systems learn from, as earlier code of '
-    'an author has it. Of the edited attribute alone, mean over edits.',
+    'Accuracy: the classifier is not named; here `classifier.paper`, trained at that size on what the systems learn from, as earlier code '
+    'of an author has it. Of the edited attribute alone, mean over edits.',
     'ssFID: of the edits that change a picture.',
-    'IS: the paper does not name its Inception; torchvision\'s is a guess from earlier code of an author, which also reads JPEG files, in '
+    "IS: the paper does not name its Inception; torchvision's is a guess from earlier code of an author, which also reads JPEG files, in "
     'another order.',
-    'Which 7 of RaFD\'s 67 people are scored: not stated; here the last by their number. The head crop of 600 px: not stated where.',
-    'The parser is one of ours with twelve classes (`parser.celebamask`), at the pictures\' size; CelebAMask-HQ, on which it is trained, '
+    "Which 7 of RaFD's 67 people are scored: not stated; here the last by their number. The head crop of 600 px: not stated where.",
+    "The parser is one of ours with twelve classes (`parser.celebamask`), at the pictures' size; CelebAMask-HQ, on which it is trained, "
     'overlaps the scored pictures of CelebA-HQ and of CelebA.',
     'One run a cell, no error bars: gains of two to four points need several seeds. The text says that Concat does not outperform the '
     'baseline, which its StarGAN rows do.',
@@ -34,8 +34,9 @@ def _celeba(columns: tuple[Column, ...]) -> Part:
 
 
 def _hq(size: int) -> Part:
-    return Part(f'hq{size}', f'CelebA-HQ {size}', COLUMNS, 'celeba_hq', '28,000 learned from, 500 left out, the last 1,500 scored, by index',
-                {'': {**HQ, 'data.size': size}}, 28_000, 1500, 1500, EDITS, 'classifier.paper')
+    return Part(f'hq{size}', f'CelebA-HQ {size}', COLUMNS, 'celeba_hq',
+                '28,000 learned from, 500 left out, the last 1,500 scored, by index', {'': {**HQ, 'data.size': size}},
+                28_000, 1500, 1500, EDITS, 'classifier.paper')
 
 
 RAFD = Part('rafd', 'RaFD 128', COLUMNS, 'rafd', '60 people learned from, the last 7 scored',
@@ -52,8 +53,8 @@ TABLE1 = Table(
     (_row('stargan', 'StarGAN', 'stargan_paper_sc0', celeba='78.72 1.58 3.08', hq128='72.75 3.22 2.74', hq256='58.16 4.97 3.11',
           rafd='86.09 .92 1.42'),
      _row('stargan+concat', 'StarGAN + Concat', 'stargan_paper_concat', celeba='80.50 1.47 3.04'),
-     _row('stargan+secgan', 'SeCGAN on StarGAN', 'stargan_paper', celeba='82.79 1.61 3.07', hq128='75.78 3.51 2.80', hq256='60.17 4.91 3.12',
-          rafd='91.62 .94 1.41'),
+     _row('stargan+secgan', 'SeCGAN on StarGAN', 'stargan_paper', celeba='82.79 1.61 3.07', hq128='75.78 3.51 2.80',
+          hq256='60.17 4.91 3.12', rafd='91.62 .94 1.41'),
      _row('attgan', 'AttGAN', 'attgan_paper_sc0', celeba='82.85 1.22 2.94'),
      _row('attgan+concat', 'AttGAN + Concat', 'attgan_paper_concat', celeba='79.74 1.20 3.06'),
      _row('attgan+secgan', 'SeCGAN on AttGAN', 'attgan_paper', celeba='84.81 1.27 3.05')),
@@ -62,10 +63,11 @@ TABLE1 = Table(
 FIGURE3 = Table(
     'secgan.figure3', 'Accuracy against the weight of consistency, StarGAN on CelebA', 'Figure 3',
     tuple(Row(f'sc{weight}', f'lambda_sc {weight}', f'secgan.stargan_paper{end}', small=f'secgan.stargan_toyfaces{end}',
-              printed={'celeba': printed}, notes=(5, 8))
+              printed={'celeba': printed}, also=() if end == '' else ('celeba',), notes=(5, 8))
           for weight, end, printed in (('0', '_sc0', '-'), ('0.001', '_sc1e-3', '-'), ('0.01', '', '82.79'), ('0.1', '_sc1e-1', '-'))),
     (_celeba((ACCURACY,)),),
-    (*NOTES, 'A curve: printed is the best, at 0.01; larger weights are worse. Table 1 has 78.72 for the baseline. The other weights are ours.'),
+    (*NOTES, 'A curve: printed is the best, at 0.01; larger weights are worse. Table 1 has 78.72 for the baseline. The other '
+     'weights are ours.'),
     parser=True)
 
 FIGURE4 = Table(

@@ -1,4 +1,4 @@
-"""What a table or figure of a paper is, as data: its rows, what it is trained and scored on, its columns, its printed cells, what differs."""
+"""What a table or figure of a paper is, as data: rows, what they are trained and scored on, columns, printed cells, what differs."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -60,6 +60,7 @@ class Part:
     n: int | None = None         # pictures that are scored; None: the whole test part
     direction: str = ''          # from what to what, in words
     judge: str = ''              # the recipe of the classifier that scores it
+    reader: bool = False         # what is scored is read by a parser of the user's, --judge
     notes: tuple[int, ...] = ()
 
 
@@ -77,11 +78,13 @@ class Row:
     also: tuple[str, ...] = ()   # parts without printed cells that are run all the same
     lacks: str = ''              # why it is not run
     times: int = 1               # so many of it are counted (tables of counts)
+    on: Mapping[str, str] = field(default_factory=dict)          # part -> the recipe in place of `recipe` there
     notes: tuple[int, ...] = ()
 
     @property
     def parts(self) -> tuple[str, ...]:
-        return (*self.printed, *self.also)
+        """The parts that it is run on."""
+        return (*(part for part, text in self.printed.items() if any(cells(text))), *self.also)
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ class Table:
 
 
 def published_to_markdown(table: Table) -> str:
-    """The paper's own table as GitHub's Markdown: rows as printed, one column a number, ± where there is one; then the footnotes' numbers."""
+    """The paper's own table as GitHub's Markdown: rows as printed, one column a number, ± where there is one."""
     titles = [f'{part.title}: {column.name}' if len(table.parts) > 1 else column.name for part in table.parts for column in part.columns]
     lines = [f'| {table.what} | {" | ".join(titles)} |', '|---' * (1 + len(titles)) + '|']
     for row in table.rows:

@@ -102,6 +102,14 @@ def test_the_published_judge() -> None:
     assert 25 * (182_000 // 64) - 100 <= iterations <= 25 * (182_000 // 64) + 25
 
 
+def test_the_parser() -> None:
+    """Ours, as measured (docs/methods/parser.md): SeCGAN's twelve classes from CelebAMask-HQ; the loss is face-parsing.PyTorch's d2e684c."""
+    check('parser.celebamask', {'data.source': 'CelebAMask-HQ', 'data.size': 128, 'data.ids': 'celebamask', 'data.classes': 'twelve',
+                                'data.scale': [0.75, 1.1], 'data.shift': 0.06, 'data.flip': True, 'data.holdout': 2000, 'method.lambda_dice': 1.0,
+                                'method.hard': 0.7, 'method.power': 0.9, 'method.width': 16, 'method.lr': 2e-3, 'train.batch_size': 4,
+                                'train.iterations': 24_000, 'train.ema': 0.99, 'train.precision': 'bf16-mixed'})
+
+
 # Lin et al. WACV 2021: Adam 2e-4, betas 0.5 and 0.999, batch 1, 100 epochs at that rate and 100 to 0; lambda_cyc 10, lambda_L1 100 and least
 # squares (equations 7 to 11); 256 px, Cityscapes with labels 128 px; every set split 80/20 at random; no flips (235f922)
 ASGIT = {'data.flip': False, 'data.test_share': 0.2, 'data.seed': 0, 'train.batch_size': 1, **within('method', ADAM_ATT), 'method.width_g': 64,

@@ -232,6 +232,9 @@ def make_loader(opened: AttributeSet | TwoSets | ParsingSet, config: DataConfig,
             return ExemplarLoader(opened.images, opened.labels, **shared)
         assert isinstance(config, AttributeData)
         shared['size'] = config.window or config.size
+        if config.targets == 'permute' and batch_size * world == 1:
+            raise ValueError('targets=permute with a batch of 1: each picture would be asked for the labels it has, the identity; set '
+                             '--data.targets other (class folders) or single, or raise --train.batch-size')
         return AttributeLoader(opened.images, opened.labels, opened.spec.attributes, config.targets, rule, config.balance, **shared)
     if isinstance(opened, ParsingSet):
         assert isinstance(config, ParsingData)

@@ -18,7 +18,7 @@ Shapes:     N batch, H W image. x of domain A, y of domain B in [-1,1]; G: A -> 
             scores [N,1,h,w] and an activation [N,C,h',w']; m maps [N,1,h',w'] in [0,1] that no gradient passes; T: map -> [N,1,H,W].
 
   (1) a = mean_c |activation of D| (PHA), mean_c of D's own mask branch (TAM), in the pass that also gives the scores
-  (2) m = (a - min a) / (max a - min a + 1e-8), for every picture
+  (2) m = (a - min a) / (max a - min a + 1e-8), for every picture (PHA); TAM's m = a, which is in [0,1] (`normalise_tam`)
   (3) x' = x (1 + T(m)) (RHP) or [x, T(m)] (Alpha); m of x is D_B's of the last G(x'), ones before there was one; so y' from D_A
 Generator step                                                   Discriminator step (unpaired: fakes through a pool of 50)
   (4) L_gan = E[(D_B(G(x')) - 1)^2] + E[(D_A(F(y')) - 1)^2]        (7) L_B = (E[(D_B(y) - 1)^2] + E[D_B(G(x'))^2]) / 2
@@ -83,6 +83,8 @@ class GuidedConfig(BaseConfig):
     """After its LeakyReLU, or after its norm."""
     mask_norm: Literal['instance', 'batch'] = 'instance'
     """TAM's branch."""
+    normalise_tam: bool = False
+    """Whether (2) is taken of TAM's map too, as in the code; the paper's is the mean of sigmoids as it is."""
     align_attention: bool = True
     """Whether a stored map follows its picture through crop and flip; the code's does not."""
     first_maps: Literal['ones', 'noise'] = 'ones'
@@ -181,6 +183,8 @@ class Guided(nn.Module):
         c, D = self.config, self.nets[name]
         score, a = D.with_attention(picture) if c.attention == 'tam' else D.with_activation(picture, self.conv, c.pha_post_activation)
         a = full(a.detach()).abs().mean(1, keepdim=True)                                                # (1)
+        if c.attention == 'tam' and not c.normalise_tam:
+            return score, a
         low, high = a.amin((2, 3), keepdim=True), a.amax((2, 3), keepdim=True)
         return score, (a - low) / (high - low + 1e-8)                                                   # (2)
 

@@ -18,6 +18,12 @@ def paper() -> Run:
                train=TrainConfig(iterations=1_137_400, batch_size=32, log_every=100, sample_every=5000, save_every=20_000))
 
 
+def paper256() -> Run:
+    """As `paper` at 256 px, as the CAM paper's first figure shows it; batch and length are not stated for this size."""
+    run = paper()
+    return run.model_copy(update={'data': run.data.model_copy(update={'size': 256})})
+
+
 def tf() -> Run:
     """As `paper`, with the slopes, norm constants and initialisation of the authors' TensorFlow code."""
     run = paper()
@@ -38,4 +44,4 @@ def folder64() -> Run:
                                   'data': AttributeData(source='pictures', size=64, targets='single')})
 
 
-ROWS = {'paper': paper, 'tf': tf, 'toyfaces': toyfaces, 'folder64': folder64}
+ROWS = {'paper': paper, 'paper256': paper256, 'tf': tf, 'toyfaces': toyfaces, 'folder64': folder64}

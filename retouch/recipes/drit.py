@@ -14,6 +14,12 @@ def paper() -> Run:
                train=TrainConfig(iterations=600_000, batch_size=2, log_every=100, sample_every=6000, save_every=6000))
 
 
+def celeba() -> Run:
+    """As LOMIT's paper compares it: CelebA as `lomit.paper` cuts it, 128 px, faces without and with an attribute, `--data.attribute`."""
+    run = paper()
+    return run.model_copy(update={'data': DomainData(source='celeba', attribute='Facial_Hair', size=128, load_size=None, crop=178)})
+
+
 def small(base: Run) -> Run:
     """The small model on data and batch of one of CycleGAN's recipes, with as many whole iterations as that has."""
     method = Config(width_g=16, blocks=2, width_a=16, width_d=32, lr=4e-4, lr_content=1.6e-4, schedule='linear_last_40')
@@ -39,4 +45,4 @@ def folder64() -> Run:
     return small(cyclegan.folder64())
 
 
-ROWS = {'paper': paper, 'toyfaces': toyfaces, 'toyfaces_hair': toyfaces_hair, 'folder64': folder64}
+ROWS = {'paper': paper, 'celeba': celeba, 'toyfaces': toyfaces, 'toyfaces_hair': toyfaces_hair, 'folder64': folder64}

@@ -43,7 +43,7 @@ CELEBA = tuple(Path(f'{i:06d}.jpg') for i in range(1, 202_600))
 
 
 @pytest.mark.parametrize(('recipe', 'learned', 'last', 'scored', 'first'), [
-    ('attgan.paper', 182_000, '182000.jpg', 19_962, '182638.jpg'),            # AttGAN's code, SeCGAN 4.1: 182,000 / 637 / 19,962
+    ('attgan.paper', 182_000, '182000.jpg', 19_962, '182638.jpg'),            # AttGAN's code, SeCGAN: 182,000 / 637 / 19,962
     ('secgan.stargan_paper', 182_000, '182000.jpg', 19_962, '182638.jpg'),
     ('secgan.attgan_paper', 182_000, '182000.jpg', 19_962, '182638.jpg'),
     ('stgan.official', 182_000, '182000.jpg', 19_962, '182638.jpg'),
@@ -98,7 +98,7 @@ def test_rafd_as_handed_out_is_split_by_people(tmp_path: Path) -> None:
 # ---- random shares, with the seed of the record
 
 def test_a_fifth_of_each_domain_at_random(tmp_path: Path) -> None:
-    """ASGIT 4.1: every set is split 80/20 at random."""
+    """ASGIT: every set is split 80/20 at random."""
     root = tmp_path / 'set'
     for name, n in {'trainA': 15, 'trainB': 8, 'testA': 5, 'testB': 2}.items():
         shades(root / name, n)
@@ -113,7 +113,7 @@ def test_a_fifth_of_each_domain_at_random(tmp_path: Path) -> None:
     assert domain_files(config, 'test') == (test_a, test_b)
     stargan = AttributeData(source=str(root), size=8, test_share=0.2)                  # the same files for a system of classes
     assert set(files_of(stargan, 'test')) == {*test_a, *test_b} and set(files_of(stargan, 'train')) == {*train_a, *train_b}
-    for recipe in ('asgit.paper', 'asgit.code', 'asgit_pairs.paper'):
+    for recipe in ('asgit.paper', 'asgit_pairs.paper', 'pix2pix.asgit'):
         assert RECIPES[recipe]().data.test_share == 0.2 and RECIPES[recipe]().model_dump()['data']['seed'] == 0
 
     trained = model(root)

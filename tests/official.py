@@ -11,7 +11,7 @@ from retouch.evaluation.pairs import CITYSCAPES
 NAMES = ('Bald', 'Bangs', 'Black_Hair', 'Blond_Hair', 'Brown_Hair', 'Bushy_Eyebrows', 'Eyeglasses', 'Goatee', 'Heavy_Makeup', 'Male',
          'Mouth_Slightly_Open', 'Mustache', 'No_Beard', 'Pale_Skin', 'Smiling', 'Wearing_Lipstick', 'Young')
 EXPRESSIONS = ('angry', 'contemptuous', 'disgusted', 'fearful', 'happy', 'neutral', 'sad', 'surprised')
-CELEBA_N, HQ_N, PEOPLE, DOMAIN_N, PAIRS_N, UNITS_N = 60, 30, 10, 20, 20, 30
+CELEBA_N, HQ_N, PEOPLE, DOMAIN_N, PAIRS_N, UNITS_N = 60, 30, 9, 20, 20, 30
 
 
 def noise(seed: int, width: int, height: int) -> Image.Image:
@@ -61,7 +61,7 @@ def write_rafd(folder: Path, people: int = PEOPLE) -> None:
     folder.mkdir(parents=True)
     for person in range(1, people + 1):
         for k, expression in enumerate(EXPRESSIONS):
-            noise(10 * person + k, 68, 102).save(folder / f'Rafd090_{person:02d}_Caucasian_female_{expression}_frontal.jpg')
+            noise(10 * person + k, 681, 1024).save(folder / f'Rafd090_{person:02d}_Caucasian_female_{expression}_frontal.jpg')
 
 
 def write_domains(folder: Path, n: int = DOMAIN_N) -> None:

@@ -149,8 +149,8 @@ def _show_plan(plan: Plan, out: Path, as_json: bool) -> int:
     if trainings:
         costs = Shown('training', 'iterations', 'batch', 'px', 'hours', 'memory, MiB', box=None, pad_edge=False)
         for cost_of in trainings:
-            costs.add_row(cost_of['training'], f'{cost_of["iterations"]:,}', str(cost_of['batch']), str(cost_of['px']), f'{cost_of["hours"]:,.1f}',
-                          f'{cost_of["memory_mib"]:,.0f} at batch {cost_of["measured_batch"]:.0f}')
+            costs.add_row(cost_of['training'], f'{cost_of["iterations"]:,}', str(cost_of['batch']), str(cost_of['px']),
+                          f'{cost_of["hours"]:,.1f}', f'{cost_of["memory_mib"]:,.0f} at batch {cost_of["measured_batch"]:.0f}')
         console().print('', costs, markup=False)
         print(f'in all {hours:,.1f} hours on {device}, from two measured rounds of steps each')
     for line in plan.missing:

@@ -42,8 +42,8 @@ def _part(key: str, columns: tuple[Column, ...], notes: tuple[int, ...] = (3, 4)
 
 
 def _rows(drit: Mapping[str, str], munit: Mapping[str, str], lomit: Mapping[str, str]) -> tuple[Row, ...]:
-    return (Row('drit', 'DRIT', 'drit.paper', small='drit.toyfaces_hair', printed=drit, notes=(5,)),
-            Row('munit', 'MUNIT', 'munit.paper', small='munit.toyfaces_hair', printed=munit, notes=(5,)),
+    return (Row('drit', 'DRIT', 'drit.celeba', small='drit.toyfaces_hair', printed=drit, notes=(5,)),
+            Row('munit', 'MUNIT', 'munit.celeba', small='munit.toyfaces_hair', printed=munit, notes=(5,)),
             Row('lomit', 'LOMIT', 'lomit.paper', small='lomit.toyfaces_hair', printed=lomit, notes=(6,)))
 
 
@@ -72,7 +72,7 @@ FIGURE7 = Table('lomit.figure7', 'How often a translation was taken for the real
 QUESTIONS = Table(
     'lomit.questions', 'Whose style is nearer (Q1), whose background is kept better (Q2)', 'Questions 1 and 2',
     (Row('lomit', 'LOMIT', 'lomit.paper', small='lomit.toyfaces_hair', printed={ONE: '67.7 66.3 95.7 96.7'}, notes=(6,)),
-     Row('other', 'the other system', 'munit.paper', small='munit.toyfaces_hair', printed={ONE: '32.3 33.7 4.3 3.2'}, notes=(5, 8))),
+     Row('other', 'the other system', 'munit.celeba', small='munit.toyfaces_hair', printed={ONE: '32.3 33.7 4.3 3.2'}, notes=(5, 8))),
     (_part(ONE, _asked(('Q1, first row', 'Q1, second row', 'Q2, first row', 'Q2, second row'), (7, 8))),),
     (*PEOPLE, "Which row is DRIT's and which MUNIT's cannot be read from the text; the last adds up to 99.9."), kind='study')
 

@@ -143,10 +143,10 @@ def run_plan(plan: Plan, out: Path, given: Given = Given(), say: Say = print, pr
         folder = Path(_trained(run, out, plan, what, say))
         if plan.table.kind == 'study' or asked_of_people(piece.part):
             continue
+        if piece.part.reader and judge is None:
+            continue
         say(f'{what}: scoring')
         try:
-            if piece.part.reader and judge is None:
-                raise ValueError('--judge is missing: expected a parser that reads what is made from labels')
             records[piece.row.id, piece.part.id] = _scored(plan, piece, in_iterations(run), folder, out, judge, parser, given, progress)
         except ValueError as error:                              # the other rows took days, and are not held up
             refused[piece.row.id, piece.part.id] = one_line(error)
@@ -222,7 +222,8 @@ def result_of(plan: Plan, records: Mapping[tuple[str, str], Mapping[str, Any]],
                 continue
             record, piece = records.get((row.id, part.id)), run.get((row.id, part.id))
             why = (refused or {}).get((row.id, part.id))
-            state = row.lacks or ('not run' if piece is None else f'not scored: {why}' if why else 'trained' if record is None else '')
+            state = row.lacks or ('not run' if piece is None else f'not scored: {why}' if why else 'trained; needs --judge' if part.reader else
+                                  'trained' if record is None else '')
             for column, cell in zip(part.columns, table.printed(row, part), strict=True):
                 plain = Line(row.name, part.title, column.name, cell, unit=column.unit, better=column.better, digits=column.digits,
                              direction=part.direction, notes=tuple(sorted({*row.notes, *part.notes, *column.notes})), state=state)

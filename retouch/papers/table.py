@@ -134,4 +134,8 @@ def cell_to_text(cell: Cell | None, column: Column) -> str:
     """'8.48 ± 0.53', or nothing."""
     if cell is None:
         return ''
-    return f'{cell.value:.{column.digits}f}' + ('' if cell.std is None else f' ± {cell.std:.{column.digits}f}')
+    return _number(cell.value, column) + ('' if cell.std is None else f' ± {_number(cell.std, column)}')
+
+
+def _number(value: float, column: Column) -> str:
+    return f'{value:.{column.digits}f}' if abs(value) < 1e5 else f'{value:.3g}'       # distances of a proxy have a scale of their own

@@ -24,7 +24,7 @@ ABLATION: dict[str, tuple[str, dict[str, Any]]] = {              # ending -> wha
 def paper() -> Run:
     """The paper's setting: 256 px, batch 1, 200 epochs, counted for 1,000 pictures a domain."""
     return Run(method=Config(), data=DomainData(source='ar_face', load_size=None),
-               train=TrainConfig(iterations=200_000, batch_size=1, log_every=100, sample_every=5000, save_every=5000))
+               train=TrainConfig(epochs=200, iterations=200_000, batch_size=1, log_every=100, sample_every=5000, save_every=5000))
 
 
 def code() -> Run:
@@ -36,7 +36,7 @@ def code() -> Run:
 def celeba() -> Run:
     """The paper's CelebA: 1,000 neutral and 1,000 smiling faces, drawn at random, as many to score; 80 epochs, batch 1, 256 px."""
     return Run(method=Config(warm_up=10 / 80), data=DomainData(source='celeba', attribute='Smiling', load_size=None, limit=1000, **SPLIT),
-               train=TrainConfig(iterations=80_000, batch_size=1, log_every=100, sample_every=5000, save_every=5000))
+               train=TrainConfig(epochs=80, iterations=80_000, batch_size=1, log_every=100, sample_every=5000, save_every=5000))
 
 
 def small(base: Run) -> Run:

@@ -12,7 +12,7 @@ def paper() -> Run:
     """The paper's RaFD setting: eight exclusive expressions at 256 px, batch 1, 200 epochs of 4,320 pictures of 60 people; each picture is
     asked for another expression."""
     return Run(method=Config(labels='single'), data=AttributeData(source='rafd', size=256, people=7, targets='other'),
-               train=TrainConfig(iterations=864_000, batch_size=1, log_every=100, sample_every=5000, save_every=5000))
+               train=TrainConfig(epochs=200, iterations=864_000, batch_size=1, log_every=100, sample_every=5000, save_every=5000))
 
 
 def code() -> Run:

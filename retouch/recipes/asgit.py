@@ -17,7 +17,7 @@ SHARE = 0.2                                      # "randomly split the dataset i
 def paper() -> Run:
     """The paper's setting: PHA and RHP, 286 -> 256 px, batch 1, no flips; 200 epochs of 1,179 pictures, a random 80 % of horse2zebra."""
     return Run(method=Config(), data=DomainData(source='horse2zebra', flip=False, test_share=SHARE),
-               train=TrainConfig(iterations=235_800, batch_size=1, log_every=100, sample_every=5000, save_every=5000))
+               train=TrainConfig(epochs=200, iterations=235_800, batch_size=1, log_every=100, sample_every=5000, save_every=5000))
 
 
 def code() -> Run:
@@ -34,7 +34,7 @@ def pairs_paper() -> Run:
     Cityscapes at random."""
     return Run(method=PairsConfig(), data=PairData(source='cityscapes', direction='b_to_a', size=128, load_size=143, flip=False,
                                                    test_share=SHARE),
-               train=TrainConfig(iterations=556_000, batch_size=1, log_every=100, sample_every=5000, save_every=5000))
+               train=TrainConfig(epochs=200, iterations=556_000, batch_size=1, log_every=100, sample_every=5000, save_every=5000))
 
 
 def pairs_code() -> Run:

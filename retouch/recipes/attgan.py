@@ -15,7 +15,7 @@ SPLIT: dict[str, int] = {'holdout': 19_962, 'validation': 637}
 def paper() -> Run:
     """The PyTorch code's CelebA setting at 128 px, on which later papers build: 200 epochs of 5,687 batches of 32, never flipped."""
     return Run(method=Config(), data=AttributeData(source='celeba', attributes=THIRTEEN, size=128, crop=178, flip=False, **SPLIT),
-               train=TrainConfig(iterations=1_137_400, batch_size=32, log_every=100, sample_every=5000, save_every=20_000))
+               train=TrainConfig(epochs=200, iterations=1_137_400, batch_size=32, log_every=100, sample_every=5000, save_every=20_000))
 
 
 def paper256() -> Run:

@@ -33,8 +33,6 @@ def evaluate(options: EvaluateOptions) -> int:
     """`retouch evaluate`."""
     if options.study:
         return write_study_of(options, options.study)
-    if options.edits:
-        raise ValueError(f'--edits {" ".join(options.edits)} needs --study: a card is of all edits')
     run = Path(options.model)
     out = options.out or (run if (run / 'model' / CONFIG).is_file() else None)
     if options.figures and out is None:

@@ -14,6 +14,8 @@ from retouch.data.splits import files_of
 from retouch.errors import unknown
 from retouch.evaluation import papers, protocols
 from retouch.evaluation.card import Card
+from retouch.evaluation.directions import TwoClasses, as_domains
+from retouch.evaluation.edits import FLIPPING
 from retouch.evaluation.exemplars import evaluate_exemplars
 from retouch.evaluation.held_out import (
     WHOLE,
@@ -57,6 +59,7 @@ class Request:
     weights: str | Path | None = None           # folder of their files
     download: bool = False                      # fetch those that are missing and have a published digest
     device: str = 'auto'
+    edits: tuple[str, ...] = ()                 # of attributes: what is asked, as `edits.read_edit` reads it; empty: each by itself
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,9 @@ def evaluate(request: Request, ledger: Ledger | None = None, progress: Progress 
         if request.proxy:
             raise ValueError(f'--proxy needs the protocol of a paper: expected --protocol {" or ".join(papers.PAPERS)}')
         return _score_model(model, request, ledger, told)
+    source = _source(model, request)
+    if name == 'asgit' or (name == 'aggan' and source != 'toyfaces'):
+        model = as_domains(model)                                # StarGAN stands in these tables with a number for each direction
     asked, family = _as_paper(model, name, request), papers.family_of(name, model.method)
     scored = _score_model(model, asked, ledger, told, paper=name)
     card = papers.as_paper(scored.card, name, 'pairs' if scored.card.protocol == 'pairs' else family, request.proxy)
@@ -154,6 +160,7 @@ def _command(request: Request, protocol: str, n: int | None) -> str:
              '--weights': str(request.weights or '')}
     command = shlex.join(['retouch', 'evaluate', str(_path_of(request.model))])
     command += ''.join(f' {flag} {shlex.quote(value)}' for flag, value in given.items() if value)
+    command += f' --edits {shlex.join(request.edits)}' if request.edits else ''
     return command + (f' --features {shlex.join(request.features)}' if request.features else '') + (' --proxy' if request.proxy else '')
 
 
@@ -191,6 +198,9 @@ def _score_model(model: Model, request: Request, ledger: Ledger | None, progress
     shared: dict[str, Any] = {'seed': request.seed, 'device': device, 'command': _command(request, protocol, n), 'ledger': ledger}
     added: dict[str, Any] = {'features': request.features, 'weights': request.weights, 'download': request.download,
                              'any_n': bool(paper)}
+    if request.edits and protocol not in ('toyfaces', 'folder'):
+        raise ValueError(f'--edits {" ".join(request.edits)} does not apply to protocol {protocol}: expected a system of attributes')
+    only = papers.measures_of(paper, request.features) if paper else None
     judging, parser = (_model_of(named, device) if named else None for named in (request.judge, request.parser))
     part = part_of(source, model, judging, parser)
 
@@ -230,19 +240,24 @@ def _score_model(model: Model, request: Request, ledger: Ledger | None, progress
     if protocol in protocols.DRAWN:
         assert n is not None
         card = protocols.evaluate(model, protocol=protocol, n=n, judge=judge, progress=progress, parser=parser,
-                                  untrained=None if protocol == 'native' else _untrained(model), **added, **shared)
+                                  untrained=None if protocol == 'native' else _untrained(model), edits=request.edits, only=only,
+                                  **added, **shared)
         return scored(card, None)
     if protocol == 'parser':
         parses = held_out_parses(model, source, trained, n, request.seed, progress, part)
         return scored(parser_card(model, parses, source=source, progress=progress, **shared), None)
-    if protocol == 'domains_folder':
+    if protocol == 'domains_folder' and isinstance(model.method, TwoClasses) and len(model.method.method.data.attributes) == 1:
+        whole = dataclasses.replace(model, method=model.method.method)         # labelled pictures, in the frame that it knows
+        images, shown = held_out(whole, source, trained, n, request.seed, progress, part=part, last=bool(paper))
+        labels = np.concatenate([1 - shown, shown], 1)
+    elif protocol == 'domains_folder':
         images, labels = held_out_of_domains(model, source, n, progress, part)
     else:
         images, labels = held_out(model, source, trained, n, request.seed, progress, request.size, part, last=bool(paper))
     if protocol == 'classifier':
         return scored(protocols.classifier_card(model, images, labels, source=source, progress=progress, **shared), None)
     card = protocols.evaluate(model, protocol=protocol, judge=judge, images=images, labels=labels, source=source, progress=progress,
-                              parser=parser, **added, **shared)
+                              parser=parser, edits=request.edits, flips=paper in FLIPPING, only=only, **added, **shared)
     return scored(card, (images, labels))
 
 
@@ -253,6 +268,8 @@ def _features(request: Request) -> dict[str, Any]:
 def _untrained(model: Model) -> Any:
     """The same method before its first step, for the row that shows what training gave."""
     torch.manual_seed(model.info.get('seed', 0))
+    if isinstance(model.method, TwoClasses):
+        return TwoClasses(type(model.method.method)(model.method.config, model.method.method.data))
     untrained = type(model.method)(model.method.config, model.data)
     learned = {net for update in untrained.updates() for net in update.nets}
     for net in set(model.method.nets) - learned:                 # a frozen parser, which was there before

@@ -47,7 +47,8 @@ def tables() -> dict[str, Callable[[], str]]:
     def family(name: str) -> str:
         return table(name).markdown()
     return {**{name: partial(suite, name) for name in SUITES}, **{f'{name} short': partial(suite, name, *SHORT) for name in SUITES},
-            **{name: partial(family, name) for name in TABLES}, **{name: partial(published_to_markdown, PAPERS[name]) for name in PUBLISHED},
+            **{name: partial(family, name) for name in TABLES},
+            **{name: partial(published_to_markdown, PAPERS[name]) for name in PUBLISHED},
             **{f'{name} small': partial(small_to_markdown, PAPERS[name]) for name in SMALL}}
 
 
@@ -59,8 +60,8 @@ def small_to_markdown(table: Table, folder: Path = ROWS) -> str:
                         if (record := read_record(path))['card']['data']['hash'] == drawing_hash()} for row in table.rows if row.small}
     seeds = sorted(set.intersection(*(set(found) for found in records.values())))       # a mean beside a single seed is no comparison
     names = [(column, 'paper', 'drawn faces, proxy' if column.proxy else 'drawn faces') for column in columns]
-    lines = [f'| {table.what}, {part.title} | {" | ".join(f"{c.name}, {who}" for c, *both in names for who in both)} |',
-             '|---' * (1 + 2 * len(columns)) + '|']
+    header = ' | '.join(f'{column.name}, {who}' for column, *both in names for who in both)
+    lines = [f'| {table.what}, {part.title} | {header} |', '|---' * (1 + 2 * len(columns)) + '|']
     for row in table.rows:
         cards = [Card.model_validate(records[row.id][seed]['card']) for seed in seeds]
         printed, shown = dict(zip(part.columns, table.printed(row, part), strict=True)), list[str]()
@@ -72,9 +73,10 @@ def small_to_markdown(table: Table, folder: Path = ROWS) -> str:
             shown += [cell_to_text(printed[column], column), ours]
         lines.append(f'| {row.name} | {" | ".join(shown)} |')
     first = records[table.rows[0].id][seeds[0]]
-    return '\n'.join([*lines, '', f'Drawn faces at 32 px, with and without Eyeglasses in place of both domains; seed {", ".join(map(str, seeds))}, '
-                      f'n={first["card"]["n"]}, {first["hardware"]}; `retouch reproduce {table.id} --data toyfaces --scale small`. No printed '
-                      'number compares with them: what may be compared is the order of the rows.'])
+    return '\n'.join([*lines, '', 'Drawn faces at 32 px, with and without Eyeglasses in place of both domains; seed '
+                      f'{", ".join(map(str, seeds))}, n={first["card"]["n"]}, {first["hardware"]}; '
+                      f'`retouch reproduce {table.id} --data toyfaces --scale small`. No printed number compares '
+                      'with them: what may be compared is the order of the rows.'])
 
 
 def renewed(text: str, known: dict[str, Callable[[], str]]) -> str:

@@ -86,7 +86,7 @@ def _list(options: ReproduceOptions, out: Path) -> int:
         shown.add_row(*(entry[name] for name in ('table', 'title', 'need', 'state')), str(entry['trainings']), shown_hours)
     console().print(shown, markup=False)
     print(f'hours: of all trainings of a table at full scale on {device}, from two measured rounds of steps; `retouch reproduce --dry-run` '
-          'measures what is not measured yet, with a table and --data that table alone')
+          'measures those that are missing, with a table and --data its own')
     return 0
 
 

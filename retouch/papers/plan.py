@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -202,7 +202,8 @@ def features_of(table: Table, kind: str) -> tuple[str, ...]:
     """The networks with published weights that score a kind of system in a table."""
     if table.kind != 'scores' or any('pairs' in SETS[part.set].layouts for part in table.parts):
         return ()
-    return PAPERS[table.paper].features.get(kind, ())            # type: ignore[call-overload]
+    found: Mapping[str, tuple[str, ...]] = PAPERS[table.paper].features          # type: ignore[assignment]
+    return found.get(kind, found.get('domains', ()) if kind == 'attributes' else ())     # StarGAN stands in tables of two domains
 
 
 def published_runs(table: Table) -> tuple[Run, ...]:

@@ -222,8 +222,8 @@ def result_of(plan: Plan, records: Mapping[tuple[str, str], Mapping[str, Any]],
                 continue
             record, piece = records.get((row.id, part.id)), run.get((row.id, part.id))
             why = (refused or {}).get((row.id, part.id))
-            state = row.lacks or ('not run' if piece is None else f'not scored: {why}' if why else 'trained; needs --judge' if part.reader else
-                                  'trained' if record is None else '')
+            trained = 'trained; needs --judge' if part.reader else 'trained'
+            state = row.lacks or ('not run' if piece is None else f'not scored: {why}' if why else trained if record is None else '')
             for column, cell in zip(part.columns, table.printed(row, part), strict=True):
                 plain = Line(row.name, part.title, column.name, cell, unit=column.unit, better=column.better, digits=column.digits,
                              direction=part.direction, notes=tuple(sorted({*row.notes, *part.notes, *column.notes})), state=state)

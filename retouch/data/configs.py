@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from retouch.config import Config
 from retouch.data.frame import Ground
-from retouch.data.parsing import IDS, TWELVE, Ids
+from retouch.data.parsing import ALL_IDS, TWELVE, Ids
 from retouch.toyfaces.stored import HELD_OUT
 
 
@@ -129,8 +129,9 @@ class ParsingData(Config):
     kind: Literal['parsing'] = 'parsing'
     source: str = 'toyfaces'
     """'toyfaces', or a folder of images/ and masks/ with equal names."""
-    ids: Ids = 'celebamask'
-    """What the ids in a folder's masks mean: the order of CelebAMask-HQ's README, of face-parsing.PyTorch, or the twelve classes."""
+    ids: Ids | Literal['cityscapes'] = 'celebamask'
+    """What the ids in a folder's masks mean: the order of CelebAMask-HQ's README, of face-parsing.PyTorch, the twelve classes, or Cityscapes'
+    nineteen train ids, of which 255 is none."""
     classes: Literal['twelve', 'nineteen'] = 'twelve'
     """What the parser learns: SeCGAN's twelve, or CelebAMask-HQ's nineteen as they are (folders only)."""
     size: int = Field(default=128, gt=0)
@@ -156,7 +157,7 @@ class ParsingData(Config):
     @property
     def names(self) -> tuple[str, ...]:
         """The classes in the parser's order."""
-        return TWELVE if self.classes == 'twelve' else IDS[self.ids]
+        return ALL_IDS[self.ids] if self.classes == 'nineteen' or self.ids == 'cityscapes' else TWELVE
 
 
 class ExemplarData(Config):

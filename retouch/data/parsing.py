@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -33,8 +34,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
 TWELVE = tuple(GROUPS)
 GROUP_OF = {fine: group for group, members in GROUPS.items() for fine in members} | {group: group for group in GROUPS}
 # Cityscapes' nineteen, the train ids of mcordts/cityscapesScripts' labels.py
-STREETS = ('road', 'sidewalk', 'building', 'wall', 'fence', 'pole', 'traffic light', 'traffic sign', 'vegetation', 'terrain', 'sky', 'person',
-           'rider', 'car', 'truck', 'bus', 'train', 'motorcycle', 'bicycle')
+STREETS = ('road', 'sidewalk', 'building', 'wall', 'fence', 'pole', 'traffic light', 'traffic sign', 'vegetation', 'terrain', 'sky',
+           'person', 'rider', 'car', 'truck', 'bus', 'train', 'motorcycle', 'bicycle')
 Ids = Literal['twelve', 'celebamask', 'face_parsing']
 # What the numbers in a mask mean. Two orders of the nineteen are in use, and a set does not say which.
 IDS: dict[str, tuple[str, ...]] = {
@@ -130,7 +131,8 @@ def cached_masks(masks: Sequence[Mask], pictures: Sequence[Path], size: int, nam
     table[:len(names)] = groups_of(names) if tuple(classes) == TWELVE else [list(classes).index(name) for name in names]
     out = np.empty((len(masks), size, size), np.uint8)
     with ThreadPoolExecutor(cores()) as pool:
-        for done, mask in enumerate(pool.map(lambda pair: read_mask(*pair, size, len(names), tuple(names) == STREETS), zip(masks, pictures, strict=True))):
+        read = functools.partial(read_mask, size=size, classes=len(names), unknown=tuple(names) == STREETS)
+        for done, mask in enumerate(pool.map(read, masks, pictures)):
             out[done] = table[mask]
             if progress:
                 progress(done + 1, len(masks))

@@ -89,7 +89,8 @@ def _frame(paths: Sequence[Path], crop: int | None, ground: Ground = 'white') ->
         return Frame(crop=crop, ground=ground)
     usual = usual_size(paths)
     if 2 * crop < min(usual):
-        raise ValueError(f'crop={crop} of pictures of {usual[0]} x {usual[1]} px shows {crop ** 2 / (usual[0] * usual[1]):.0%} of them: expected '
+        share = crop ** 2 / (usual[0] * usual[1])
+        raise ValueError(f'crop={crop} of pictures of {usual[0]} x {usual[1]} px shows {share:.0%} of them: expected '
                          f'at least {-(-min(usual) // 2)}; set --data.crop none for the whole square of {min(usual)} px')
     return Frame(crop=crop, ground=ground, crop_of=usual)
 

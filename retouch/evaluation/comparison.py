@@ -107,7 +107,8 @@ def cards_to_comparison(cards: Mapping[str, Card], tallies: Mapping[str, Mapping
             differences[name] = measured
     asked = {card.paper for card in cards.values()}
     paper = {name: {column.name: column_to_text(column, card.measures) for column in card.paper_columns} for name, card in cards.items()}
-    return Comparison(measures=tuple(names), rows=rows, differences=differences, paper=paper if len(asked) == 1 and None not in asked else {})
+    one = len(asked) == 1 and None not in asked
+    return Comparison(measures=tuple(names), rows=rows, differences=differences, paper=paper if one else {})
 
 
 def in_common_directions(cards: Mapping[str, Card]) -> dict[str, Card]:
@@ -133,7 +134,8 @@ def in_common_directions(cards: Mapping[str, Card]) -> dict[str, Card]:
 
     def cut(card: Card) -> Card:
         alone = card.data.attributes == common
-        data = card.data.model_copy(update={'attributes': common, 'count': {way: (card.data.count or {}).get(way, card.n) for way in common}})
+        counted = {way: (card.data.count or {}).get(way, card.n) for way in common}
+        data = card.data.model_copy(update={'attributes': common, 'count': counted})
         columns = tuple(column for column in card.paper_columns if set(column.rows) & set(common) or (alone and not column.rows))
         return card.model_copy(update={'data': data, 'measures': of(card.measures, alone), 'paper_columns': columns,
                                        'references': {name: of(row, alone) for name, row in card.references.items()}})

@@ -218,8 +218,8 @@ def _score_model(model: Model, request: Request, ledger: Ledger | None, progress
         given, wanted = held_out_partners(model, source, n, request.seed, progress, part)
         palette = CITYSCAPES if paper == 'asgit' and source != 'toyfaces' else None
         exact = None if palette is None else exact_partners(model, source, n, progress, part)
-        card = evaluate_pairs(model, given, wanted, exact=exact, source=source, reader=judging, progress=progress, untrained=_untrained(model),
-                              palette=palette, **added, **shared)
+        card = evaluate_pairs(model, given, wanted, exact=exact, source=source, reader=judging, progress=progress,
+                              untrained=_untrained(model), palette=palette, **added, **shared)
         return scored(card, (given, wanted))
     judge: Judge | None = None
     if judging is not None:                                      # one of photographs rarely reaches 0.99: its accuracy stands in the card
@@ -228,7 +228,8 @@ def _score_model(model: Model, request: Request, ledger: Ledger | None, progress
         judge = proved(judge, name, drawn=True) if drawn else proved(judge, name, minimum=0, drawn=False)
         if not drawn:
             config = (domain_config(model, source) if protocol == 'domains_folder' else
-                      transfer_config(model, source, trained) if protocol == 'exemplars_folder' else labelled_config(model, source, trained))
+                      transfer_config(model, source, trained) if protocol == 'exemplars_folder' else
+                      labelled_config(model, source, trained))
             files = files_of(config, part)
             some = slice(None) if n is None or protocol == 'domains_folder' else slice(-n, None) if paper else slice(n)
             check_judge_is_new(judging, name, files[some], source)

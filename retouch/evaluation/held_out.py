@@ -52,8 +52,9 @@ def _was_trained_on(model: Model, source: str) -> bool:
     if trained == 'toyfaces' or source == 'toyfaces':
         return False
     at_random = bool(model.info.get('data', {}).get('test_share'))
-    found = [given for given in folders_of(source) for known in folders_of(trained) if given and known and _overlap(given, known, at_random)]
-    if found and at_random and set(folders_of(source)) != set(folders_of(trained)) and all(path.exists() for path in folders_of(trained) if path):
+    theirs = [known for known in folders_of(trained) if known]
+    found = [given for given in folders_of(source) for known in theirs if given and _overlap(given, known, at_random)]
+    if found and at_random and {*folders_of(source)} != {*folders_of(trained)} and all(path.exists() for path in theirs):
         raise ValueError(f'{source} holds pictures of {trained}, of which training drew its own at random, those called test too: expected '
                          f'--data {trained}, of which the others are scored')
     return bool(found)
@@ -120,9 +121,10 @@ def check_judge_is_new(judge: Model, name: str, scored: Sequence[Path], source: 
     learned = set(_places(files_of(config, 'train')))
     both = [path for path, place in zip(scored, _places(scored), strict=True) if place in learned]
     if both:
-        split = ' '.join(f'--data.{flag} {value}' for flag, value in trained.items() if flag in ('holdout', 'validation', 'people') and value)
-        raise ValueError(f'judge {name} learned from {len(both)} of the {len(scored)} pictures that it would judge, first {both[0].name}: it was '
-                         f'trained with {split or "a split of its own"}; expected the split of the model, so train a judge with that')
+        told = ('holdout', 'validation', 'people', 'test_share')
+        split = ' '.join(f'--data.{flag.replace("_", "-")} {trained[flag]}' for flag in told if trained.get(flag))
+        raise ValueError(f'judge {name} learned from {len(both)} of the {len(scored)} pictures that it would judge, first '
+                         f'{both[0].name}: it was trained with {split or "a split of its own"}; expected the split of the model, so train a judge with that')
 
 
 def _places(paths: Sequence[Path]) -> list[str]:
@@ -172,7 +174,8 @@ def held_out_partners(model: Model, source: str, n: int | None, seed: int, progr
 def exact_partners(model: Model, source: str, n: int | None, progress: Progress, part: Part = 'test') -> tuple[np.ndarray, np.ndarray]:
     """The pairs of a folder as `held_out_partners` has them, resized by nearest neighbour: of label maps, whose colours are names."""
     direction: Any = 'b_to_a' if model.data.domains[-1] == 'A' else 'a_to_b'
-    config = PairData(source=source, direction=direction, size=model.data.size, load_size=None, **of_training(PairData, model.info.get('data', {})))
+    known = of_training(PairData, model.info.get('data', {}))
+    config = PairData(source=source, direction=direction, size=model.data.size, load_size=None, **known)
     nearest = SQUASHED.model_copy(update={'resample': 'nearest'})
     opened = open_pairs(config, part, lambda done, total: progress(done, total, 'reading label maps'), nearest)
     return opened.a[:n], opened.b[:n]
@@ -189,8 +192,8 @@ def transfer_config(model: Model, source: str, trained: dict[str, Any]) -> Exemp
                         **of_training(ExemplarData, trained))
 
 
-def held_out_transfers_of(model: Model, source: str, trained: dict[str, Any], n: int | None, seed: int, progress: Progress, part: Part = 'test',
-                          last: bool = False) -> Pairs:
+def held_out_transfers_of(model: Model, source: str, trained: dict[str, Any], n: int | None, seed: int, progress: Progress,
+                          part: Part = 'test', last: bool = False) -> Pairs:
     """Pairs of held-out labelled pictures, each with another one as exemplar; of a system of two domains, one of the other domain."""
     config = transfer_config(model, source, trained)
     opened = open_attributes(config, part, lambda done, total: progress(done, total, 'reading pictures'))

@@ -167,8 +167,8 @@ def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source:
                          f'{edit or source} are unknown') + '; a parser reads pictures made from drawn parses')
     if palette is not None and not is_parsed and not any(painted) and reader is None:
         raise ValueError(f'{source} wants no parses in the colours of {", ".join(palette.classes[:3])} and so on: a photograph made from '
-                         'labels is read by the FCN-8s of pix2pix, which Retouch does not have; give --judge MODEL, a parser that you trained on '
-                         'your label maps with `retouch train parser.streets`, or score the way from photographs to labels')
+                         'labels is read by the FCN-8s of pix2pix, which Retouch does not have; give --judge MODEL, a parser that you '
+                         'trained on your label maps with `retouch train parser.streets`, or score the way from photographs to labels')
     reads: list[Read | None] = [palette.read if palette is not None and some else None for some in painted]
     if reader is not None:
         assert palette is not None

@@ -70,8 +70,8 @@ PAPERS: dict[str, Paper] = {
             Column('preferred by raters', note=STUDY))},
         differs={'attributes': (
             'FID: the paper does not say which build of Inception; here the one of torch-fidelity, from TensorFlow in 2015',
-            'FID: of photographs all are translated in every edit, a hair colour that is there is switched off; of drawn faces hair colours '
-            'are switched on and never off, and the pictures in which nothing changes are left out',
+            'FID: of photographs all are translated in every edit, a hair colour that is there is switched off; of drawn faces hair '
+            'colours are switched on and never off, and the pictures in which nothing changes are left out',
             'PSNR: the paper does not say by whose parse it leaves out, nor what it divides by: here that of the input, and the pixels '
             'that are left; other readings are further down in the card',
             'edits: the paper does not say how strong; here as the method edits')}),
@@ -109,13 +109,14 @@ PAPERS: dict[str, Paper] = {
             Column('IS std', f'inception_kl_std[{JUDGE}]', note='over pictures'),
             Column('IS std, other reading', f'inception_kl_split_std[{JUDGE}]', note='over ten splits'),
             Column('CA %', 'edit_accuracy', factor=100, note='mean over attributes'),
-            Column('CA %, all attributes right at once', 'joint_accuracy', factor=100, note="the paper's cells of two attributes look joint"),
+            Column('CA %, all attributes right at once', 'joint_accuracy', factor=100,
+                   note="the paper's cells of two attributes look joint"),
             Column('IS as usual (not in the paper)', f'inception_score[{JUDGE}]', f'inception_score_split_std[{JUDGE}]', note='exp(KL)'),
             Column('realism, style, background', note=STUDY))},
         differs={'exemplars': (
             'IS: of all combinations of the transferred attributes, taken for independent; the paper does not say of which classes',
-            'CA: over the pairs that differ in an attribute, mean over attributes, and of all at once over all pairs; the paper does not say '
-            'how it averages')}),
+            'CA: over the pairs that differ in an attribute, mean over attributes, and of all at once over all pairs; the paper does not '
+            'say how it averages')}),
     # Sun et al. SeCGAN: Parallel Conditional Generative Adversarial Networks for Face Editing via Semantic Consistency
     'secgan': Paper(
         data='19,962 photographs of CelebA (HQ: 1,500; RaFD: 504)', n=19_962, sizes=(128, 256), attributes=THIRTEEN,
@@ -143,7 +144,8 @@ def measures_of(name: str, asked: tuple[str, ...]) -> dict[str, tuple[str, ...]]
     for columns in PAPERS[name].columns.values():
         for measure in (m for column in columns for m in (column.measure, column.std) if m.endswith(']')):
             base, _, by = measure.rstrip(']').partition('[')
-            needed = {'fid'} if base.startswith('fid') else {'kid', 'kid_subset_std'} if base.startswith('kid') else {base, f'{base}_split_std'}
+            needed = ({'fid'} if base.startswith('fid') else {'kid', 'kid_subset_std'} if base.startswith('kid') else
+                      {base, f'{base}_split_std'})
             found.setdefault(by, set()).update(needed)
     wanted = {by for some in PAPERS[name].features.values() for by in some}
     return {by: tuple(sorted(measures)) for by, measures in found.items() if by in wanted}

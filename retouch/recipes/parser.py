@@ -26,7 +26,7 @@ def celebamask() -> Run:
 
 
 def streets() -> Run:
-    """Small: Cityscapes' nineteen classes at 128 px, from a folder of images/ and masks/ of train ids: reads photographs made from labels."""
+    """Small: Cityscapes' nineteen classes at 128 px, images/ and masks/ of train ids: it reads photographs made from labels."""
     return Run(method=Config(lambda_dice=1.0), data=ParsingData(source='streets', ids='cityscapes', size=128),
                train=TrainConfig(iterations=24_000, batch_size=4, ema=0.99, log_every=100, sample_every=1000, save_every=1000))
 

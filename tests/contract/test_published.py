@@ -146,7 +146,7 @@ def test_cam_at_256() -> None:
     check('attgan.paper256', {**ATTGAN, 'data.size': 256})
 
 
-# Sun et al. Appendix: StarGAN 1e-4, batch 16, 200k iterations, linear to 0; AttGAN 2e-4, batch 32, about 1.1M, exponentially to 2e-6;
+# Sun et al.: StarGAN 1e-4, batch 16, 200k iterations, linear to 0; AttGAN 2e-4, batch 32, about 1.1M, exponentially to 2e-6;
 # Algorithm 1: G in every 5th iteration; 182,000 / 637 / 19,962 (CelebA-HQ 28,000 / 500 / 1,500, RaFD 60 / 7 people); lambda_sc 0.01
 SECGAN = {'method.lambda_sc': 0.01, 'method.form': 'parallel', 'method.order': 'joint', 'method.loop': 'algorithm'}
 SECGAN_STAR = within('method.backbone', {**STARGAN_METHOD, 'condition': 'difference', 'reconstruct': 'self', 'schedule': 'linear'})
@@ -215,7 +215,7 @@ def test_the_published_judge() -> None:
 
 
 def test_the_parser() -> None:
-    """Ours, as measured (docs/methods/parser.md): SeCGAN's twelve classes from CelebAMask-HQ; the loss is face-parsing.PyTorch's d2e684c."""
+    """Ours (docs/methods/parser.md): SeCGAN's twelve classes from CelebAMask-HQ; the loss is face-parsing.PyTorch's d2e684c."""
     check(
         'parser.celebamask',
         {
@@ -240,8 +240,8 @@ def test_the_parser() -> None:
     )
 
 
-# Lin et al. WACV 2021: Adam 2e-4, betas 0.5 and 0.999, batch 1, 100 epochs at that rate and 100 to 0; lambda_cyc 10, lambda_L1 100 and least
-# squares (equations 7 to 11); 256 px, Cityscapes with labels 128 px; every set split 80/20 at random; no flips (235f922)
+# Lin et al. WACV 2021: Adam 2e-4, betas 0.5 and 0.999, batch 1, 100 epochs at that rate and 100 to 0; lambda_cyc 10, lambda_L1 100 and
+# least squares (equations 7 to 11); 256 px, Cityscapes with labels 128 px; every set split 80/20 at random; no flips (235f922)
 ASGIT = {
     'data.flip': False,
     'data.test_share': 0.2,
@@ -364,8 +364,8 @@ def test_asgits_baselines() -> None:
     )
 
 
-# Tang et al. IJCNN 2019, IV-A: Adam 1e-4 (45da496), batch 1, 200 epochs (80 on CelebA), decay over the second half; pool 50; r = 0.01 in the
-# first 10 epochs, then 0.5; lambda_gan 0.5, lambda_cycle 10, lambda_pixel 1, lambda_tv 1e-6; pictures rescaled to 256 px
+# Tang et al. IJCNN 2019, IV-A: Adam 1e-4 (45da496), batch 1, 200 epochs (80 on CelebA), decay over the second half; pool 50; r = 0.01 in
+# the first 10 epochs, then 0.5; lambda_gan 0.5, lambda_cycle 10, lambda_pixel 1, lambda_tv 1e-6; pictures rescaled to 256 px
 AGGAN = {
     'data.size': 256,
     'data.load_size': None,
@@ -449,8 +449,9 @@ def test_aggan() -> None:
     )
 
 
-# LOMIT, ICLR 2019 submission, 5.3 and appendix: Adam 1e-4, batch 8, 200k iterations, CelebA cut to 178 px, 128 px; lambda_x 10, lambda_s and
-# lambda_c 1, lambda_cls 1, lambda_gp 10, lambda_1 0.1, lambda_2 0.01, lambda_3 1e-4; n_critic 5 and the rate's steps are the code's (82bb58c)
+# LOMIT, ICLR 2019 submission (5.3: a model for each set): Adam 1e-4, batch 8, 200k iterations, CelebA cut to 178 px, 128 px; lambda_x 10,
+# lambda_s and lambda_c 1, lambda_cls 1, lambda_gp 10, lambda_1 0.1, lambda_2 0.01, lambda_3 1e-4; n_critic 5 and the rate's steps are the
+# code's (82bb58c)
 LOMIT = {
     'data.source': 'celeba',
     'data.size': 128,
@@ -546,7 +547,7 @@ def test_backbones_alone() -> None:
     ],
 )
 def test_default_schedules(method: Any, factors: tuple[float, ...]) -> None:
-    config = getattr(method, 'Config')()
+    config = method.Config()
     schedule = method.SCHEDULES[config.schedule] if hasattr(method, 'SCHEDULES') else getattr(schedules, config.schedule)
     found = [schedule(i, 200_000) for i in (0, 99_800, 150_000, 199_999)]
     assert found == pytest.approx(factors, abs=6e-6)

@@ -124,7 +124,8 @@ def check_judge_is_new(judge: Model, name: str, scored: Sequence[Path], source: 
         told = ('holdout', 'validation', 'people', 'test_share')
         split = ' '.join(f'--data.{flag.replace("_", "-")} {trained[flag]}' for flag in told if trained.get(flag))
         raise ValueError(f'judge {name} learned from {len(both)} of the {len(scored)} pictures that it would judge, first '
-                         f'{both[0].name}: it was trained with {split or "a split of its own"}; expected the split of the model, so train a judge with that')
+                         f'{both[0].name}: it was trained with {split or "a split of its own"}; expected the split of the '
+                         'model, so train a judge with that')
 
 
 def _places(paths: Sequence[Path]) -> list[str]:

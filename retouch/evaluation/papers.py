@@ -227,8 +227,9 @@ def differences(card: Card, name: str, family: Family, proxy: bool = False) -> t
         proof = '' if card.judge.mean_accuracy is None else f', right in {card.judge.mean_accuracy:.4f} of labels'
         found.append(f'classifier: {card.judge.sha256[:12]}{proof}; of the paper: {paper.classifier or "none"}')
     if proxy:
-        found.append('proxies: features and readings of the classifier that judges, and true regions, stand in for published networks and '
-                     'a parser; no published number compares with theirs')
+        regions = ('', '') if 'parser' in card.extractors or not paper.parser else (', and true regions,', ' and a parser')
+        found.append(f'proxies: features and readings of the classifier that judges{regions[0]} stand in for published networks{regions[1]}; '
+                     'no published number compares with theirs')
     return (*found, *paper.differs[family])
 
 

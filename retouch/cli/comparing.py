@@ -45,7 +45,9 @@ def compare(options: CompareOptions) -> int:
     if options.json:
         print(json.dumps(comparison.model_dump(mode='json'), indent=2))
         return 0
-    for title, (header, rows) in (('measure', comparison.cells()), (f'less {options.models[0]}', comparison.difference_cells())):
+    tables = {'as in the paper': comparison.paper_cells(), 'measure': comparison.cells(),
+              f'less {options.models[0]}': comparison.difference_cells()}
+    for title, (header, rows) in tables.items():
         if rows:
             names, *columns = zip(header, *rows, strict=True)    # models across: measures are many, models few
             table = Table(title, *names[1:], box=None, pad_edge=False)

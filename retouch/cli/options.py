@@ -97,7 +97,7 @@ class EvaluateOptions:
     study: Annotated[str | None, arg(metavar='MODEL', help_behavior_hint='')] = None
     """Instead of scoring, write to --out a page that asks raters whose edits are better, this model's or MODEL's, of --n pictures or 40."""
     edits: Annotated[tuple[str, ...], arg(metavar='A B …', help_behavior_hint='')] = ()
-    """What is asked of a system of attributes: Eyeglasses (another value than it has), Male=1, Blond_Hair+Pale_Skin; default: each alone."""
+    """What is asked of a system of attributes: Eyeglasses (to its other value), Male=1, Blond_Hair+Pale_Skin; default: each alone."""
     features: Annotated[tuple[str, ...], arg(metavar='A B …', help_behavior_hint='')] = ()
     """Add measures by these networks: inception-v3-compat (FID, Inception score), inception-v3-torchvision, dinov2-vitb14, swav-resnet50,
     lpips-alexnet, judge."""

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from retouch.config import Config
 from retouch.data.frame import Ground
-from retouch.data.parsing import IDS, TWELVE, Ids
+from retouch.data.parsing import ALL_IDS, TWELVE, Ids
 from retouch.toyfaces.stored import HELD_OUT
 
 
@@ -48,7 +48,7 @@ class AttributeData(Config):
     people: int = Field(default=0, ge=0)
     """Of files named as RaFD's: hold out every picture of so many people, the last by their number, in place of the last pictures."""
     test_share: float | None = Field(default=None, gt=0, lt=1)
-    """Share of a folder's pictures, of two domains of each, that is drawn at random, by `seed`, and held out in place of the set's own test part."""
+    """Share of a folder's pictures, of two domains of each, that is drawn at random, by `seed`, and held out in place of a test part."""
     limit: int | None = Field(default=None, gt=0)
     """At most so many pictures with the one attribute, and without it, in each part, drawn at random by `seed` (folders)."""
     seed: int = 0
@@ -60,8 +60,8 @@ class AttributeData(Config):
             raise ValueError(f'window={self.window} is above size={self.size}: expected at most the picture; lower --data.window, or '
                              'set it to none')
         if self.limit is not None and len(self.attributes) != 1:
-            raise ValueError(f'limit={self.limit} with {len(self.attributes) or "all"} attributes: it counts pictures with and without one; '
-                             'expected one in --data.attributes, or --data.limit none')
+            raise ValueError(f'limit={self.limit} with {len(self.attributes) or "all"} attributes: it counts pictures with and without '
+                             'one; expected one in --data.attributes, or --data.limit none')
         return self
 
 
@@ -129,8 +129,9 @@ class ParsingData(Config):
     kind: Literal['parsing'] = 'parsing'
     source: str = 'toyfaces'
     """'toyfaces', or a folder of images/ and masks/ with equal names."""
-    ids: Ids = 'celebamask'
-    """What the ids in a folder's masks mean: the order of CelebAMask-HQ's README, of face-parsing.PyTorch, or the twelve classes."""
+    ids: Ids | Literal['cityscapes'] = 'celebamask'
+    """What the ids in a folder's masks mean: the order of CelebAMask-HQ's README, of face-parsing.PyTorch, the twelve classes, or
+    Cityscapes' nineteen train ids, of which 255 is none."""
     classes: Literal['twelve', 'nineteen'] = 'twelve'
     """What the parser learns: SeCGAN's twelve, or CelebAMask-HQ's nineteen as they are (folders only)."""
     size: int = Field(default=128, gt=0)
@@ -156,7 +157,7 @@ class ParsingData(Config):
     @property
     def names(self) -> tuple[str, ...]:
         """The classes in the parser's order."""
-        return TWELVE if self.classes == 'twelve' else IDS[self.ids]
+        return ALL_IDS[self.ids] if self.classes == 'nineteen' or self.ids == 'cityscapes' else TWELVE
 
 
 class ExemplarData(Config):

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from retouch.config import Config
 
-RESAMPLE = {'bilinear': Image.Resampling.BILINEAR, 'bicubic': Image.Resampling.BICUBIC}
+RESAMPLE = {'bilinear': Image.Resampling.BILINEAR, 'bicubic': Image.Resampling.BICUBIC, 'nearest': Image.Resampling.NEAREST}
 Window = tuple[int, int, int, int]          # left, top, width, height in pixels
 Ground = Literal['white', 'black']
 
@@ -23,8 +23,8 @@ class Frame(Config):
     """A central square of so many pixels; None: the largest."""
     crop_of: tuple[int, int] | None = None
     """Width and height in pixels of the pictures that `crop` was cut from: what makes it fit a picture of another size."""
-    resample: Literal['bilinear', 'bicubic'] = 'bilinear'
-    """Filter of the resize: Pillow's, antialiased, on 8 bits."""
+    resample: Literal['bilinear', 'bicubic', 'nearest'] = 'bilinear'
+    """Filter of the resize: Pillow's, antialiased, on 8 bits; 'nearest' of label maps, whose colours are names."""
     ground: Ground = 'white'
     """What transparent pictures are laid over."""
 

@@ -19,7 +19,7 @@ from retouch.data.frame import Frame, Ground
 from retouch.data.images import shown_size
 from retouch.data.labels import HAIR_COLOURS, LabelRule
 from retouch.data.loader import AttributeLoader, DomainLoader, ExemplarLoader, PairLoader, ParsingLoader
-from retouch.data.parsing import IDS, cached_masks, check_ids
+from retouch.data.parsing import ALL_IDS, cached_masks, check_ids
 from retouch.data.sources import check_same_frame, read_parsing_folder
 from retouch.data.splits import Split, attribute_files, domain_files, pair_files, parsing_part, shows
 from retouch.errors import unknown
@@ -89,7 +89,8 @@ def _frame(paths: Sequence[Path], crop: int | None, ground: Ground = 'white') ->
         return Frame(crop=crop, ground=ground)
     usual = usual_size(paths)
     if 2 * crop < min(usual):
-        raise ValueError(f'crop={crop} of pictures of {usual[0]} x {usual[1]} px shows {crop ** 2 / (usual[0] * usual[1]):.0%} of them: expected '
+        share = crop ** 2 / (usual[0] * usual[1])
+        raise ValueError(f'crop={crop} of pictures of {usual[0]} x {usual[1]} px shows {share:.0%} of them: expected '
                          f'at least {-(-min(usual) // 2)}; set --data.crop none for the whole square of {min(usual)} px')
     return Frame(crop=crop, ground=ground, crop_of=usual)
 
@@ -142,10 +143,10 @@ def open_domains(config: DomainData, split: Split = 'train', progress: Progress 
     return two_sets(config.size, images_a, images_b, frame=frame)
 
 
-def open_pairs(config: PairData, split: Split = 'train', progress: Progress | None = None) -> TwoSets:
-    """Reads one part of a paired set; `a` is what is given, `b` what is wanted."""
+def open_pairs(config: PairData, split: Split = 'train', progress: Progress | None = None, frame: Frame = SQUASHED) -> TwoSets:
+    """Reads one part of a paired set; `a` is what is given, `b` what is wanted. frame: how files are resized."""
     if config.direction == 'b_to_a':
-        forward = open_pairs(config.model_copy(update={'direction': 'a_to_b'}), split, progress)
+        forward = open_pairs(config.model_copy(update={'direction': 'a_to_b'}), split, progress, frame)
         return two_sets(config.size, forward.b, forward.a, forward.spec.domains[::-1], forward.spec.frame)
     side = config.load_size if config.load_size and split == 'train' else config.size
     if config.source == 'toyfaces':
@@ -165,8 +166,8 @@ def open_pairs(config: PairData, split: Split = 'train', progress: Progress | No
     items = pair_files(config, split)
     check_same_frame(items)
     left, right = ('whole', 'whole') if items[0].b else ('left', 'right')
-    images_a = cached_images([i.a for i in items], side, SQUASHED, side=left, progress=progress)
-    images_b = cached_images([i.b or i.a for i in items], side, SQUASHED, side=right, progress=progress)
+    images_a = cached_images([i.a for i in items], side, frame, side=left, progress=progress)
+    images_b = cached_images([i.b or i.a for i in items], side, frame, side=right, progress=progress)
     return two_sets(config.size, images_a, images_b, frame=SQUASHED)
 
 
@@ -184,8 +185,8 @@ def open_parsing(config: ParsingData, split: Split = 'train', progress: Progress
     assert folder.masks is not None
     in_parts = isinstance(folder.masks[0], tuple)                # parts have names, whatever is said of ids
     ids = 'celebamask' if in_parts else config.ids
-    segmentations = cached_masks(folder.masks[part], folder.paths[part], config.size, IDS[ids], config.names, progress)
-    if config.ids != 'twelve' and not in_parts:
+    segmentations = cached_masks(folder.masks[part], folder.paths[part], config.size, ALL_IDS[ids], config.names, progress)
+    if config.ids not in ('twelve', 'cityscapes') and not in_parts:
         check_ids(segmentations, config.names, config.ids)
     images = cached_images(folder.paths[part], config.size, progress=progress)
     return ParsingSet(images, segmentations, spec.model_copy(update={'frame': Frame()}))

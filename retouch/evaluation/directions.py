@@ -19,7 +19,7 @@ class TwoClasses:
 
     def __init__(self, method: Any) -> None:
         names = method.data.attributes
-        self.method, self.id, self.nets, self.config = method, method.id, method.nets, method.config
+        self.inner, self.id, self.nets, self.config = method, method.id, method.nets, method.config
         self.data = method.data.model_copy(update={'domains': names if len(names) == 2 else ('A', 'B'), 'attributes': ()})
 
     def translate(self, request: DomainRequest) -> Translation:
@@ -27,9 +27,9 @@ class TwoClasses:
         if request.to not in self.data.domains:
             raise unknown('domain', request.to, self.data.domains)
         to = self.data.domains.index(request.to)
-        target = torch.eye(2)[to] if len(self.method.data.attributes) == 2 else torch.tensor([float(to)])
+        target = torch.eye(2)[to] if len(self.inner.data.attributes) == 2 else torch.tensor([float(to)])
         target = target.to(request.image.device).expand(len(request.image), -1)
-        return self.method.translate(AttributeRequest(request.image, 1 - target, target))
+        return self.inner.translate(AttributeRequest(request.image, 1 - target, target))
 
 
 def as_domains(model: Model) -> Model:

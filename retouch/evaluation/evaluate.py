@@ -21,12 +21,15 @@ from retouch.evaluation.held_out import (
     WHOLE,
     check_judge_is_new,
     domain_config,
+    exact_partners,
     held_out,
     held_out_of_domains,
     held_out_parses,
     held_out_partners,
+    held_out_transfers_of,
     labelled_config,
     part_of,
+    transfer_config,
 )
 from retouch.evaluation.judge import Judge, model_to_judge, proved
 from retouch.evaluation.ledger import Ledger
@@ -34,7 +37,7 @@ from retouch.evaluation.native import NATIVE_N
 from retouch.evaluation.pairs import CITYSCAPES, evaluate_pairs
 from retouch.evaluation.parsing import parser_card
 from retouch.evaluation.tasks import Progress
-from retouch.evaluation.transfers import Pairs, folder_pairs, transfers_of
+from retouch.evaluation.transfers import Pairs, transfers_of
 from retouch.hardware import find_device
 from retouch.metrics import features
 from retouch.model import Model, load_model
@@ -176,6 +179,8 @@ def _score_model(model: Model, request: Request, ledger: Ledger | None, progress
         protocol = request.protocol                              # of other kinds of systems too, if asked for
     if request.protocol == 'native' and protocol == 'toyfaces':
         protocol = 'native'
+    if request.protocol == 'exemplars_folder' and source != 'toyfaces' and takes_exemplar and model.method.kind == 'domains':
+        protocol = 'exemplars_folder'                            # of labelled pictures, whose labels say which domain they are of
     if request.protocol == 'pairs' and source != 'toyfaces' and model.method.kind == 'domains':
         protocol = 'pairs'                                       # likewise, of pictures that have partners
     if request.protocol is not None:
@@ -212,8 +217,9 @@ def _score_model(model: Model, request: Request, ledger: Ledger | None, progress
     if protocol == 'pairs':
         given, wanted = held_out_partners(model, source, n, request.seed, progress, part)
         palette = CITYSCAPES if paper == 'asgit' and source != 'toyfaces' else None
-        card = evaluate_pairs(model, given, wanted, source=source, reader=judging, progress=progress, untrained=_untrained(model),
-                              palette=palette, **added, **shared)
+        exact = None if palette is None else exact_partners(model, source, n, progress, part)
+        card = evaluate_pairs(model, given, wanted, exact=exact, source=source, reader=judging, progress=progress,
+                              untrained=_untrained(model), palette=palette, **added, **shared)
         return scored(card, (given, wanted))
     judge: Judge | None = None
     if judging is not None:                                      # one of photographs rarely reaches 0.99: its accuracy stands in the card
@@ -222,6 +228,7 @@ def _score_model(model: Model, request: Request, ledger: Ledger | None, progress
         judge = proved(judge, name, drawn=True) if drawn else proved(judge, name, minimum=0, drawn=False)
         if not drawn:
             config = (domain_config(model, source) if protocol == 'domains_folder' else
+                      transfer_config(model, source, trained) if protocol == 'exemplars_folder' else
                       labelled_config(model, source, trained))
             files = files_of(config, part)
             some = slice(None) if n is None or protocol == 'domains_folder' else slice(-n, None) if paper else slice(n)
@@ -229,8 +236,7 @@ def _score_model(model: Model, request: Request, ledger: Ledger | None, progress
     if protocol in protocols.EXEMPLARS:
         pairs: Pairs
         if own := protocol == 'exemplars_folder':
-            pairs = folder_pairs(model.data.attributes, *held_out(model, source, trained, n, request.seed, progress, part=part,
-                                                                        last=bool(paper)), seed=request.seed)
+            pairs = held_out_transfers_of(model, source, trained, n, request.seed, progress, part, bool(paper))
         else:
             assert n is not None                                 # of drawn faces there is a number
             pairs = transfers_of(model, n, request.seed, progress)
@@ -246,8 +252,8 @@ def _score_model(model: Model, request: Request, ledger: Ledger | None, progress
     if protocol == 'parser':
         parses = held_out_parses(model, source, trained, n, request.seed, progress, part)
         return scored(parser_card(model, parses, source=source, progress=progress, **shared), None)
-    if protocol == 'domains_folder' and isinstance(model.method, TwoClasses) and len(model.method.method.data.attributes) == 1:
-        whole = dataclasses.replace(model, method=model.method.method)         # labelled pictures, in the frame that it knows
+    if protocol == 'domains_folder' and isinstance(model.method, TwoClasses) and len(model.method.inner.data.attributes) == 1:
+        whole = dataclasses.replace(model, method=model.method.inner)         # labelled pictures, in the frame that it knows
         images, shown = held_out(whole, source, trained, n, request.seed, progress, part=part, last=bool(paper))
         labels = np.concatenate([1 - shown, shown], 1)
     elif protocol == 'domains_folder':
@@ -269,7 +275,7 @@ def _untrained(model: Model) -> Any:
     """The same method before its first step, for the row that shows what training gave."""
     torch.manual_seed(model.info.get('seed', 0))
     if isinstance(model.method, TwoClasses):
-        return TwoClasses(type(model.method.method)(model.method.config, model.method.method.data))
+        return TwoClasses(type(model.method.inner)(model.method.config, model.method.inner.data))
     untrained = type(model.method)(model.method.config, model.data)
     learned = {net for update in untrained.updates() for net in update.nets}
     for net in set(model.method.nets) - learned:                 # a frozen parser, which was there before

@@ -217,7 +217,9 @@ def _score_batch(pairs: Pairs, part: slice, answer: Answer, judge: Judge, expect
     asked = torch.zeros_like(expected)
     asked[:, columns] = differs
     changes = accuracy.readings_to_changes(read, expected)
-    found = {'edit_accuracy': (right, differs), **found, 'leakage': ((changes * ~asked).sum(1), (~asked).sum(1))}
+    at_once = (read[:, columns] == torch.from_numpy(pairs.wanted[part])).all(1).double()
+    found = {'edit_accuracy': (right, differs), 'joint_accuracy': (at_once, None), **found,
+             'leakage': ((changes * ~asked).sum(1), (~asked).sum(1))}
     result = {'logits': judge.logits(seen)[:, columns].numpy(), f'seen:{JUDGE}': seen.numpy()}
     for name, (value, weight) in found.items():
         value, weight = (some.cpu().double().reshape(len(x), -1) for some in (value, torch.ones(len(x)) if weight is None else weight))

@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from retouch.data.configs import AttributeData, DataConfig, DomainData, ExemplarData, PairData, ParsingData
-from retouch.data.sets import ParsingSet, open_attributes, open_domains, open_pairs, open_parsing
-from retouch.data.splits import files_of, folders_of
+from retouch.data.sets import SQUASHED, ParsingSet, open_attributes, open_domains, open_pairs, open_parsing
+from retouch.data.splits import files_of, folders_of, sides_of
 from retouch.evaluation.card import Card
 from retouch.evaluation.pairs import held_out_pairs
 from retouch.evaluation.protocols import EXEMPLARS
@@ -52,8 +52,9 @@ def _was_trained_on(model: Model, source: str) -> bool:
     if trained == 'toyfaces' or source == 'toyfaces':
         return False
     at_random = bool(model.info.get('data', {}).get('test_share'))
-    found = [given for given in folders_of(source) for known in folders_of(trained) if given and known and _overlap(given, known, at_random)]
-    if found and at_random and set(folders_of(source)) != set(folders_of(trained)) and all(path.exists() for path in folders_of(trained) if path):
+    theirs = [known for known in folders_of(trained) if known]
+    found = [given for given in folders_of(source) for known in theirs if given and _overlap(given, known, at_random)]
+    if found and at_random and {*folders_of(source)} != {*folders_of(trained)} and all(path.exists() for path in theirs):
         raise ValueError(f'{source} holds pictures of {trained}, of which training drew its own at random, those called test too: expected '
                          f'--data {trained}, of which the others are scored')
     return bool(found)
@@ -120,9 +121,11 @@ def check_judge_is_new(judge: Model, name: str, scored: Sequence[Path], source: 
     learned = set(_places(files_of(config, 'train')))
     both = [path for path, place in zip(scored, _places(scored), strict=True) if place in learned]
     if both:
-        split = ' '.join(f'--data.{flag} {value}' for flag, value in trained.items() if flag in ('holdout', 'validation', 'people') and value)
-        raise ValueError(f'judge {name} learned from {len(both)} of the {len(scored)} pictures that it would judge, first {both[0].name}: it was '
-                         f'trained with {split or "a split of its own"}; expected the split of the model, so train a judge with that')
+        told = ('holdout', 'validation', 'people', 'test_share')
+        split = ' '.join(f'--data.{flag.replace("_", "-")} {trained[flag]}' for flag in told if trained.get(flag))
+        raise ValueError(f'judge {name} learned from {len(both)} of the {len(scored)} pictures that it would judge, first '
+                         f'{both[0].name}: it was trained with {split or "a split of its own"}; expected the split of the '
+                         'model, so train a judge with that')
 
 
 def _places(paths: Sequence[Path]) -> list[str]:
@@ -169,6 +172,44 @@ def held_out_partners(model: Model, source: str, n: int | None, seed: int, progr
     return opened.a[:n], opened.b[:n]
 
 
+def exact_partners(model: Model, source: str, n: int | None, progress: Progress, part: Part = 'test') -> tuple[np.ndarray, np.ndarray]:
+    """The pairs of a folder as `held_out_partners` has them, resized by nearest neighbour: of label maps, whose colours are names."""
+    direction: Any = 'b_to_a' if model.data.domains[-1] == 'A' else 'a_to_b'
+    known = of_training(PairData, model.info.get('data', {}))
+    config = PairData(source=source, direction=direction, size=model.data.size, load_size=None, **known)
+    nearest = SQUASHED.model_copy(update={'resample': 'nearest'})
+    opened = open_pairs(config, part, lambda done, total: progress(done, total, 'reading label maps'), nearest)
+    return opened.a[:n], opened.b[:n]
+
+
+def transfer_config(model: Model, source: str, trained: dict[str, Any]) -> ExemplarData:
+    """The labelled pictures on which a system that takes an exemplar is scored; of one of two domains by what tells those apart."""
+    if model.method.kind == 'exemplars':
+        config = labelled_config(model, source, trained)
+        assert isinstance(config, ExemplarData)
+        return config
+    shown, _ = sides_of(trained['attribute'])
+    return ExemplarData(source=source, attributes=tuple(shown[1])[::-1 if '/' in trained['attribute'] else 1], size=model.data.size,
+                        **of_training(ExemplarData, trained))
+
+
+def held_out_transfers_of(model: Model, source: str, trained: dict[str, Any], n: int | None, seed: int, progress: Progress,
+                          part: Part = 'test', last: bool = False) -> Pairs:
+    """Pairs of held-out labelled pictures, each with another one as exemplar; of a system of two domains, one of the other domain."""
+    config = transfer_config(model, source, trained)
+    opened = open_attributes(config, part, lambda done, total: progress(done, total, 'reading pictures'))
+    images, labels = opened.images, opened.labels
+    if model.method.kind == 'domains':
+        sides = [[told[name] for name in config.attributes] for told in sides_of(trained['attribute'])[0]]
+        of_either = np.flatnonzero(np.any([(labels == side).all(1) for side in sides], 0))
+        if len(of_either) < len(images):
+            images, labels = images[of_either], labels[of_either]
+    if len(images) < 2:
+        raise ValueError(f'{source} has {len(images) or "no"} held-out pictures: expected at least 2; use a larger set')
+    some = slice(-n, None) if last and n is not None else slice(n)
+    return folder_pairs(config.attributes, images[some], labels[some], seed=seed)
+
+
 def pictures_of(model: Model, card: Card, progress: Progress) -> tuple[np.ndarray, np.ndarray] | Pairs | None:
     """The pictures of a card with their labels or partners; None of those that are drawn one by one. ValueError where they changed."""
     pictures: tuple[np.ndarray, np.ndarray] | Pairs | None = None
@@ -179,8 +220,7 @@ def pictures_of(model: Model, card: Card, progress: Progress) -> tuple[np.ndarra
         digest = pictures_to_hash(*pictures)
     elif protocol in EXEMPLARS:
         pairs = (transfers_of(model, n, card.seed, progress) if protocol == 'exemplars' else
-                 folder_pairs(model.data.attributes, *held_out(model, source, trained, n, card.seed, progress, part=part, last=last),
-                              seed=card.seed))
+                 held_out_transfers_of(model, source, trained, n, card.seed, progress, part, last))
         pictures, digest = pairs, pairs_to_hash(pairs.inputs, pairs.exemplars)
     elif protocol == 'domains_folder':                           # n may have been more than there are of one domain
         pictures = held_out_of_domains(model, source, 2 * max((card.data.count or {'': n}).values()), progress, part)

@@ -50,7 +50,8 @@ def look_at_all(judge: Judge | None, images: Pictures, looks: Mapping[str, Calla
     """
     def compute(part: slice) -> Arrays:
         pictures = np.array(images[part])                        # pictures of a folder lie in a cache that cannot be written to
-        known = {} if judge is None else dict(zip(('read', 'features'), map(Tensor.numpy, judge.look(pictures_to_tensor(pictures))), strict=True))
+        seen = () if judge is None else judge.look(pictures_to_tensor(pictures))
+        known = {name: values.numpy() for name, values in zip(('read', 'features'), seen, strict=False)}
         channels = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
         return {**known, **{name: look(channels).numpy() for name, look in looks.items()}}
 

@@ -131,7 +131,8 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
         n, names = len(pictures), tuple(task.name for task in tasks)
         stored = getattr(model, 'info', {}).get('data', {}).get('source', 'pictures')
         data = CardData(source=source or stored, hash=pictures_to_hash(images, labels), size=pictures.shape[1], attributes=names,
-                        rule=None if protocol != 'folder' else f'{RULE}, hair colours flip' if flips else RULE, count={task.name: len(task.rows) for task in tasks})
+                        rule=None if protocol != 'folder' else f'{RULE}, hair colours flip' if flips else RULE,
+                        count={task.name: len(task.rows) for task in tasks})
         reads = protocol == 'folder'
     else:
         if n < 2:
@@ -157,7 +158,8 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
     if parser is not None:
         extractors['parser'] = parser.weights_sha256
     key = {'data': data.model_dump(mode='json'), 'n': n, 'seed': seed, 'judge': judge and judge.sha256, 'protocol': protocol,
-           'features': sorted(set(features)), 'extractors': extractors, **({'any_n': True} if any_n else {}), **({'only': dict(only)} if only else {})}
+           'features': sorted(set(features)), 'extractors': extractors, **({'any_n': True} if any_n else {}),
+           **({'only': dict(only)} if only else {})}
     if protocol == 'native':
         key['through'], batch_size = method.data.size, min(batch_size, NATIVE_BATCH)
     ledger = ledger or Ledger()
@@ -232,9 +234,12 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
     if untrained is not None:
         untrained.nets.to(device)
         references['untrained'] = row('untrained', _answer(untrained))[0]
-    matrix = LeakageMatrix(edited=names, judged=judge.names, values=tuple(map(tuple, found['leakage'].tolist()))) if expected and judge else None
+    matrix = None
+    if expected and judge is not None:
+        matrix = LeakageMatrix(edited=names, judged=judge.names, values=tuple(map(tuple, found['leakage'].tolist())))
     return Card(protocol=protocol, data=data, n=n, seed=seed, checkpoint=checkpoint(model), hardware=hardware(device), versions=versions(),
-                command=command, measures=measures, references=references, judge=judge.facts if judge else None, extractors=extractors, leakage_matrix=matrix)
+                command=command, measures=measures, references=references, judge=judge.facts if judge else None, extractors=extractors,
+                leakage_matrix=matrix)
 
 
 def _answer(method: Any) -> Answer:

@@ -46,7 +46,8 @@ def toyfaces_tasks(method: Any, judged: Sequence[str], n: int, seed: int, size: 
     for edit in edits:
         truth = truths[edit.name]
         request = _labelled(*(torch.from_numpy(table[:, columns]).float() for table in (labels[truth.rows], truth.targets)))
-        tasks.append(Task(edit.name, tuple(_column(judged, name) for name in edit.names), truth.rows, _for_judge(truth.targets, judged), request,
+        edited = tuple(_column(judged, name) for name in edit.names)
+        tasks.append(Task(edit.name, edited, truth.rows, _for_judge(truth.targets, judged), request,
                           Rows(truth.images), Rows(truth.regions)))
     return inputs, tasks
 

@@ -14,8 +14,8 @@ Differs:    [D1] the RGB branch is a backbone, to the letter its own file; recip
             [D7] D learns in every iteration and G in every n_critic-th, from one batch, as in Algorithm 1; `loop` 'backbone' is AttGAN's
             code, with batches of their own;
             [D8] learning rates of the recipes: StarGAN's text (linear to 0), AttGAN's text (exponential to 2e-6; its code: one step);
-            [D9] the L1 inside (7) is a mean over N, 3, H and W, where the paper prints a norm; (10), (11) and (12) are means over N, H and W,
-            the paper's 1/HW;
+            [D9] the L1 inside (7) is a mean over N, 3, H and W, where the paper prints a norm; (10), (11) and (12) are means over N, H and
+            W, the paper's 1/HW;
             [D10] P is our compact U-Net, of the pictures' size and fed with [-1,1], where the paper has a BiSeNet with ImageNet's mean;
             probabilities of nineteen classes are summed to twelve before any argmax;
             [D11] STGAN, on which the paper says it can stand, keeps its own scaling of d in the RGB branch; G_seg is told d itself.

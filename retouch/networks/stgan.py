@@ -84,7 +84,8 @@ class Generator(nn.Module):
         for i in range(1, layers):
             self.decoder.append(decode(inside, c[layers - i]))
             inside = c[layers - i] + c[layers - 1 - i] * (i <= self.shortcut) + attributes * (i <= self.inject)
-        self.decoder.append(nn.Sequential(decode(inside, width // 4), nn.ConvTranspose2d(width // 4, out_channels, 3, 1, 1, bias=bias)) if extra
+        last = nn.ConvTranspose2d(width // 4, out_channels, 3, 1, 1, bias=bias)
+        self.decoder.append(nn.Sequential(decode(inside, width // 4), last) if extra
                             else nn.ConvTranspose2d(inside, out_channels, 4, 2, 1, bias=bias))
 
     def encode(self, x: Tensor) -> list[Tensor]:

@@ -1,6 +1,8 @@
 """AttGAN's recipes."""
 from __future__ import annotations
 
+from typing import Any
+
 from retouch.data.configs import AttributeData
 from retouch.engine.config import TrainConfig
 from retouch.methods.attgan import Config
@@ -9,7 +11,7 @@ from retouch.run import Run
 from retouch.toyfaces.identity import THIRTEEN
 
 # the first 182,000 of CelebA's 202,599 pictures are learned from, the last 19,962 scored
-SPLIT: dict[str, int] = {'holdout': 19_962, 'validation': 637}
+SPLIT: dict[str, Any] = {'holdout': 19_962, 'validation': 637}
 
 
 def paper() -> Run:

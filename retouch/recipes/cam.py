@@ -8,7 +8,6 @@ from retouch.methods.cam import Config
 from retouch.recipes import attgan, stargan, stgan
 from retouch.run import Run
 
-
 BACKBONES: dict[str, Callable[[], Run]] = {'stargan': stargan.code, 'attgan': attgan.paper, 'stgan': stgan.paper}
 SMALL: dict[str, Callable[[], Run]] = {'stargan': stargan.toyfaces, 'attgan': attgan.toyfaces, 'stgan': stgan.toyfaces}
 ABLATION: dict[str, tuple[str, dict[str, Any]]] = {              # ending -> what it says of itself, what it changes

@@ -23,7 +23,7 @@ def paper() -> Run:
 
 
 def asgit() -> Run:
-    """The baseline of ASGIT's Table 5: data and length of `asgit_pairs.paper`, its U-Net and discriminator, instance norm, least squares."""
+    """The baseline of ASGIT's Table 5: data and length of `asgit_pairs.paper`, its networks, instance norm, least squares."""
     return Run(method=Config(norm='instance', gan_mode='lsgan'),
                data=PairData(source='cityscapes', direction='b_to_a', size=128, load_size=143, flip=False, test_share=0.2),
                train=TrainConfig(epochs=200, iterations=556_000, batch_size=1, log_every=100, sample_every=5000, save_every=5000))
@@ -56,7 +56,8 @@ def _row(base: Callable[[], Run], doc: str, **changes: Any) -> Callable[[], Run]
     return recipe
 
 
-ROWS: dict[str, Callable[[], Run]] = {'paper': paper, 'asgit': asgit, 'toyfaces': toyfaces, 'toyfaces_back': toyfaces_back, 'folder64': folder64}
+ROWS: dict[str, Callable[[], Run]] = {'paper': paper, 'asgit': asgit, 'toyfaces': toyfaces, 'toyfaces_back': toyfaces_back,
+                                      'folder64': folder64}
 for _name, (_what, _changes) in ABLATION.items():
     ROWS[_name] = _row(paper, f'As `pix2pix.paper`, but {_what}.', **_changes)
     if _name != 'encoder_decoder':

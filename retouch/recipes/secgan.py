@@ -48,7 +48,7 @@ BACKBONES: dict[str, tuple[Callable[[], Run], dict[str, Any]]] = {
     'attgan_toyfaces': (attgan.toyfaces, ATTGAN),
     'attgan_folder64': (attgan.folder64, ATTGAN),
 }
-FULL = ('stargan_paper', 'attgan_paper', 'stargan_toyfaces', 'attgan_toyfaces')       # with every row; the others have the first and the last
+FULL = ('stargan_paper', 'attgan_paper', 'stargan_toyfaces', 'attgan_toyfaces')       # with every row; the others with two
 TABLE: dict[str, tuple[str, dict[str, Any]]] = {                 # ending -> what it says of itself, what it changes
     '': ('both branches, consistency at 0.01', {}),
     '_concat': ('no semantic branch, the generator sees the parse (Baseline + Concat)', {'form': 'concat'}),

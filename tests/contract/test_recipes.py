@@ -46,22 +46,26 @@ for _backbone, _channels in (('stargan', (8_493_248, 8_512_064, 44_836_800)), ('
     _alone, _name = EXACT[f'{_backbone}.paper'], f'secgan.{_backbone}_paper'
     EXACT |= {f'{_name}{row}': {**_alone, 'G_seg': _g, 'D_seg': _d, 'P': 1_286_892} for row in ('', '_sc1e-3', '_sc1e-1')}
     EXACT |= {f'{_name}_concat': {**_alone, 'G': _concat, 'P': 1_286_892}, f'{_name}_sc0': _alone}
-EXACT |= {'aggan.celeba': EXACT['aggan.paper'], 'aggan.paper_no_ad_ag': {'G': 7_845_123, 'F': 7_845_123, 'D_A': 6_953_793, 'D_B': 6_953_793}}
+EXACT |= {'aggan.celeba': EXACT['aggan.paper'],
+          'aggan.paper_no_ad_ag': {'G': 7_845_123, 'F': 7_845_123, 'D_A': 6_953_793, 'D_B': 6_953_793}}
 EXACT |= {f'aggan.paper{row}': {net: n for net, n in EXACT['aggan.paper'].items() if net[0] != 'P'}
           for row in ('_no_ad', '_no_ad_pl', '_no_ad_al', '_no_ad_pl_al')}
 _tam = {'D_A': 3_228_609, 'D_B': 3_228_609}                       # of 3,818,433 published, 589,824 are never called
-EXACT |= {'asgit.paper_pha_alpha': {**EXACT['asgit.paper'], 'G': 11_381_315, 'F': 11_381_315}, 'asgit.paper_tam_rhp': {**EXACT['asgit.paper'], **_tam},
+EXACT |= {'asgit.paper_pha_alpha': {**EXACT['asgit.paper'], 'G': 11_381_315, 'F': 11_381_315},
+          'asgit.paper_tam_rhp': {**EXACT['asgit.paper'], **_tam},
           'asgit.paper_tam_alpha': {'T': 75_649, 'G': 11_381_315, 'F': 11_381_315, **_tam},
           'asgit_pairs.paper_tam': {**EXACT['asgit_pairs.paper'], 'D': 3_231_681}}
 EXACT |= {f'pix2pix.asgit{row}': {'G': 41_825_667, 'D': d} for row, d in (('', 2_767_809), ('_cgan', 2_767_809), ('_gan', 2_764_737))}
 EXACT |= {'munit.celeba': EXACT['munit.paper'], 'drit.celeba': {**EXACT['drit.paper'], 'D_c': 7_472_129}}
 EXACT |= {f'lomit.paper{row}': {**EXACT['lomit.paper'], 'D': d}
-          for row, d in (('_gender', 44_729_282), ('_lipstick', 44_729_282), ('_facial_hair_gender', 44_737_475), ('_makeup_lipstick', 44_737_475),
+          for row, d in (('_gender', 44_729_282), ('_lipstick', 44_729_282), ('_facial_hair_gender', 44_737_475),
+                         ('_makeup_lipstick', 44_737_475),
                          ('_hair_smile', 44_753_861))}
 EXACT |= {'lomit.emotionet': {**EXACT['lomit.paper'], 'D': 44_819_405}}
 for _size, _d, _d_seg in ((128, 44_827_584, 44_836_800), (256, 45_147_072, 45_156_288)):
     _hq = {'G': 8_455_616, 'D': _d}
-    EXACT |= {f'secgan.stargan_hq{_size}': {**_hq, 'G_seg': 8_512_064, 'D_seg': _d_seg, 'P': 1_286_892}, f'secgan.stargan_hq{_size}_sc0': _hq}
+    EXACT |= {f'secgan.stargan_hq{_size}': {**_hq, 'G_seg': 8_512_064, 'D_seg': _d_seg, 'P': 1_286_892},
+              f'secgan.stargan_hq{_size}_sc0': _hq}
 EXACT |= {'secgan.stargan_rafd': {**EXACT['stargan.rafd'], 'G_seg': 8_496_384, 'D_seg': 44_795_840, 'P': 1_286_892},
           'secgan.stargan_rafd_sc0': EXACT['stargan.rafd'], 'secgan.stgan_paper_sc0': EXACT['stgan.paper'],
           'secgan.stgan_paper': {**EXACT['stgan.paper'], 'G_seg': 74_482_272, 'D_seg': 44_730_190, 'P': 1_286_892}}
@@ -104,7 +108,8 @@ def test_every_recipe() -> None:
 def test_cam_recipes_are_their_backbones_with_a_loss_added() -> None:
     backbones = {'paper': {'stargan': 'code'}, 'toyfaces': {}}   # the row, where it is named otherwise
     changes = {'': {}, '_baseline': {'apply_to': 'none'}, '_generator': {'apply_to': 'generator'},
-               '_discriminator': {'apply_to': 'discriminator'}, '_mean': {'combine': 'mean'}, '_literal': {'layer': 'last', 'combine': 'raw'}}
+               '_discriminator': {'apply_to': 'discriminator'}, '_mean': {'combine': 'mean'},
+               '_literal': {'layer': 'last', 'combine': 'raw'}}
     seen = {'cam.attgan_folder64'}
     for tier, other in backbones.items():
         for backbone in ('stargan', 'attgan', 'stgan'):

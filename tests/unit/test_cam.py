@@ -359,5 +359,6 @@ def test_masks_of_the_generator_step_are_float32_under_half_precision(name: str)
     d, found = b.target - b.labels, []
     for a, difference in ((parts['maps'][2], d), (a_x, -d)):
         a = a.detach().float().requires_grad_()
-        found.append(cam_to_mask(relative_gradcam(a, method.nets['D'].requires_grad_(True).heads(a, 3)[1], difference, create_graph=False), SPEC.size))
+        logits = method.nets['D'].requires_grad_(True).heads(a, 3)[1]
+        found.append(cam_to_mask(relative_gradcam(a, logits, difference, create_graph=False), SPEC.size))
     torch.testing.assert_close(seen[0], sum(found).clamp(max=1).detach(), rtol=0, atol=1e-5)

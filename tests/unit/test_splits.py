@@ -1,4 +1,5 @@
 """Which files are learned from and which are scored, by name, as the papers split their sets; and a judge that saw what it would judge."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -21,7 +22,7 @@ from retouch.methods.classifier import AttributeClassifier
 from retouch.model import load_model, save_model
 from retouch.recipes.registry import RECIPES
 from tests.unit.test_held_out import model, shades, silent
-from tests.unit.test_sources import domains, fails, pairs, picture, rafd
+from tests.unit.test_sources import fails, pairs, picture, rafd
 
 
 def names(paths: Any) -> list[str]:
@@ -42,28 +43,33 @@ def celeba(root: Path, n: int = 20, columns: str = 'Smiling Male No_Beard Goatee
 CELEBA = tuple(Path(f'{i:06d}.jpg') for i in range(1, 202_600))
 
 
-@pytest.mark.parametrize(('recipe', 'learned', 'last', 'scored', 'first'), [
-    ('attgan.paper', 182_000, '182000.jpg', 19_962, '182638.jpg'),            # AttGAN's code, SeCGAN: 182,000 / 637 / 19,962
-    ('secgan.stargan_paper', 182_000, '182000.jpg', 19_962, '182638.jpg'),
-    ('secgan.attgan_paper', 182_000, '182000.jpg', 19_962, '182638.jpg'),
-    ('stgan.official', 182_000, '182000.jpg', 19_962, '182638.jpg'),
-    ('classifier.paper', 182_000, '182000.jpg', 19_962, '182638.jpg'),        # never what the models above are scored on
-    ('stargan.paper', 200_599, '200599.jpg', 2000, '200600.jpg'),
-    ('stgan.paper', 200_599, '200599.jpg', 2000, '200600.jpg'),
-])
-def test_celeba_by_its_official_files(recipe: str, learned: int, last: str, scored: int, first: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ('recipe', 'learned', 'last', 'scored', 'first'),
+    [
+        ('attgan.paper', 182_000, '182000.jpg', 19_962, '182638.jpg'),  # AttGAN's code, SeCGAN: 182,000 / 637 / 19,962
+        ('secgan.stargan_paper', 182_000, '182000.jpg', 19_962, '182638.jpg'),
+        ('secgan.attgan_paper', 182_000, '182000.jpg', 19_962, '182638.jpg'),
+        ('stgan.official', 182_000, '182000.jpg', 19_962, '182638.jpg'),
+        ('classifier.paper', 182_000, '182000.jpg', 19_962, '182638.jpg'),  # never what the models above are scored on
+        ('stargan.paper', 200_599, '200599.jpg', 2000, '200600.jpg'),
+        ('stgan.paper', 200_599, '200599.jpg', 2000, '200600.jpg'),
+    ],
+)
+def test_celeba_by_its_official_files(
+    recipe: str, learned: int, last: str, scored: int, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = RECIPES[recipe]().data
     labels = np.zeros((len(CELEBA), len(config.attributes)), np.uint8)
     folder = AttributeFolder('celeba', Path('x'), CELEBA, labels, config.attributes, None, False)
     monkeypatch.setattr(splits, 'read_attribute_folder', lambda *options: folder)
-    train, test = (files_of(config, part) for part in ('train', 'test'))      # type: ignore[arg-type]
+    train, test = (files_of(config, part) for part in ('train', 'test'))  # type: ignore[arg-type]
     assert (len(train), train[0].name, train[-1].name) == (learned, '000001.jpg', last)
     assert (len(test), test[0].name, test[-1].name) == (scored, first, '202599.jpg')
 
 
 def test_a_small_folder_keeps_the_proportions(tmp_path: Path) -> None:
     config = AttributeData(source=str(celeba(tmp_path, 100)), size=8, holdout=19_962, validation=9_981)
-    train, test = files_of(config, 'train'), files_of(config, 'test')         # a fifth is held out, and half as many before it
+    train, test = files_of(config, 'train'), files_of(config, 'test')  # a fifth is held out, and half as many before it
     assert (len(train), train[-1].name, len(test), test[0].name) == (70, '069.png', 20, '080.png')
     assert open_attributes(config, 'test').images[:, 0, 0, 0].tolist() == list(range(80, 100))
     exemplars = ExemplarData(source=str(tmp_path), attributes=('Smiling',), any_of=('Male',), size=8)
@@ -72,6 +78,7 @@ def test_a_small_folder_keeps_the_proportions(tmp_path: Path) -> None:
 
 
 # ---- RaFD, by its people
+
 
 def test_rafd_as_handed_out_is_split_by_people(tmp_path: Path) -> None:
     root = tmp_path / 'RaFD'
@@ -87,7 +94,9 @@ def test_rafd_as_handed_out_is_split_by_people(tmp_path: Path) -> None:
     poses = {(path.name[4:7], path.stem.rsplit('_')[-1]) for path in test}
     assert poses == {(angle, gaze) for angle in ('045', '090', '135') for gaze in ('frontal', 'left', 'right')}, 'every pose and gaze'
     folder = read_attribute_folder(root)
-    assert folder.names == ('angry', 'happy') and folder.exclusive and folder.notes == ('48 of 120 pictures are in profile and are not used',)
+    assert (
+        folder.names == ('angry', 'happy') and folder.exclusive and folder.notes == ('48 of 120 pictures are in profile and are not used',)
+    )
     assert open_attributes(config, 'test').images[:, 0, 0, 0].tolist() == [23] * 18
     fails('people=4 of 4', lambda: files_of(config.model_copy(update={'people': 4}), 'train'))
     other = AttributeData(source=str(celeba(tmp_path / 'other', 10)), people=1)
@@ -96,6 +105,7 @@ def test_rafd_as_handed_out_is_split_by_people(tmp_path: Path) -> None:
 
 
 # ---- random shares, with the seed of the record
+
 
 def test_a_fifth_of_each_domain_at_random(tmp_path: Path) -> None:
     """ASGIT: every set is split 80/20 at random."""
@@ -111,7 +121,7 @@ def test_a_fifth_of_each_domain_at_random(tmp_path: Path) -> None:
     assert list(test_a) == [every[i] for i in sorted(np.random.default_rng(0).permutation(20)[:4])]
     assert domain_files(config.model_copy(update={'seed': 1}), 'test')[0] != test_a
     assert domain_files(config, 'test') == (test_a, test_b)
-    stargan = AttributeData(source=str(root), size=8, test_share=0.2)                  # the same files for a system of classes
+    stargan = AttributeData(source=str(root), size=8, test_share=0.2)  # the same files for a system of classes
     assert set(files_of(stargan, 'test')) == {*test_a, *test_b} and set(files_of(stargan, 'train')) == {*train_a, *train_b}
     for recipe in ('asgit.paper', 'asgit_pairs.paper', 'pix2pix.asgit'):
         assert RECIPES[recipe]().data.test_share == 0.2 and RECIPES[recipe]().model_dump()['data']['seed'] == 0
@@ -121,6 +131,7 @@ def test_a_fifth_of_each_domain_at_random(tmp_path: Path) -> None:
     images, labels = held_out_of_domains(trained, str(root), None, silent)
     assert sorted(images[labels[:, 1] == 1][:, 0, 0, 0].tolist()) == sorted(int(p.stem) for p in test_b)
     from retouch.evaluation.held_out import part_of
+
     assert part_of(str(root), trained) == 'test'
     fails('of which training drew its own at random', lambda: part_of(f'{root}/testA,{root}/testB', trained))
 
@@ -149,6 +160,7 @@ def test_test_parts_are_scored_whole(tmp_path: Path) -> None:
 
 
 # ---- any attribute as two domains
+
 
 def test_any_attribute_of_labelled_pictures_gives_two_domains(tmp_path: Path) -> None:
     root = celeba(tmp_path, 40)
@@ -194,9 +206,14 @@ def test_lists_of_action_units(tmp_path: Path) -> None:
     """EmotioNet's lists: addresses, AU columns, 999 where nobody looked; not every address still has a picture."""
     for name in ('a.jpg', 'b.jpg', 'c.jpg', 'd.jpg'):
         picture(tmp_path / 'pictures' / name)
-    rows = ['URL, URL orig, AU 1, AU 12', 'http://x.org/N1/a.jpg, http://y.org/1, 1, 0', 'http://x.org/N1/b.jpg, http://y.org/2, 0, 1',
-            'http://x.org/N2/c.jpg, http://y.org/3, 999, 1', 'http://x.org/N2/gone.jpg, http://y.org/4, 0, 0',
-            'http://x.org/N2/d.jpg, http://y.org/5, 0, 999']
+    rows = [
+        'URL, URL orig, AU 1, AU 12',
+        'http://x.org/N1/a.jpg, http://y.org/1, 1, 0',
+        'http://x.org/N1/b.jpg, http://y.org/2, 0, 1',
+        'http://x.org/N2/c.jpg, http://y.org/3, 999, 1',
+        'http://x.org/N2/gone.jpg, http://y.org/4, 0, 0',
+        'http://x.org/N2/d.jpg, http://y.org/5, 0, 999',
+    ]
     (tmp_path / 'list.csv').write_text('\n'.join(rows) + '\n')
     folder = read_attribute_folder(tmp_path, ['AU1', 'AU12'])
     assert names(folder.paths) == ['a.jpg', 'b.jpg'] and folder.labels.tolist() == [[1, 0], [0, 1]]
@@ -206,14 +223,20 @@ def test_lists_of_action_units(tmp_path: Path) -> None:
 
 # ---- crops
 
+
 def test_a_crop_far_below_a_pictures_side_is_refused(tmp_path: Path) -> None:
     for i in range(5):
         picture(tmp_path / f'{i}.png', (1024, 1024))
     (tmp_path / 'labels.csv').write_text('file,Hat\n' + '\n'.join(f'{i}.png,{i % 2}' for i in range(5)))
     config = AttributeData(source=str(tmp_path), size=8, crop=178)
-    fails('crop=178 of pictures of 1024 x 1024 px shows 3% of them: expected at least 512; set --data.crop none for the whole square of '
-          '1024 px', lambda: open_attributes(config))
-    fails('expected at least 512', lambda: open_domains(DomainData(source=str(tmp_path), attribute='Hat', size=8, load_size=None, crop=511)))
+    fails(
+        'crop=178 of pictures of 1024 x 1024 px shows 3% of them: expected at least 512; set --data.crop none for the whole square of '
+        '1024 px',
+        lambda: open_attributes(config),
+    )
+    fails(
+        'expected at least 512', lambda: open_domains(DomainData(source=str(tmp_path), attribute='Hat', size=8, load_size=None, crop=511))
+    )
     assert len(open_attributes(config.model_copy(update={'crop': 512})).images) == 4
 
 
@@ -234,6 +257,7 @@ def test_domains_are_cut_as_exemplars_are(tmp_path: Path) -> None:
 
 # ---- a judge is new to what it judges
 
+
 def saved(folder: Path, method: Any, **data: Any) -> Path:
     weights = {f'{n}.{k}': v for n in method.inference_nets for k, v in method.nets[n].state_dict().items()}
     save_model(folder, method, weights, {'data': {'kind': 'attributes', **data}})
@@ -250,11 +274,12 @@ def test_a_judge_that_learned_from_the_scored_pictures_is_refused(tmp_path: Path
     new, seen = saved(tmp_path / 'new', judge, holdout=10, **told), saved(tmp_path / 'seen', judge, holdout=5, **told)
     for one in (new, seen):
         evaluate(Request(one)).card.write(one / 'card.json')
-    with pytest.raises(ValueError, match='learned from 3 of the 8 pictures that it would judge, first 032.png: it was trained with '
-                                         '--data.holdout 5') as caught:
+    with pytest.raises(
+        ValueError, match='learned from 3 of the 8 pictures that it would judge, first 032.png: it was trained with --data.holdout 5'
+    ) as caught:
         evaluate(Request(model_of, judge=seen))
     assert '\n' not in str(caught.value)
-    try:                                                         # the new one may still not read what the model edits; it is not refused
+    try:  # the new one may still not read what the model edits; it is not refused
         evaluate(Request(model_of, judge=new))
     except ValueError as error:
         assert 'learned from' not in str(error)

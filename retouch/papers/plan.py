@@ -59,12 +59,14 @@ class Plan:
     left_out: tuple[tuple[str, str], ...]        # row or part -> why it is not run
     judges: dict[str, Run] = field(default_factory=dict)         # part -> the training of its classifier
     parsers: dict[int, Run] = field(default_factory=dict)        # side in pixels -> the training of a face parser
+    readers: dict[int, Run] = field(default_factory=dict)        # side in pixels -> the training of a parser of streets
     missing: tuple[str, ...] = ()                                # files of weights that are not there, and where they go
 
     @property
     def runs(self) -> tuple[Run, ...]:
         """Every training once, judges and parsers first."""
-        return tuple({key_of(run): run for run in (*self.judges.values(), *self.parsers.values(), *(p.run for p in self.pieces))}.values())
+        return tuple({key_of(run): run for run in (*self.judges.values(), *self.parsers.values(), *self.readers.values(),
+                                                 *(p.run for p in self.pieces))}.values())
 
 
 def make_plan(table: Table, data: str, scale: Scale = 'full', rows: Sequence[str] = (), out: Path = Path('runs/reproduce'),
@@ -104,10 +106,12 @@ def make_plan(table: Table, data: str, scale: Scale = 'full', rows: Sequence[str
     needs_parser = [piece for piece in pieces if getattr(piece.run.method, 'uses_parser', False) or (scored_by and data != 'toyfaces')]
     parsers = {} if parser else {size: _parser_of(size, masks, scale) for size in sorted({piece.run.data.size for piece in needs_parser})
                                  if masks or data == 'toyfaces'}
+    readers = {} if judge else {size: _reader_of(size, out, scale) for size in
+                                sorted({piece.run.data.size for piece in pieces if piece.part.reader and data != 'toyfaces'})}
     missing = missing_weights(table, weights)
     if needs_parser and not parser and not parsers:
         missing = (*missing, "a face parser of the pictures' size: --parser MODEL, or --masks CelebAMask-HQ, from which one is trained")
-    return Plan(table, scale, data, tuple(pieces), tuple(left_out), judges, parsers, missing)
+    return Plan(table, scale, data, tuple(pieces), tuple(left_out), judges, parsers, readers, missing)
 
 
 def _piece(row: Row, part: Part, place: str, scale: Scale, out: Path, dry: bool) -> Piece:
@@ -187,6 +191,11 @@ def _parser_of(size: int, masks: str | None, scale: Scale) -> Run:
     told = {'data.size': size, **({'data.source': masks} if masks else {})}
     run = override(load_run('parser.celebamask' if masks else 'parser.toyfaces48'), told)
     return run.model_copy(update={'train': TINY, 'data': run.data.model_copy(update={'n': 48})}) if scale == 'tiny' else run
+
+
+def _reader_of(size: int, out: Path, scale: Scale) -> Run:
+    run = override(load_run('parser.streets'), {'data.size': size, 'data.source': str(out / 'data' / 'cityscapes' / 'streets')})
+    return run.model_copy(update={'train': TINY}) if scale == 'tiny' else run
 
 
 def key_of(run: Run) -> str:

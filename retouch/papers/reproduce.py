@@ -129,6 +129,7 @@ def run_plan(plan: Plan, out: Path, given: Given = Given(), say: Say = print, pr
     parsers = {size: given.parser or '' for size in {piece.run.data.size for piece in plan.pieces}}
     for size, run in plan.parsers.items():
         parsers[size] = _trained(run, out, plan, f'the face parser of {size} px', say)
+    readers = {size: _trained(run, out, plan, f'the parser of streets of {size} px', say) for size, run in plan.readers.items()}
     judges = {part.id: given.judge for part in plan.table.parts}
     for part, run in plan.judges.items():
         judges[part] = _trained(run, out, plan, f'the classifier of {part}', say)
@@ -143,7 +144,7 @@ def run_plan(plan: Plan, out: Path, given: Given = Given(), say: Say = print, pr
         folder = Path(_trained(run, out, plan, what, say))
         if plan.table.kind == 'study' or asked_of_people(piece.part):
             continue
-        if piece.part.reader and judge is None:
+        if piece.part.reader and (judge := judge or readers.get(piece.run.data.size)) is None:
             continue
         say(f'{what}: scoring')
         try:
@@ -188,7 +189,7 @@ def _scored(plan: Plan, piece: Piece, run: Run, folder: Path, out: Path, judge: 
     names = parser is not None and PAPERS[plan.table.paper].parser
     asked = {'protocol': plan.table.paper, 'n': n, 'proxy': proxy, 'scored': piece.scored, 'judge': _digest(judge),
              'parser': _digest(parser) if names else None, 'weights': _digest(str(folder))}
-    path = out / 'rows' / plan.scale / f'{folder.name}-{plan.table.paper}-{piece.part.set}.json'
+    path = out / 'rows' / plan.scale / f'{folder.name}-{plan.table.paper}-{piece.part.set}{"-read" * piece.part.reader}.json'
     if path.is_file():
         record = read_record(path)
         if record.get('asked') == asked:
@@ -257,13 +258,16 @@ def _line(plain: Line, column: Column, record: Mapping[str, Any]) -> Line:
                                hardware=record['hardware'])
     for measure, std, proxy in ((column.measure, column.std, False), (column.proxy, column.proxy_std, True)):
         name, spread = measure.replace(JUDGE, judge), std.replace(JUDGE, judge)
-        value = value_of(column, card.measures.get(name))
+        way = f'{name}[{column.way}]'                            # of a card of both directions
+        value = value_of(column, card.measures.get(way if column.way and way in card.measures else name))
         if value is not None:
             by = name.partition('[')[2].rstrip(']')
+            read = {'edit_accuracy': 'classifier', 'joint_accuracy': 'classifier'}.get(name, 'parser' if column.way else '')
+            who = f'{read} {card.judge.sha256[:8]}' if read and card.judge else f'{by} {card.extractors.get(by, "")[:8]}'.strip()
             cell = Cell(value * column.factor, None if (s := value_of(column, card.measures.get(spread))) is None else s * column.factor)
             difference = None if plain.published is None else cell.value - plain.published.value
             return dataclasses.replace(told, ours=cell, difference=difference, proxy=proxy, state='',
-                                       extractor=f'{by} {card.extractors.get(by, "")[:8]}'.strip())
+                                       extractor=who)
     note = next((m.note for m in (card.measures.get(column.measure.replace(JUDGE, judge)),) if m is not None and m.note), '')
     return dataclasses.replace(told, state=f'– ({note})' if note else '–')
 

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from PIL import Image
 
 from retouch.data.configs import PairData
 from retouch.data.layouts import recognise
 from retouch.data.sources import PairItem
 from retouch.data.splits import pair_files
+from retouch.evaluation.pairs import CITYSCAPES
 from retouch.files import write_atomically
 
 
@@ -87,7 +89,9 @@ def split_of_pairs(name: str, place: str) -> tuple[tuple[PairItem, ...], tuple[P
 def prepare_pairs(name: str, place: str, out: Path) -> Path:
     """Writes a set of pairs as it is split: `out`/pairs/{train,test} side by side, and its halves as `out`/{train,test}{A,B}.
 
-    Pictures that are side by side already are linked, halves are PNG. A folder that is whole is left as it is.
+    Pictures that are side by side already are linked, halves are PNG. Of Cityscapes there is also `out`/streets, the photographs and label
+    maps that are learned from as images/ and masks/, for the parser that reads photographs made from labels. A folder that is whole is
+    left as it is.
 
     Raises:
         ValueError: two files of a pair that are not square and of one size: they cannot stand side by side.
@@ -98,10 +102,12 @@ def prepare_pairs(name: str, place: str, out: Path) -> Path:
     if (out / 'made.json').is_file() and json.loads((out / 'made.json').read_text()) == made:
         return out
     for part, items in parts.items():
-        for folder in (out / 'pairs' / part, out / f'{part}A', out / f'{part}B'):
+        for folder in (out / 'pairs' / part, out / f'{part}A', out / f'{part}B', *(out / 'streets' / kind for kind in ('images', 'masks'))):
             folder.mkdir(parents=True, exist_ok=True)
         for item in items:
-            _write_pair(item, out, part)
+            labels = _write_pair(item, out, part)
+            if name == 'cityscapes' and part == 'train':
+                _write_street(labels, out)
     write_atomically(out / 'made.json', (json.dumps(made, indent=1) + '\n').encode())
     return out
 
@@ -111,7 +117,18 @@ def names_of(item: PairItem) -> str:
     return f'{item.a.parent.name}/{item.a.name}'
 
 
-def _write_pair(item: PairItem, out: Path, part: str) -> None:
+def _write_street(labels: Path, out: Path) -> None:
+    """A label map of train ids, 255 where there is none, and its photograph."""
+    with Image.open(labels) as opened:
+        classes = CITYSCAPES.read(np.asarray(opened.convert('RGB'))[None])[0]
+    Image.fromarray(classes).save(out / 'streets' / 'masks' / labels.name)
+    photograph = out / 'streets' / 'images' / labels.name
+    if not photograph.exists():
+        os.symlink((out / 'trainA' / labels.name).resolve(), photograph)
+
+
+def _write_pair(item: PairItem, out: Path, part: str) -> Path:
+    """Writes both forms of a pair, and says where its right half lies."""
     stem = names_of(item).replace('/', '_').rpartition('.')[0]
     with Image.open(item.a) as opened:
         a = opened.convert('RGB')
@@ -132,6 +149,7 @@ def _write_pair(item: PairItem, out: Path, part: str) -> None:
         both.save(out / 'pairs' / part / f'{stem}.png')
     for side, half in (('A', left), ('B', right)):
         half.save(out / f'{part}{side}' / f'{stem}.png')
+    return out / f'{part}B' / f'{stem}.png'
 
 
 def first_and_last(paths: Sequence[Path]) -> str:

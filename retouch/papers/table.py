@@ -36,6 +36,7 @@ class Column:
     better: Better = 'higher'
     unit: str = ''
     row: str = ''                # an edit or a direction of the measure; empty: its value
+    way: str = ''                # the direction that stands in the measure's name where a card has both
     mean_of: tuple[str, ...] = ()        # the mean of these rows
     std: str = ''                # the measure that follows ±
     factor: float = 1.0
@@ -60,7 +61,7 @@ class Part:
     n: int | None = None         # pictures that are scored; None: the whole test part
     direction: str = ''          # from what to what, in words
     judge: str = ''              # the recipe of the classifier that scores it
-    reader: bool = False         # what is scored is read by a parser of the user's, --judge
+    reader: bool = False         # photographs made from labels: a parser reads them, --judge or one that is trained first
     notes: tuple[int, ...] = ()
 
 

@@ -61,7 +61,7 @@ def reproduce(options: ReproduceOptions) -> int:
         for row in rows:
             shown.add_row(*row)
         console().print(shown, '', *(f'[{number}] {note}' for number, note in enumerate(result.notes, 1)), sep='\n', markup=False)
-        print('\n'.join([*_studies(plan, out), f'written: {folder / "table.json"} {folder / "table.md"} {folder / "report.html"}']))
+        print('\n'.join([*_next_commands(plan, out), f'written: {folder / "table.json"} {folder / "table.md"} {folder / "report.html"}']))
     return 1 if any(line.state == 'not scored' for line in result.lines) else 0
 
 
@@ -160,12 +160,24 @@ def _show_plan(plan: Plan, out: Path, as_json: bool) -> int:
     return 0
 
 
-def _studies(plan: Plan, out: Path) -> list[str]:
-    """The commands that ask people, of a table of votes."""
+def _next_commands(plan: Plan, out: Path) -> list[str]:
+    """The command that asks people, of a table of votes, or those that draw a figure."""
+    place = out / plan.table.id / plan.scale
+
+    def folder_of(run: Run) -> str:
+        return str(run_dir(in_iterations(run), out, plan.scale))
+
+    if plan.table.kind == 'pictures':
+        lines = ['pictures are drawn by:']
+        for piece in plan.pieces:
+            judge = plan.judges.get(piece.part.id)
+            words = ['retouch', 'evaluate', folder_of(piece.run), '--data', piece.scored, *(['--judge', folder_of(judge)] if judge else [])]
+            lines.append(f'  {shlex.join([*words, "--figures", "--out", str(place)])}')
+        return lines
     if plan.table.kind != 'study' or len(plan.pieces) < 2:
         return []
     first, second = plan.pieces[0], plan.pieces[1]
     edits = [column.row for column in first.part.columns if column.row]
-    words = ['retouch', 'evaluate', str(run_dir(in_iterations(first.run), out, plan.scale)), '--study',
-             str(run_dir(in_iterations(second.run), out, plan.scale)), '--out', str(out / plan.table.id / plan.scale / 'study')]
+    words = ['retouch', 'evaluate', folder_of(first.run), '--study', folder_of(second.run), '--data', first.scored,
+             '--out', str(place / 'study')]
     return ['people are asked by:', f'  {shlex.join(words + (["--edits", *edits] if edits else []))}']

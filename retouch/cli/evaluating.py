@@ -14,6 +14,7 @@ from rich.table import Table
 
 from retouch.cli.options import EvaluateOptions
 from retouch.cli.studying import write_study_of
+from retouch.evaluation.edits import asked_in
 from retouch.evaluation.evaluate import Request, Scored
 from retouch.evaluation.evaluate import evaluate as score
 from retouch.evaluation.held_out import WHOLE
@@ -22,9 +23,9 @@ from retouch.evaluation.papers import column_to_text
 from retouch.evaluation.transfers import Pairs, Transfers
 from retouch.files import check_out
 from retouch.metrics.measure import about, measure_to_text, notes_of
-from retouch.model import CONFIG, find_model_dir
+from retouch.model import CONFIG, Model, find_model_dir
 from retouch.report.figures import codes_to_rows, removals_to_rows
-from retouch.report.gallery import GalleryRow, gallery_of
+from retouch.report.gallery import GalleryRow, gallery_of, kept_to_rows
 from retouch.report.run import write_report
 from retouch.terminal import console, progress_bar
 
@@ -86,7 +87,12 @@ def evaluate(options: EvaluateOptions) -> int:
 def _gallery(scored: Scored, figures: bool) -> list[GalleryRow]:
     """What a report shows; with --figures also what the masks and codes of a system do that takes an exemplar."""
     card, method, pairs = scored.card, scored.model.method, scored.pictures
-    rows = gallery_of(scored.model, card.protocol, card.n, card.seed, pairs)
+    def show(model: Model) -> list[GalleryRow]:
+        return gallery_of(model, card.protocol, card.n, card.seed, pairs, *asked_in(card))
+
+    rows = show(scored.model)
+    kept = sorted((scored.model.path.parent / 'kept').glob('*/')) if figures else []
+    rows += kept_to_rows(kept, show)
     if figures and method.kind == 'exemplars' and isinstance(pairs, Pairs):
         rows += removals_to_rows(method, pairs, card.seed) if isinstance(pairs, Transfers) else []
         try:

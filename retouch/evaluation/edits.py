@@ -8,6 +8,7 @@ from torch import Tensor
 
 from retouch.data.labels import LabelRule, apply_edits, edit_of
 from retouch.errors import unknown
+from retouch.evaluation.card import Card
 
 FLIPPING = ('cam', 'secgan')       # papers in whose evaluation a hair colour that is there is switched off, like any other attribute
 
@@ -21,6 +22,11 @@ class Edit(NamedTuple):
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(name for name, _ in self.asks)
+
+
+def asked_in(card: Card) -> tuple[tuple[str, ...], bool]:
+    """What the edits of a card of labelled pictures were, and whether hair colours flipped."""
+    return (card.data.attributes, card.paper in FLIPPING) if card.protocol == 'folder' else ((), False)
 
 
 def read_edit(text: str, known: Sequence[str]) -> Edit:

@@ -87,7 +87,8 @@ def _paper_table(comparison: Comparison, labels: Mapping[str, str]) -> str:
     head = ''.join(f'<th scope="col">{escape(name)}</th>' for name in header[1:])
     body = ''.join(f'<tr><th scope="row">{breakable(labels[name])}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in cells)}</tr>'
                    for name, *cells in rows)
-    return f'<h2>As in the paper</h2><div class="wide"><table class="card"><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    table = f'<table class="card"><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<h2>As in the paper</h2><div class="wide">{table}</div>'
 
 
 def _own_facts(i: int, label: str, facts: Mapping[str, str]) -> str:

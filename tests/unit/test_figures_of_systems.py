@@ -74,3 +74,40 @@ def test_training_keeps_models_on_its_way(tmp_path: Path) -> None:
     assert main(['evaluate', str(tmp_path / 'run'), '--n', '8', '--figures']) == 0
     figures = [path.name for path in (tmp_path / 'run' / 'figures').iterdir()]
     assert any('mask-against-iterations' in name for name in figures), figures
+
+
+def test_one_attribute_of_several_on_photographs() -> None:
+    """LOMIT's Figure 4 where no true region is known: what a parser calls hair, or mouth and lips, is taken out of both masks."""
+    from types import SimpleNamespace
+
+    from torch import nn
+
+    from retouch.data.parsing import TWELVE
+    from retouch.engine.update import ExemplarRequest, Translation
+    from retouch.evaluation.transfers import folder_pairs
+    from retouch.report.figures import removals_to_rows
+
+    images = np.zeros((2, 8, 8, 3), np.uint8)
+    images[:, :4, :, 0] = 250                                    # hair above, lips below
+    asked: list[ExemplarRequest] = []
+
+    def translate(request: ExemplarRequest) -> Translation:
+        asked.append(request)
+        ones = torch.ones(1, 1, 8, 8)
+        return Translation(request.image, ones, {'exemplar_mask': ones})
+
+    def read(x: torch.Tensor) -> torch.Tensor:
+        classes = torch.where(x[:, 0] > 0.5, TWELVE.index('hair'), TWELVE.index('lips'))
+        return nn.functional.one_hot(classes, 12).movedim(-1, 1).float()
+
+    method = SimpleNamespace(translate=translate, nets=nn.ModuleDict())
+    reader = SimpleNamespace(id='parser', read=read, nets=nn.ModuleDict())
+    parser: Any = SimpleNamespace(method=reader, data=DataSpec(size=8, attributes=TWELVE))
+    pairs = folder_pairs(('Black_Hair', 'Smiling'), images, np.array([[0, 0], [1, 1]]))
+    assert removals_to_rows(method, pairs) == [], 'without a parser nobody knows where'
+    row, other = removals_to_rows(method, pairs, parser=parser)
+    assert {'all', 'only hair', 'only Smiling'} <= set(row.panels) and other.title == 'pair 2: all, then one by one'
+    _, hair, smile = asked[:3]
+    assert hair.mask is not None and hair.exemplar_mask is not None and smile.mask is not None
+    assert hair.mask[0, 0, :4].all() and not hair.mask[0, 0, 4:].any(), 'lips are taken out'
+    assert torch.equal(hair.mask, hair.exemplar_mask) and torch.equal(smile.mask, 1 - hair.mask)

@@ -84,6 +84,9 @@ def test_edits_as_they_are_written() -> None:
     assert asked('Black_Hair', True) == ([[0, 0, 1], [1, 0, 0], [1, 0, 1]], [True] * 3), 'off leaves the others as they are'
     assert asked('Male=1') == ([[1, 0, 1], [0, 1, 1], [0, 0, 1]], [False, True, False])
     assert asked('Male=0')[1] == [True, False, True]
+    two = torch.tensor([[1.0, 1.0, 0.0]])
+    target, applies = targets_of(read_edit('Black_Hair', NAMES), two, NAMES, 'attgan_tf')
+    assert target.tolist() == [[1, 0, 0]] and applies.tolist() == [True], 'of two colours the other one goes'
     assert asked('Blond_Hair+Male', True) == ([[0, 1, 0], [0, 0, 1], [0, 1, 0]], [True] * 3)
 
 

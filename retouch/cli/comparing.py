@@ -15,6 +15,7 @@ from retouch.errors import one_line
 from retouch.evaluation import suite
 from retouch.evaluation.card import Card
 from retouch.evaluation.comparison import Comparison, cards_to_comparison, find_card, is_card
+from retouch.evaluation.edits import asked_in
 from retouch.evaluation.evaluate import Request, evaluate
 from retouch.evaluation.held_out import pictures_of
 from retouch.evaluation.ledger import Ledger
@@ -101,7 +102,7 @@ def _galleries(cards: dict[str, Card]) -> tuple[dict[str, list[GalleryRow]], str
                 pictures = pictures or pictures_of(model, card, progress)
             except (ValueError, OSError) as error:
                 return {}, f'The pictures that were scored cannot be shown: {one_line(error)}'
-            galleries[name] = gallery_of(model, card.protocol, card.n, card.seed, pictures)
+            galleries[name] = gallery_of(model, card.protocol, card.n, card.seed, pictures, *asked_in(card))
             progress(i + 1, len(cards), 'editing pictures')
     return galleries, ''
 

@@ -95,7 +95,10 @@ class EvaluateOptions:
     figures: Annotated[bool, arg(help_behavior_hint='')] = False
     """Also write a grid of edits."""
     study: Annotated[str | None, arg(metavar='MODEL', help_behavior_hint='')] = None
-    """Instead of scoring, write to --out a page that asks raters whose edits are better, this model's or MODEL's, of --n pictures or 40."""
+    """Instead of scoring, write to --out a page that asks raters whose edits are better, this model's or MODEL's (or truth, or copy), of
+    --n pictures or 40; real: whether a picture is real, one at a time."""
+    question: Annotated[Literal['edit', 'realism', 'style', 'background'], arg(metavar='Q')] = 'edit'
+    """With --study: what is asked of two sides: edit, realism (which looks more real) or, of exemplars, style or background."""
     edits: Annotated[tuple[str, ...], arg(metavar='A B …', help_behavior_hint='')] = ()
     """What is asked of a system of attributes: Eyeglasses (to its other value), Male=1, Blond_Hair+Pale_Skin; default: each alone."""
     features: Annotated[tuple[str, ...], arg(metavar='A B …', help_behavior_hint='')] = ()

@@ -46,7 +46,8 @@ class AttributeData(Config):
     validation: int = Field(default=0, ge=0)
     """Pictures before those that are neither learned from nor scored (in proportion, where a fifth is less than `holdout`)."""
     people: int = Field(default=0, ge=0)
-    """Of files named as RaFD's: hold out every picture of so many people, the last by their number, in place of the last pictures."""
+    """Of files named as RaFD's: hold out every picture of so many people, the last by their number, in place of the last pictures. A set
+    none of whose files is named so is split as any other."""
     test_share: float | None = Field(default=None, gt=0, lt=1)
     """Share of a folder's pictures, of two domains of each, that is drawn at random, by `seed`, and held out in place of a test part."""
     limit: int | None = Field(default=None, gt=0)

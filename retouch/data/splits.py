@@ -84,7 +84,7 @@ def attribute_files(config: AttributeData | ExemplarData, split: Split) -> Label
 def _part(folder: AttributeFolder, config: Any, split: Split, share: float | None = None) -> np.ndarray:
     """[N] bool: which pictures are of a part, by people, at random, or the last ones."""
     n, keep = len(folder.paths), np.zeros(len(folder.paths), bool)
-    if (people := getattr(config, 'people', 0)) and split != 'whole':
+    if (people := getattr(config, 'people', 0)) and split != 'whole' and any(_PERSON.match(path.name) for path in folder.paths):
         held_out = _of_last_people(folder.paths, people)
         return held_out if split == 'test' else ~held_out
     if share and split != 'whole':

@@ -28,3 +28,5 @@ class TrainConfig(Config):
     log_every: int = Field(default=50, gt=0)
     sample_every: int = Field(default=500, gt=0)
     save_every: int = Field(default=1000, gt=0)
+    keep_every: int | None = Field(default=None, gt=0)
+    """Keep a model directory in kept/ after every so many iterations, for figures of masks against training time; None: the last alone."""

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from retouch.data.labels import LabelRule, apply_edits, edit_of
 from retouch.errors import unknown
+from retouch.evaluation.card import Card
 
 FLIPPING = ('cam', 'secgan')       # papers in whose evaluation a hair colour that is there is switched off, like any other attribute
 
@@ -21,6 +22,11 @@ class Edit(NamedTuple):
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(name for name, _ in self.asks)
+
+
+def asked_in(card: Card) -> tuple[tuple[str, ...], bool]:
+    """What the edits of a card of labelled pictures were, and whether hair colours flipped."""
+    return (card.data.attributes, card.paper in FLIPPING) if card.protocol == 'folder' else ((), False)
 
 
 def read_edit(text: str, known: Sequence[str]) -> Edit:
@@ -49,7 +55,7 @@ def targets_of(edit: Edit, labels: Tensor, names: Sequence[str], rule: LabelRule
         flips: whether a hair colour that is there is switched off; else it is switched on, and where it is on nothing is asked.
 
     Returns:
-        target [N,K] and applies [N] bool: False where an attribute would not change.
+        target [N,K] and applies [N] bool: False where nothing would change; of several, or a given value, where one has it.
     """
     columns = [list(names).index(name) for name in edit.names]
     target = labels.clone()
@@ -57,4 +63,5 @@ def targets_of(edit: Edit, labels: Tensor, names: Sequence[str], rule: LabelRule
         wanted = {name: value if value is not None else (1 - int(labels[row, k])) if flips else edit_of(name, labels[row], names)
                   for (name, value), k in zip(edit.asks, columns, strict=True)}
         target[row] = apply_edits(labels[row:row + 1], wanted, names, rule)[0][0]
-    return target, (target[:, columns] != labels[:, columns]).all(1)
+    strict = columns if len(columns) > 1 or edit.asks[0][1] is not None else []
+    return target, (target != labels).any(1) & (target[:, strict] != labels[:, strict]).all(1)

@@ -196,7 +196,7 @@ def _score_model(model: Model, request: Request, ledger: Ledger | None, progress
             if value:
                 truth = 'labels' if protocol == 'classifier' else 'masks'
                 raise ValueError(f'{flag} does not apply to a {protocol}: its readings are scored against the {truth}')
-    if request.parser and protocol not in ('toyfaces', 'folder'):
+    if request.parser and protocol not in ('toyfaces', 'folder', 'exemplars_folder'):
         raise ValueError(f'--parser does not apply to {protocol}: it reads parts of faces whose attributes are edited')
     if not request.features and (request.weights or request.download):
         raise ValueError(f'{"--weights" if request.weights else "--download"} needs --features: no other measure has published weights')

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,17 @@ from retouch.evaluation.judge import Judge, load_judge, model_to_judge
 from retouch.evaluation.ledger import Ledger, Row
 from retouch.evaluation.looks import look_at_all
 from retouch.evaluation.provenance import checkpoint, pairs_to_hash, remembered, versions
-from retouch.evaluation.scoring import REDUCE, Found, Piece, against_input, against_region, against_truth, in_batches, pictures_to_tensor
+from retouch.evaluation.scoring import (
+    REDUCE,
+    Found,
+    Piece,
+    Task,
+    against_input,
+    against_region,
+    against_truth,
+    in_batches,
+    pictures_to_tensor,
+)
 from retouch.evaluation.tallies import Arrays
 from retouch.evaluation.tasks import RULE, Progress, counting
 from retouch.evaluation.transfers import ROW, Pairs, Transfers
@@ -145,6 +156,31 @@ def answer_of(method: Any, pairs: Pairs) -> Answer:
                 image[some] = method.translate(DomainRequest(x[some], to, e[some])).image
         return Translation(image)
     return by_direction
+
+
+@dataclass(frozen=True)
+class TransferRequest(ExemplarRequest):
+    """What a system that takes an exemplar is asked, with the side of its domains on which the exemplar is."""
+
+    to_b: bool = True
+
+
+class ByExemplar:
+    """A system of two domains, asked as one of exemplars is: it brings a picture to the domain of its exemplar."""
+
+    def __init__(self, method: Any) -> None:
+        self.inner, self.nets, self.data = method, method.nets, method.data
+
+    def translate(self, request: TransferRequest) -> Translation:
+        """Brings the pictures [N,3,H,W] to the side of the exemplars."""
+        return self.inner.translate(DomainRequest(request.image, self.data.domains[int(request.to_b)], request.exemplar))
+
+
+def transfer_task(pairs: Pairs) -> Task:
+    """All pairs as one task, for `TransferRequest`s of one pair each."""
+    def request(x: Tensor, part: slice) -> TransferRequest:
+        return TransferRequest(x, pictures_to_tensor(pairs.exemplars[part], x.device), to_b=bool(pairs.wanted[part.start, 0]))
+    return Task('as the example', None, np.arange(len(pairs.inputs)), None, request, getattr(pairs, 'truths', None))
 
 
 def _copy(x: Tensor, e: Tensor, part: slice) -> Translation:

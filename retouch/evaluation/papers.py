@@ -18,6 +18,7 @@ EACH = '*'                # every row that a measure has, an edit or a direction
 JUDGE = '{judge}'         # the name under which the card's classifier stands in its measures
 COLOURS = ('Black_Hair', 'Blond_Hair', 'Brown_Hair', 'Pale_Skin')
 STUDY = 'asked of people, with `retouch evaluate --study`'
+REAL = 'asked of people, with `retouch evaluate --study real`: real or made, one picture at a time'
 
 
 class Column(NamedTuple):
@@ -49,7 +50,7 @@ class Paper(NamedTuple):
 
 
 INCEPTION, TORCHVISION, SWAV = 'inception-v3-compat', 'inception-v3-torchvision', 'swav-resnet50'
-AMT = Column('AMT %', note=STUDY)
+AMT = Column('AMT %', note=REAL)
 TRUTH = (Column('PSNR', 'psnr_truth_per_image', note='mean over pictures, of 8-bit levels'), Column('MSE', 'mse_truth'),
          Column('PSNR of that MSE (not in the paper)', 'psnr_truth'))
 # each direction by itself, with which a system of one direction compares, and both
@@ -228,8 +229,8 @@ def differences(card: Card, name: str, family: Family, proxy: bool = False) -> t
         found.append(f'classifier: {card.judge.sha256[:12]}{proof}; of the paper: {paper.classifier or "none"}')
     if proxy:
         regions = ('', '') if 'parser' in card.extractors or not paper.parser else (', and true regions,', ' and a parser')
-        found.append(f'proxies: features and readings of the classifier that judges{regions[0]} stand in for published networks{regions[1]}; '
-                     'no published number compares with theirs')
+        found.append(f'proxies: features and readings of the classifier that judges{regions[0]} stand in for published networks'
+                     f'{regions[1]}; no published number compares with theirs')
     return (*found, *paper.differs[family])
 
 

@@ -211,10 +211,12 @@ class Guided(nn.Module):
         """What both kinds answer. make: fused picture -> image; look: a first translation, or x itself -> its map."""
         c = self.config
         a = self.everywhere(x, c.inference_constant) if c.inference_attention == 'constant' else self.carry(self.everywhere(x, 1.0))
+        extras: dict[str, Tensor] = {}
         if c.inference_attention == 'discriminator':
             before = self.nothing(x) if c.attention_source == 'two_pass' else a
-            a = self.carry(look(x if c.attention_source == 'current_input' else make(self.fusion(x, before))))
-        return Translation(make(self.fusion(x, a)).float(), None, {'attention': a.float()})
+            m = look(x if c.attention_source == 'current_input' else make(self.fusion(x, before)))
+            a, extras = self.carry(m), {'attention_raw': F.interpolate(m, size=x.shape[2:], mode='bilinear', align_corners=False).float()}
+        return Translation(make(self.fusion(x, a)).float(), None, {'attention': a.float(), **extras})
 
     @property
     def optimiser(self) -> Any:

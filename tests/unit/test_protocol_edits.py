@@ -29,6 +29,7 @@ from retouch.evaluation.tasks import asked_of, domain_folder_tasks, folder_tasks
 from retouch.metrics import features, fidelity
 from retouch.metrics.features import Extractor
 from retouch.metrics.measure import Measure
+from retouch.report.comparison import write_comparison
 from tests.unit.test_pairs import Paired
 from tests.unit.test_splits import celeba
 
@@ -83,6 +84,9 @@ def test_edits_as_they_are_written() -> None:
     assert asked('Black_Hair', True) == ([[0, 0, 1], [1, 0, 0], [1, 0, 1]], [True] * 3), 'off leaves the others as they are'
     assert asked('Male=1') == ([[1, 0, 1], [0, 1, 1], [0, 0, 1]], [False, True, False])
     assert asked('Male=0')[1] == [True, False, True]
+    two = torch.tensor([[1.0, 1.0, 0.0]])
+    target, applies = targets_of(read_edit('Black_Hair', NAMES), two, NAMES, 'attgan_tf')
+    assert target.tolist() == [[1, 0, 0]] and applies.tolist() == [True], 'of two colours the other one goes'
     assert asked('Blond_Hair+Male', True) == ([[0, 1, 0], [0, 0, 1], [0, 1, 0]], [True] * 3)
 
 
@@ -251,7 +255,7 @@ def test_the_columns_of_every_paper() -> None:
 # ---- directions
 
 
-def test_each_direction_and_both_and_one_beside_them() -> None:
+def test_each_direction_and_both_and_one_beside_them(tmp_path: Path) -> None:
     both = {
         'psnr_truth_per_image': Measure(value=15.0, per_attribute={'to=B': 14.0, 'to=A': 16.0}, low=1, high=20),
         'mse_truth': Measure(value=30.0, per_attribute={'to=B': 20.0, 'to=A': 40.0}),
@@ -273,6 +277,9 @@ def test_each_direction_and_both_and_one_beside_them() -> None:
     header, rows = beside.paper_cells()
     assert header[0] == 'as in the paper' and dict(zip(header, rows[1], strict=True))['PSNR to=B'] == '14.00'
     assert '| as in the paper |' in beside.to_markdown()
+    write_comparison(tmp_path / 'report.html', {'pix2pix': pix2pix, 'cyclegan': cyclegan}, beside)
+    page = (tmp_path / 'report.html').read_text()
+    assert 'As in the paper' in page and '<td>14.00</td>' in page and '15.00' not in page, 'what both directions have is not beside one'
     assert cards_to_comparison({'a': cyclegan, 'b': cyclegan}).rows['a']['mse_truth'].value == 30.0, 'two directions beside two: both'
 
 
@@ -292,6 +299,12 @@ def test_an_attribute_system_of_two_classes_is_asked_by_direction() -> None:
     assert [(task.name, task.columns) for task in tasks] == [('to=B', (1,)), ('to=A', (1,))]
     assert tasks[0].wanted is not None and tasks[1].wanted is not None
     assert tasks[0].wanted.tolist() == [[False, True]] and tasks[1].wanted.tolist() == [[False, False]]
+
+
+def test_an_attribute_system_of_two_classes_on_pairs() -> None:
+    given, wanted = (np.full((3, 8, 8, 3), level, np.uint8) for level in (10, 13))
+    card = evaluate_pairs(TwoClasses(Copy(attributes=('A', 'B'))), given, wanted, source='faces')
+    assert card.measures['mse_truth'].per_attribute == {'to=B': 9.0, 'to=A': 9.0} and card.measures['mse_truth'].value == 9.0
 
 
 # ---- exemplars on photographs
@@ -403,3 +416,36 @@ def test_a_request_names_its_edits(tmp_path: Path) -> None:
     assert card.data.attributes == ('Eyeglasses=1', 'Blond_Hair+Mouth_Slightly_Open')
     assert '--edits Eyeglasses=1 Blond_Hair+Mouth_Slightly_Open' in card.command
     assert card.references['truth']['edit_accuracy'].value is not None and card.references['truth']['psnr_truth'].value is None
+
+
+# ---- from a model to a card
+
+def test_stargan_by_direction_on_domains_and_munit_on_photographs(tmp_path: Path, colours: None) -> None:
+    from retouch.methods.classifier import AttributeClassifier
+    from retouch.methods.munit import MUNIT
+    from retouch.methods.stargan import Config, StarGAN
+    from tests.unit.test_held_out import shades
+    from tests.unit.test_splits import saved
+
+    for name, n in {'trainA': 2, 'trainB': 2, 'testA': 5, 'testB': 4}.items():
+        shades(tmp_path / 'set' / name, n, ord(name[-1]))
+    tiny = StarGAN.tiny().config.model_dump()
+    stargan = StarGAN(Config(**{**tiny, 'labels': 'single'}), DataSpec(size=16, attributes=('A', 'B')))
+    where = saved(tmp_path / 'stargan', stargan, source=str(tmp_path / 'set'), attributes=['A', 'B'], size=16)
+    card = evaluate(Request(where, protocol='asgit')).card
+    assert (card.protocol, card.n, card.data.count, card.judge) == ('domains_folder', 9, {'to=B': 5, 'to=A': 4}, None)
+    assert [column.name for column in card.paper_columns][:2] == ['KID x100 to=B', 'KID x100 to=A']
+    assert 'precision[inception-v3-compat]' not in card.measures and 'kid_fused[inception-v3-compat]' in card.measures
+
+    judge = AttributeClassifier.tiny()
+    first = judge.data.attributes[0]
+    root = str(celeba(tmp_path / 'faces', 40, ' '.join(judge.data.attributes)))
+    told = {'source': root, 'holdout': 8, 'size': judge.data.size, 'attributes': list(judge.data.attributes)}
+    reader = saved(tmp_path / 'judge', judge, **told)
+    evaluate(Request(reader)).card.write(reader / 'card.json')
+    munit = saved(tmp_path / 'munit', MUNIT.tiny(), kind='domains', source=root, holdout=8, attribute=first, size=MUNIT.tiny().data.size)
+    card = evaluate(Request(munit, protocol='lomit', judge=reader)).card
+    assert (card.protocol, card.paper, card.n, card.data.attributes) == ('exemplars_folder', 'lomit', 8, (first,))
+    joint, alone = card.measures['joint_accuracy'], card.measures['edit_accuracy']
+    assert joint.value == alone.value, 'of one attribute, in pairs that all differ in it, the same'
+    assert {'IS mean', 'CA %', 'CA %, all attributes right at once'} <= {column.name for column in card.paper_columns}

@@ -100,7 +100,11 @@ def test_rafd_as_handed_out_is_split_by_people(tmp_path: Path) -> None:
     assert open_attributes(config, 'test').images[:, 0, 0, 0].tolist() == [23] * 18
     fails('people=4 of 4', lambda: files_of(config.model_copy(update={'people': 4}), 'train'))
     other = AttributeData(source=str(celeba(tmp_path / 'other', 10)), people=1)
-    fails('000.png does not say who it shows', lambda: files_of(other, 'train'))
+    assert len(files_of(other, 'test')) == 2, 'pictures of no RaFD name are split as any others'
+    picture(tmp_path / 'mixed' / 'angry' / 'Rafd090_01_Caucasian_male_angry_frontal.jpg')
+    picture(tmp_path / 'mixed' / 'happy' / 'mine.jpg')
+    mixed = AttributeData(source=str(tmp_path / 'mixed'), people=1)
+    fails('mine.jpg does not say who it shows', lambda: files_of(mixed, 'train'))
     assert len(read_attribute_folder(rafd(tmp_path / 'few')).paths) == 4
 
 

@@ -107,8 +107,8 @@ def damages_to_scores(n: int, judge: Judge | None = None) -> tuple[Values, Pictu
             read = judge.look(fake)[0]
             changes = accuracy.readings_to_changes(read, expected)
             found = against_truth(fake, inputs, truths, regions)
-            found |= {'edit_accuracy': (accuracy.readings_to_edit_accuracy(read, wanted, column), None),
-                      'leakage': (accuracy.changes_to_leakage(changes, column), None)}
+            found |= {'edit_accuracy': (accuracy.readings_to_edit_accuracy(read, wanted, (column,)), None),
+                      'leakage': (accuracy.changes_to_leakage(changes, (column,)), None)}
             values[kind].append(_values(found))
             pictures[kind].append(_bytes(fake[shown]))
     for kind, strengths in MASKS.items():

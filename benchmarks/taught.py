@@ -21,11 +21,11 @@ from torch import Tensor
 
 from retouch import toyfaces
 from retouch.data.batches import DataSpec, Moment
-from retouch.data.labels import flip_targets
 from retouch.data.sets import open_set
 from retouch.data.transforms import to_float
 from retouch.engine.ema import EMA
 from retouch.engine.schedules import linear_last_40
+from retouch.evaluation.asked import read_edit, targets_of
 from retouch.evaluation.tasks import RULE
 from retouch.methods.local import Local
 from retouch.model import save_model
@@ -37,7 +37,8 @@ def draw_pairs(run: Any, count: int) -> tuple[DataSpec, np.ndarray, np.ndarray, 
     """What a model must know, faces [N,S,S,3]; then for M edits: which face [M], labels after it [M,15], true result [M,S,S,3]."""
     opened = open_set(run.data.model_copy(update={'n': count}))
     labels = np.stack([toyfaces.face(i, run.data.seed)[1] for i in range(count)])
-    flips = [flip_targets(torch.from_numpy(labels).float(), name, toyfaces.ATTRIBUTES, RULE) for name in run.data.attributes]
+    flips = [targets_of(read_edit(name, toyfaces.ATTRIBUTES), torch.from_numpy(labels).float(), toyfaces.ATTRIBUTES, RULE)
+             for name in run.data.attributes]
     bald = labels[:, toyfaces.ATTRIBUTES.index('Bald')] == 1
     chosen = [[target[i].numpy() for (target, applies), name in zip(flips, run.data.attributes, strict=True)
                if applies[i] and not (bald[i] and name in NEEDS_HAIR)] for i in range(count)]

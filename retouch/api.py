@@ -77,7 +77,7 @@ def train(recipe_or_run: str | Path | Run, data: Data | None = None, out: str | 
 def evaluate(model: Named, data: Data | None = None, protocol: str | None = None, n: int | None = None, *, seed: int = 0,
              judge: Named | None = None, parser: Named | None = None, features: Sequence[str] = (), weights: str | Path | None = None,
              download: bool = False, proxy: bool = False, size: int | None = None, device: str = 'auto', out: str | Path | None = None,
-             progress: bool = False) -> Card:
+             progress: bool = False, edits: Sequence[str] = ()) -> Card:
     """Scores a model: `retouch evaluate`, whose options have the same names.
 
     Args:
@@ -96,6 +96,7 @@ def evaluate(model: Named, data: Data | None = None, protocol: str | None = None
         device: auto, cpu, cuda or mps.
         out: folder for card.json and tallies.npz, from which `compare` takes paired differences; None: nothing is written.
         progress: a bar on stderr.
+        edits: what is asked of a system of attributes: 'Eyeglasses', 'Male=1', 'Blond_Hair+Pale_Skin'; empty: each alone.
 
     Raises:
         ValueError: a model, protocol, data or weights that do not exist or do not go together.
@@ -116,7 +117,7 @@ def evaluate(model: Named, data: Data | None = None, protocol: str | None = None
     check_out(folder)
     with _alone(), _bar(progress) as told:
         request = Request(model, None if data is None else _source(data), protocol, n, seed, size, judge, parser, proxy, tuple(features),
-                          weights, download, device)
+                          weights, download, device, tuple(edits))
         ledger = Ledger(folder)
         card = score(request, ledger, told).card
         if folder is not None:

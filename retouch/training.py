@@ -18,8 +18,10 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from retouch.data.configs import DataConfig, DomainData, PairData
 from retouch.data.parsing import IDS
-from retouch.data.sets import AttributeSet, make_loader, open_set, set_to_hash
+from retouch.data.sets import AttributeSet, TwoSets, make_loader, open_set, set_to_hash
+from retouch.data.splits import domain_files, files_of, pair_files
 from retouch.engine.fit import fit, measure
 from retouch.engine.initial import take_optimisers, take_weights
 from retouch.engine.logs import Meter, read_jsonl
@@ -115,6 +117,30 @@ def make_fabric(run: Run) -> Fabric:
     return fabric
 
 
+def in_iterations(run: Run) -> Run:
+    """A run whose length in epochs is in iterations: as many whole batches as the set, or the larger of two domains, has in that time.
+
+    So count Ha0Tang/AttentionGAN @ 45da496 and junyanz/pytorch-CycleGAN-and-pix2pix (the larger domain) and elvisyjlin/AttGAN-PyTorch
+    @ be2d6c6 (no batch that is not full).
+    """
+    epochs = run.train.epochs
+    if epochs is None:
+        return run
+    batch = run.train.batch_size * int(os.environ.get('WORLD_SIZE', '1'))
+    iterations = epochs * max(1, pictures_of(run.data) // batch)
+    return run.model_copy(update={'train': run.train.model_copy(update={'iterations': iterations, 'epochs': None})})
+
+
+def pictures_of(config: DataConfig) -> int:
+    """How many pictures an epoch has: those of the training part, of two domains the larger one's, of pairs one each."""
+    if config.source == 'toyfaces':
+        opened = open_set(config)
+        return max(len(opened.a), len(opened.b)) if isinstance(opened, TwoSets) else len(opened.images)
+    if isinstance(config, DomainData):
+        return max(map(len, domain_files(config, 'train')))
+    return len(pair_files(config, 'train')) if isinstance(config, PairData) else len(files_of(config))
+
+
 def train_run(run: Run, out: Path | None = None, resume: str | None = None, stop_after: int | None = None,
               show: bool = True, on_log: Callable[[int, dict[str, float]], None] | None = None,
               command: str | None = None) -> tuple[Path, Outcome]:
@@ -138,7 +164,8 @@ def train_run(run: Run, out: Path | None = None, resume: str | None = None, stop
     if stop_after is not None and stop_after < 0:
         raise ValueError(f'--stop-after {stop_after}: expected at least 0')
     with _threads(run.train.threads):
-        return _train(run, out or default_out(run), resume, stop_after, show, on_log, command or shlex.join(['retouch', *sys.argv[1:]]))
+        run, command = in_iterations(run), command or shlex.join(['retouch', *sys.argv[1:]])
+        return _train(run, out or default_out(run), resume, stop_after, show, on_log, command)
 
 
 def _train(run: Run, out: Path, resume: str | None, stop_after: int | None, show: bool,
@@ -257,6 +284,7 @@ def begin(run: Run, trainer: Trainer) -> tuple[Run, list[str]]:
 
 def dry_run(run: Run, show: bool = True) -> dict[str, float]:
     """Two rounds of iterations, nothing written: memory, images/s, ETA (see `engine.fit.measure`)."""
+    run = in_iterations(run)
     with _threads(run.train.threads):
         fabric = make_fabric(run)
         trainer, loader, _ = make_trainer(run.at(0), fabric, show and fabric.global_rank == 0)

@@ -13,6 +13,7 @@ from retouch.cli.evaluating import log_of
 from retouch.cli.options import CompareOptions
 from retouch.errors import one_line
 from retouch.evaluation import suite
+from retouch.evaluation.asked import asked_in
 from retouch.evaluation.card import Card
 from retouch.evaluation.comparison import Comparison, cards_to_comparison, find_card, is_card
 from retouch.evaluation.evaluate import Request, evaluate
@@ -45,7 +46,9 @@ def compare(options: CompareOptions) -> int:
     if options.json:
         print(json.dumps(comparison.model_dump(mode='json'), indent=2))
         return 0
-    for title, (header, rows) in (('measure', comparison.cells()), (f'less {options.models[0]}', comparison.difference_cells())):
+    tables = {'as in the paper': comparison.paper_cells(), 'measure': comparison.cells(),
+              f'less {options.models[0]}': comparison.difference_cells()}
+    for title, (header, rows) in tables.items():
         if rows:
             names, *columns = zip(header, *rows, strict=True)    # models across: measures are many, models few
             table = Table(title, *names[1:], box=None, pad_edge=False)
@@ -99,7 +102,7 @@ def _galleries(cards: dict[str, Card]) -> tuple[dict[str, list[GalleryRow]], str
                 pictures = pictures or pictures_of(model, card, progress)
             except (ValueError, OSError) as error:
                 return {}, f'The pictures that were scored cannot be shown: {one_line(error)}'
-            galleries[name] = gallery_of(model, card.protocol, card.n, card.seed, pictures)
+            galleries[name] = gallery_of(model, card.protocol, card.n, card.seed, pictures, *asked_in(card))
             progress(i + 1, len(cards), 'editing pictures')
     return galleries, ''
 

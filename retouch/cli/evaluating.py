@@ -14,18 +14,19 @@ from rich.table import Table
 
 from retouch.cli.options import EvaluateOptions
 from retouch.cli.studying import write_study_of
+from retouch.evaluation.asked import asked_in
 from retouch.evaluation.card import Card
 from retouch.evaluation.evaluate import Request, Scored
 from retouch.evaluation.evaluate import evaluate as score
 from retouch.evaluation.held_out import WHOLE
 from retouch.evaluation.ledger import Ledger
 from retouch.evaluation.papers import column_to_text
-from retouch.evaluation.transfers import Pairs, Transfers
+from retouch.evaluation.transfers import Pairs
 from retouch.files import check_out
 from retouch.metrics.measure import about, measure_to_text, notes_of
-from retouch.model import CONFIG, find_model_dir
+from retouch.model import CONFIG, Model, find_model_dir, load_model
 from retouch.report.figures import codes_to_rows, removals_to_rows
-from retouch.report.gallery import GalleryRow, gallery_of
+from retouch.report.gallery import GalleryRow, gallery_of, kept_to_rows
 from retouch.report.run import write_report
 from retouch.terminal import console, progress_bar
 
@@ -34,8 +35,6 @@ def evaluate(options: EvaluateOptions) -> int:
     """`retouch evaluate`."""
     if options.study:
         return write_study_of(options, options.study)
-    if options.edits:
-        raise ValueError(f'--edits {" ".join(options.edits)} needs --study: a card is of all edits')
     run = Path(options.model)
     out = options.out or (run if (run / 'model' / CONFIG).is_file() else None)
     if options.figures and out is None:
@@ -57,7 +56,7 @@ def evaluate(options: EvaluateOptions) -> int:
         print(f'note: n={card.n}: the test part of {card.data.source} or, if it has none, all of it; neither model nor judge was '
               'trained on it', file=sys.stderr)
     if out is not None:
-        gallery = _gallery(scored, options.figures)
+        gallery = _gallery(scored, options.figures, options.parser)
         files = [out / 'card.json', out / 'report.html']
         ledger.close(card)
         write_report(files[1], card, gallery, log_of(options.model), title=run.resolve().name if run.is_dir() else options.model)
@@ -92,12 +91,17 @@ def print_card(card: Card, name: str) -> None:
         console().print(f'note: {line}', markup=False)
 
 
-def _gallery(scored: Scored, figures: bool) -> list[GalleryRow]:
+def _gallery(scored: Scored, figures: bool, parser: str | None = None) -> list[GalleryRow]:
     """What a report shows; with --figures also what the masks and codes of a system do that takes an exemplar."""
     card, method, pairs = scored.card, scored.model.method, scored.pictures
-    rows = gallery_of(scored.model, card.protocol, card.n, card.seed, pairs)
+    def show(model: Model) -> list[GalleryRow]:
+        return gallery_of(model, card.protocol, card.n, card.seed, pairs, *asked_in(card))
+
+    rows = show(scored.model)
+    kept = sorted((scored.model.path.parent / 'kept').glob('*/')) if figures else []
+    rows += kept_to_rows(kept, show)
     if figures and method.kind == 'exemplars' and isinstance(pairs, Pairs):
-        rows += removals_to_rows(method, pairs, card.seed) if isinstance(pairs, Transfers) else []
+        rows += removals_to_rows(method, pairs, card.seed, parser=load_model(parser, scored.model.device) if parser else None)
         try:
             rows += codes_to_rows(method, pairs, card.seed)
         except ModuleNotFoundError:

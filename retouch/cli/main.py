@@ -1,4 +1,4 @@
-"""The command line: train, edit, evaluate, score, compare, export, study, data check, import, push, list.
+"""The command line: train, edit, evaluate, score, compare, export, reproduce, study, data check, import, push, list.
 
 Every mistake of the user is one line on stderr and exit status 2; `--debug` adds the traceback.
 """
@@ -21,6 +21,7 @@ from retouch.cli.options import (
     ImportOptions,
     ListOptions,
     PushOptions,
+    ReproduceOptions,
     ScoreOptions,
     StudyOptions,
     TrainOptions,
@@ -30,8 +31,8 @@ from retouch.files import cache_note
 from retouch.version import __version__
 
 COMMANDS: dict[str, type] = {'train': TrainOptions, 'edit': EditOptions, 'evaluate': EvaluateOptions, 'score': ScoreOptions,
-                             'compare': CompareOptions, 'export': ExportOptions, 'study': StudyOptions, 'data check': CheckOptions,
-                             'import': ImportOptions, 'push': PushOptions, 'list': ListOptions}
+                             'compare': CompareOptions, 'reproduce': ReproduceOptions, 'export': ExportOptions, 'study': StudyOptions,
+                             'data check': CheckOptions, 'import': ImportOptions, 'push': PushOptions, 'list': ListOptions}
 
 
 def handler_of(command: str) -> Callable[[Any], int]:
@@ -56,6 +57,10 @@ def handler_of(command: str) -> Callable[[Any], int]:
         from retouch.cli.exporting import export
 
         return export
+    if command == 'reproduce':
+        from retouch.cli.reproducing import reproduce
+
+        return reproduce
     if command == 'study':
         from retouch.cli.studying import study
 
@@ -118,7 +123,7 @@ def _dispatch(args: list[str]) -> int:
         raise unknown('option', command, ['--help', '--version', '--debug'])
     if command not in COMMANDS:
         raise unknown('command', command, [name.split()[0] for name in COMMANDS])
-    if command in ('train', 'evaluate', 'compare') and not {'-h', '--help'} & {*args}:
+    if command in ('train', 'evaluate', 'compare', 'reproduce') and not {'-h', '--help'} & {*args}:
         _say_where_the_cache_lies()
     if command == 'train':                                       # its options depend on the recipe
         from retouch.cli.training import train

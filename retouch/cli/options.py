@@ -129,9 +129,12 @@ class EvaluateOptions:
     figures: Annotated[bool, arg(help_behavior_hint='')] = False
     """Also write a grid of edits."""
     study: Annotated[str | None, arg(metavar='MODEL', help_behavior_hint='')] = None
-    """Instead of scoring, write to --out a page that asks raters whose edits are better, this model's or MODEL's, of --n pictures or 40."""
+    """Instead of scoring, write to --out a page that asks raters whose edits are better, this model's or MODEL's (or truth, or copy), of
+    --n pictures or 40; real: whether a picture is real, one at a time."""
+    question: Annotated[Literal['edit', 'realism', 'style', 'background'], arg(metavar='Q')] = 'edit'
+    """With --study: what is asked of two sides: edit, realism (which looks more real) or, of exemplars, style or background."""
     edits: Annotated[tuple[str, ...], arg(metavar='A B …', help_behavior_hint='')] = ()
-    """With --study: attributes to edit; default: all."""
+    """What is asked of a system of attributes: Eyeglasses (to its other value), Male=1, Blond_Hair+Pale_Skin; default: each alone."""
     features: Annotated[tuple[str, ...], arg(metavar='A B …', help_behavior_hint='')] = ()
     """Add measures by these networks: inception-v3-compat (FID, Inception score), inception-v3-torchvision, dinov2-vitb14, swav-resnet50,
     lpips-alexnet, judge."""
@@ -285,3 +288,36 @@ class ListOptions:
 
     json: Annotated[bool, arg(help_behavior_hint='')] = False
     """Print JSON."""
+
+
+@dataclass(frozen=True)
+class ReproduceOptions:
+    """A paper's table and ours side by side, from one command; without a table, the list of all: what each needs, its state and hours.
+
+    Trains what is missing, a row at a time, scores it, and writes table.json, table.md and report.html. Stopped, the same command goes on.
+    """
+
+    table: Annotated[Positional[str | None], arg(metavar='TABLE', help_behavior_hint='')] = None
+    """A table or figure, such as cam.table1."""
+    data: Annotated[str | None, arg(metavar='DIR', help_behavior_hint='')] = None
+    """The data set as it is handed out, a folder of several sets, or toyfaces."""
+    rows: Annotated[tuple[str, ...], arg(metavar='ROW …', help_behavior_hint='')] = ()
+    """Rows to run, such as attgan,attgan+cam; default: all."""
+    scale: Annotated[Literal['full', 'small', 'tiny'], arg(metavar='full|small|tiny')] = 'full'
+    """As published; for CPUs, at 64 px; or two iterations, to see that everything runs."""
+    judge: Annotated[str | None, arg(metavar='MODEL', help_behavior_hint='')] = None
+    """The classifier that decides whether an edit worked; default: one that is trained first, on the rows' own split."""
+    parser: Annotated[str | None, arg(metavar='MODEL', help_behavior_hint='')] = None
+    """The face parser, for tables that need one."""
+    masks: Annotated[str | None, arg(metavar='DIR', help_behavior_hint='')] = None
+    """CelebAMask-HQ, from which a face parser is trained where none is given."""
+    weights: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
+    """Folder of published weights of networks that score; default: RETOUCH_WEIGHTS, else torch's cache."""
+    out: Annotated[Path | None, arg(metavar='DIR', help_behavior_hint='')] = None
+    """Folder of all tables, their runs and rows; default: runs/reproduce, below RETOUCH_RUNS if that is set."""
+    dry_run: Annotated[bool, arg(help_behavior_hint='')] = False
+    """Train nothing: print the files in train and test, hours from measured steps, memory, and the weights that are missing."""
+    json: Annotated[bool, arg(help_behavior_hint='')] = False
+    """Print JSON."""
+    device: Annotated[str, arg(metavar='DEVICE')] = 'auto'
+    """auto, cpu, cuda or mps; of scoring."""

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from retouch.config import Config
 from retouch.data.frame import Ground
-from retouch.data.parsing import IDS, TWELVE, Ids
+from retouch.data.parsing import ALL_IDS, TWELVE, Ids
 from retouch.toyfaces.stored import HELD_OUT
 
 
@@ -43,14 +43,26 @@ class AttributeData(Config):
     """Drawn faces in the training set (toyfaces only)."""
     holdout: int = Field(default=2000, ge=0)
     """Last pictures of a folder that training never sees (at most a fifth of it)."""
+    validation: int = Field(default=0, ge=0)
+    """Pictures before those that are neither learned from nor scored (in proportion, where a fifth is less than `holdout`)."""
+    people: int = Field(default=0, ge=0)
+    """Of files named as RaFD's: hold out every picture of so many people, the last by their number, in place of the last pictures. A set
+    none of whose files is named so is split as any other."""
+    test_share: float | None = Field(default=None, gt=0, lt=1)
+    """Share of a folder's pictures, of two domains of each, that is drawn at random, by `seed`, and held out in place of a test part."""
+    limit: int | None = Field(default=None, gt=0)
+    """At most so many pictures with the one attribute, and without it, in each part, drawn at random by `seed` (folders)."""
     seed: int = 0
-    """Which drawn set (toyfaces only)."""
+    """Which drawn set; of a folder, which pictures `test_share` and `limit` draw."""
 
     @model_validator(mode='after')
     def _window_fits(self) -> Self:
         if self.window is not None and self.window > self.size:
             raise ValueError(f'window={self.window} is above size={self.size}: expected at most the picture; lower --data.window, or '
                              'set it to none')
+        if self.limit is not None and len(self.attributes) != 1:
+            raise ValueError(f'limit={self.limit} with {len(self.attributes) or "all"} attributes: it counts pictures with and without '
+                             'one; expected one in --data.attributes, or --data.limit none')
         return self
 
 
@@ -59,16 +71,28 @@ class DomainData(Config):
 
     kind: Literal['domains'] = 'domains'
     source: str = 'toyfaces'
-    """'toyfaces', a folder with trainA, trainB, testA, testB, or two folders as 'A,B'."""
+    """'toyfaces', a folder with trainA, trainB, testA, testB, two folders as 'A,B', or a folder of labelled pictures."""
     attribute: str = 'Eyeglasses'
-    """Toyfaces: domain A lacks it, domain B has it. Black_Hair/Blond_Hair, or two other hair colours: A has the first, B the second.
-    Night: A holds every other face as drawn, B the faces between them at night."""
+    """Toyfaces and labelled pictures: domain A lacks it, domain B has it. Black_Hair/Blond_Hair: A has the first and not the second, B the
+    second and not the first (of drawn faces, hair colours). Male+Facial_Hair: A lacks both, B has both (labelled pictures).
+    Night: A holds every other face as drawn, B the faces between them at night (toyfaces)."""
     size: int = Field(default=256, gt=0)
     load_size: int | None = 286
     """Side to which pictures are resized before a random crop of `size`; None: no crop."""
+    crop: int | None = Field(default=None, gt=0)
+    """Central square cut from every picture of a folder before it is resized, in pixels; None: the whole, squashed."""
     flip: bool = True
     n: int = Field(default=4000, gt=0, le=HELD_OUT)
+    holdout: int = Field(default=2000, ge=0)
+    """Labelled pictures: the last, of either domain, that training never sees (at most a fifth)."""
+    validation: int = Field(default=0, ge=0)
+    """Labelled pictures before those that are neither learned from nor scored."""
+    test_share: float | None = Field(default=None, gt=0, lt=1)
+    """Share of a folder's pictures of each domain that is drawn at random, by `seed`, and held out in place of the set's own test part."""
+    limit: int | None = Field(default=None, gt=0)
+    """At most so many pictures of each domain in each part, drawn at random by `seed` (labelled pictures)."""
     seed: int = 0
+    """Which drawn set; of a folder, which pictures `test_share` and `limit` draw."""
 
     @model_validator(mode='after')
     def _crop_fits(self) -> Self:
@@ -90,7 +114,10 @@ class PairData(Config):
     flip: bool = True
     n: int = Field(default=4000, gt=0, le=HELD_OUT)
     """Drawn faces in the training set, before those that have the attribute of an edit are left out (toyfaces only)."""
+    test_share: float | None = Field(default=None, gt=0, lt=1)
+    """Share of a folder's pairs that is drawn at random, by `seed`, and held out in place of the set's own test part."""
     seed: int = 0
+    """Which drawn set; of a folder, which pairs `test_share` draws."""
 
     @model_validator(mode='after')
     def _crop_fits(self) -> Self:
@@ -103,8 +130,9 @@ class ParsingData(Config):
     kind: Literal['parsing'] = 'parsing'
     source: str = 'toyfaces'
     """'toyfaces', or a folder of images/ and masks/ with equal names."""
-    ids: Ids = 'celebamask'
-    """What the ids in a folder's masks mean: the order of CelebAMask-HQ's README, of face-parsing.PyTorch, or the twelve classes."""
+    ids: Ids | Literal['cityscapes'] = 'celebamask'
+    """What the ids in a folder's masks mean: the order of CelebAMask-HQ's README, of face-parsing.PyTorch, the twelve classes, or
+    Cityscapes' nineteen train ids, of which 255 is none."""
     classes: Literal['twelve', 'nineteen'] = 'twelve'
     """What the parser learns: SeCGAN's twelve, or CelebAMask-HQ's nineteen as they are (folders only)."""
     size: int = Field(default=128, gt=0)
@@ -130,7 +158,7 @@ class ParsingData(Config):
     @property
     def names(self) -> tuple[str, ...]:
         """The classes in the parser's order."""
-        return TWELVE if self.classes == 'twelve' else IDS[self.ids]
+        return ALL_IDS[self.ids] if self.classes == 'nineteen' or self.ids == 'cityscapes' else TWELVE
 
 
 class ExemplarData(Config):
@@ -152,6 +180,8 @@ class ExemplarData(Config):
     """Drawn faces in the training set, before `any_of` (toyfaces only)."""
     holdout: int = Field(default=2000, ge=0)
     """Last pictures of a folder, before `any_of`, that training never sees (at most a fifth of it)."""
+    validation: int = Field(default=0, ge=0)
+    """Pictures before those that are neither learned from nor scored."""
     seed: int = 0
     """Which drawn set (toyfaces only)."""
 

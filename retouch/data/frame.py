@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from retouch.config import Config
 
-RESAMPLE = {'bilinear': Image.Resampling.BILINEAR, 'bicubic': Image.Resampling.BICUBIC}
+RESAMPLE = {'bilinear': Image.Resampling.BILINEAR, 'bicubic': Image.Resampling.BICUBIC, 'nearest': Image.Resampling.NEAREST}
 Window = tuple[int, int, int, int]          # left, top, width, height in pixels
 Ground = Literal['white', 'black']
 
@@ -25,8 +25,8 @@ class Frame(Config):
     """Width and height in pixels of the pictures that `crop` was cut from: what makes it fit a picture of another size."""
     share: float = Field(default=1.0, gt=0, le=1)
     """With stretch: of either side, about the centre, so much is seen; 216/256 where a set was squashed to 256 px and 216 were cut."""
-    resample: Literal['bilinear', 'bicubic'] = 'bilinear'
-    """Filter of the resize: Pillow's, antialiased, on 8 bits."""
+    resample: Literal['bilinear', 'bicubic', 'nearest'] = 'bilinear'
+    """Filter of the resize: Pillow's, antialiased, on 8 bits; 'nearest' of label maps, whose colours are names."""
     ground: Ground = 'white'
     """What transparent pictures are laid over."""
 

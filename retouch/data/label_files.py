@@ -4,6 +4,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -12,7 +13,8 @@ import numpy as np
 from retouch.data.images import IMAGE_SUFFIXES
 from retouch.errors import unknown
 
-FILE_COLUMNS = ('file', 'image', 'filename', 'image_id', 'path', 'file_name')
+FILE_COLUMNS = ('file', 'image', 'filename', 'image_id', 'path', 'file_name', 'url')
+UNKNOWN = '999'                             # an action unit that nobody labelled (EmotioNet)
 INDEX_COLUMNS = ('', 'unnamed: 0', 'index')
 Row = tuple[int, str, list[str]]            # line number, file name, values as written
 
@@ -67,10 +69,17 @@ def read_celeba(path: Path, attributes: Sequence[str] | None, notes: list[str]) 
 
 
 def read_table(path: Path, attributes: Sequence[str] | None) -> tuple[tuple[str, ...], list[Row]]:
-    """A table with a file column; columns that are not wanted may hold anything."""
+    """A table with a file column; columns that are not wanted may hold anything.
+
+    Of a list of addresses (a column URL), as EmotioNet has it, a picture is known by the last part of its address, `AU 12` is called
+    AU12, and rows with an action unit that was not labelled are left out.
+    """
     header, records = (_jsonl if path.suffix.lower() == '.jsonl' else _csv)(path)
     lowered = [name.lower() for name in header]
     file_at = next((lowered.index(name) for name in FILE_COLUMNS if name in lowered), 0)
+    by_address = lowered[file_at] == 'url'               # the last of those names: any other one comes first
+    if by_address:
+        header = [re.sub(r'^AU\s+(?=\d)', 'AU', name) for name in header]
     if lowered[0] in INDEX_COLUMNS and (file_at == 0 or attributes is None) and _counts(cells[0] for _, cells in records):
         raise ValueError(f'{path}: the first column, {header[0]!r}, counts the rows, as pandas writes an index: expected file names and '
                          'labels alone; save it with index=False, or remove that column')
@@ -80,8 +89,17 @@ def read_table(path: Path, attributes: Sequence[str] | None) -> tuple[tuple[str,
     for number, cells in records:
         if len(cells) != len(header):
             raise _wrong_count(path, number, len(cells) - 1, len(header) - 1)
-        rows.append((number, cells[file_at], [cells[i] for i in at]))
+        values = [cells[i] for i in at]
+        if by_address and UNKNOWN in values:
+            continue
+        rows.append((number, PurePosixPath(cells[file_at]).name if by_address else cells[file_at], values))
     return wanted, rows
+
+
+def is_by_address(path: Path) -> bool:
+    """Whether a table names its pictures by their addresses."""
+    header, _ = (_jsonl if path.suffix.lower() == '.jsonl' else _csv)(path)
+    return 'url' in (name.lower() for name in header) and not {*FILE_COLUMNS[:-1]} & {name.lower() for name in header}
 
 
 def _counts(cells: Iterable[str]) -> bool:

@@ -101,24 +101,3 @@ def other_classes(labels: Tensor, choice: Tensor) -> Tensor:
     k = labels.shape[1]
     at = (labels.argmax(1) + 1 + (choice * (k - 1)).long()) % k
     return labels.new_zeros(len(labels), k).scatter_(1, at[:, None], 1.0)
-
-
-def flip_targets(labels: Tensor, name: str, names: Sequence[str], rule: LabelRule = 'attgan_tf') -> tuple[Tensor, Tensor]:
-    """The evaluation's edit of one attribute for a whole set.
-
-    Args:
-        labels: [N,K] in {0,1}.
-        name: the attribute to edit.
-        names: the K names.
-        rule: conflict table.
-
-    Returns:
-        target [N,K] and applies [N] bool: False where nothing would change (a hair colour that is already on).
-    """
-    if name not in names:
-        raise unknown('attribute', name, names)
-    target = labels.clone()
-    for row in range(len(labels)):
-        target[row] = apply_edits(labels[row:row + 1], {name: edit_of(name, labels[row], names)}, names, rule)[0][0]
-    return target, (target != labels).any(1)
-

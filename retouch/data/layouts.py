@@ -14,6 +14,7 @@ LAYOUTS = {
     'celeba_hq': 'CelebA-HQ-img/ + CelebAMask-HQ-attribute-anno.txt',
     'table': 'pictures + one .csv, .tsv or .jsonl of file names and 0/1 or -1/1 columns',
     'classes': 'two or more folders of pictures, one per class (or train/<class>/ and test/<class>/)',
+    'rafd': 'RaFD as it is handed out: Rafd090_01_…_angry_frontal.jpg and so on',
     'parsing': 'images/ + masks/ with equal names, no labels',
     'domains': 'trainA/ trainB/ [testA/ testB/]',
     'pairs': 'train/ [val/] test/ of side-by-side files, width = 2 x height, A left and B right',
@@ -28,6 +29,9 @@ CELEBA_PLACES = {
 PARTS = 'CelebAMask-HQ-mask-anno'           # 0/ … 14/ of NNNNN_part.png, a mask for every part of a face
 TABLE_SUFFIXES = ('.csv', '.tsv', '.jsonl')
 
+
+# angle of the camera, person, expression and gaze of a picture of the Radboud Faces Database
+RAFD_NAME = re.compile(r'Rafd(?P<angle>\d+)_(?P<person>\d+)_\w+_(?P<expression>[a-z]+)_(?P<gaze>[a-z]+)', re.IGNORECASE)
 
 # CelebA is also handed round as four tables; only list_attr_celeba.csv holds labels.
 NOT_LABELS = {'list_bbox_celeba', 'list_eval_partition', 'list_landmarks_align_celeba', 'list_landmarks_celeba'}
@@ -184,6 +188,8 @@ def recognise(root: str | os.PathLike[str]) -> str:
         elif images or masks:
             missing['parsing'] = f'no pictures in {"masks" if images else "images"}/'
         _look_for_classes(root, found, missing)
+        if (alone := images_in(root)) and all(RAFD_NAME.fullmatch(path.stem) for path in alone):
+            found.append('rafd')
     if len(found) > 1:
         raise ValueError(f'{root} is ambiguous: it fits {" and ".join(f"{name} ({LAYOUTS[name]})" for name in found)}; '
                          'keep one of them in this folder')

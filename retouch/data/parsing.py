@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -32,6 +33,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 TWELVE = tuple(GROUPS)
 GROUP_OF = {fine: group for group, members in GROUPS.items() for fine in members} | {group: group for group in GROUPS}
+# Cityscapes' nineteen, the train ids of mcordts/cityscapesScripts' labels.py
+STREETS = ('road', 'sidewalk', 'building', 'wall', 'fence', 'pole', 'traffic light', 'traffic sign', 'vegetation', 'terrain', 'sky',
+           'person', 'rider', 'car', 'truck', 'bus', 'train', 'motorcycle', 'bicycle')
 Ids = Literal['twelve', 'celebamask', 'face_parsing']
 # What the numbers in a mask mean. Two orders of the nineteen are in use, and a set does not say which.
 IDS: dict[str, tuple[str, ...]] = {
@@ -44,6 +48,7 @@ IDS: dict[str, tuple[str, ...]] = {
                      'u_lip', 'l_lip', 'neck', 'neck_l', 'cloth', 'hair', 'hat'),
 }
 assert TWELVE == toyfaces.CLASSES
+ALL_IDS = {**IDS, 'cityscapes': STREETS}
 
 
 # ---- classes
@@ -122,13 +127,12 @@ def cached_masks(masks: Sequence[Mask], pictures: Sequence[Path], size: int, nam
     stored = cache_root() / f'masks-{digest.hexdigest()[:32]}.npy'
     with contextlib.suppress(OSError, ValueError, EOFError):     # not there, or a damaged cache file
         return np.load(stored, mmap_mode='r')
-    if tuple(classes) == TWELVE:
-        table = np.array(groups_of(names), np.uint8)
-    else:
-        table = np.array([list(classes).index(name) for name in names], np.uint8)
+    table = np.full(256, IGNORED, np.uint8)
+    table[:len(names)] = groups_of(names) if tuple(classes) == TWELVE else [list(classes).index(name) for name in names]
     out = np.empty((len(masks), size, size), np.uint8)
     with ThreadPoolExecutor(cores()) as pool:
-        for done, mask in enumerate(pool.map(lambda pair: read_mask(*pair, size, len(names)), zip(masks, pictures, strict=True))):
+        read = functools.partial(read_mask, size=size, classes=len(names), unknown=tuple(names) == STREETS)
+        for done, mask in enumerate(pool.map(read, masks, pictures)):
             out[done] = table[mask]
             if progress:
                 progress(done + 1, len(masks))
@@ -139,8 +143,8 @@ def cached_masks(masks: Sequence[Mask], pictures: Sequence[Path], size: int, nam
     return out
 
 
-def read_mask(path: Mask, picture: Path, size: int, classes: int) -> np.ndarray:
-    """One mask, uint8 [size,size] of ids below `classes`. ValueError of one line (see `cached_masks`)."""
+def read_mask(path: Mask, picture: Path, size: int, classes: int, unknown: bool = False) -> np.ndarray:
+    """One mask, uint8 [size,size] of ids below `classes`, or of IGNORED where `unknown` allows that. ValueError (see `cached_masks`)."""
     if isinstance(path, tuple):
         return parts_to_ids(path, picture, size)
     mask = read_image(path)
@@ -148,9 +152,9 @@ def read_mask(path: Mask, picture: Path, size: int, classes: int) -> np.ndarray:
     if mask.mode not in ('P', 'L'):
         raise ValueError(f'{path}: a mask of mode {mask.mode}: expected one channel of class ids (mode P or L), 0 to {classes - 1}')
     ids = np.asarray(mask)
-    if ids.max() >= classes:
+    if np.max(ids, where=ids != IGNORED if unknown else True, initial=0) >= classes:
         raise ValueError(f'{path}: class id {ids.max()}: expected 0 to {classes - 1}; correct the mask, or say what its ids mean with '
-                         f'--data.ids ({", ".join(IDS)})')
+                         f'--data.ids ({", ".join(ALL_IDS)})')
     return np.asarray(_square(Image.fromarray(ids), size))
 
 

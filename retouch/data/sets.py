@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,25 +15,17 @@ from retouch import toyfaces
 from retouch.data.batches import DataSpec
 from retouch.data.cache import cached_images
 from retouch.data.configs import AttributeData, DataConfig, DomainData, ExemplarData, PairData, ParsingData
-from retouch.data.frame import Frame
+from retouch.data.frame import Frame, Ground
 from retouch.data.images import shown_size
 from retouch.data.labels import HAIR_COLOURS, LabelRule
-from retouch.data.layouts import class_folders
 from retouch.data.loader import AttributeLoader, DomainLoader, ExemplarLoader, PairLoader, ParsingLoader
-from retouch.data.parsing import IDS, cached_masks, check_ids
-from retouch.data.sources import (
-    check_same_frame,
-    domains_to_classes,
-    read_attribute_folder,
-    read_domain_folder,
-    read_pair_folder,
-    read_parsing_folder,
-)
-from retouch.errors import UnknownName, unknown
+from retouch.data.parsing import ALL_IDS, cached_masks, check_ids
+from retouch.data.sources import check_same_frame, read_parsing_folder
+from retouch.data.splits import Split, attribute_files, domain_files, pair_files, parsing_part, shows
+from retouch.errors import unknown
 from retouch.toyfaces.night import NIGHT, night
 from retouch.toyfaces.stored import HELD_OUT, drawn
 
-Split = Literal['train', 'test', 'whole']     # whole: the test part where a set has one on disk, else all of it
 Progress = Callable[[int, int], None]     # (done, total)
 SQUASHED = Frame(stretch=True, resample='bicubic')       # as the CycleGAN family shows its pictures
 SIZES_READ = 64          # of so many pictures, evenly spaced, the usual size is taken
@@ -80,56 +72,39 @@ def open_attributes(config: AttributeData | ExemplarData, split: Split = 'train'
                 raise unknown('attribute', name, toyfaces.ATTRIBUTES)
         start, n = (0, config.n) if split == 'train' else (HELD_OUT, min(config.holdout, 1000))
         images, _, labels = drawn(range(start, start + n), config.size, config.seed, progress)
-        rows = np.flatnonzero(_shows(labels, toyfaces.ATTRIBUTES, any_of))
+        rows = np.flatnonzero(shows(labels, toyfaces.ATTRIBUTES, any_of))
         columns = [toyfaces.ATTRIBUTES.index(name) for name in names]
         spec = DataSpec(size=config.size, window=window, attributes=tuple(names))
         return AttributeSet(images if len(rows) == n else images[rows], labels[rows][:, columns].astype(np.float32), spec)
-    root, b = _test_alone(*folders_of(config.source)) if split == 'whole' else folders_of(config.source)
-    wanted = tuple(dict.fromkeys((*config.attributes, *any_of))) if config.attributes else None
-    try:
-        folder = (read_attribute_folder(root, wanted) if b is None
-                  else domains_to_classes(read_domain_folder(root, b, split == 'whole'), wanted))
-        keep = _shows(folder.labels, folder.names, any_of)
-    except UnknownName as error:
-        raise _choose_others(error, config) from None
-    n_test = folder.n_test or (len(folder.paths) if split == 'whole' else min(config.holdout, len(folder.paths) // 5))
-    first = len(folder.paths) - n_test
-    keep[slice(first, None) if split == 'train' else slice(0, first)] = False
-    rows = np.flatnonzero(keep)
-    paths = [folder.paths[i] for i in rows]
-    as_domains = folder.layout == 'domains' and config.crop is None          # as two-domain systems see these pictures
-    frame = SQUASHED.model_copy(update={'ground': ground}) if as_domains else Frame(crop=config.crop, ground=ground)
-    if own is not None and paths:
-        frame = own.fitted(*usual_size(paths))
-    images = cached_images(paths, config.size, frame, progress=progress)
-    if config.crop is not None and own is None:
-        frame = frame.model_copy(update={'crop_of': usual_size(paths)})
-    names = config.attributes or folder.names
-    columns = [folder.names.index(name) for name in names]
+    part = attribute_files(config, split)
+    if own is not None and part.paths:
+        frame = own.fitted(*usual_size(part.paths))
+    elif part.folder.layout == 'domains' and config.crop is None:                  # as two-domain systems see these pictures
+        frame = SQUASHED.model_copy(update={'ground': ground})
+    else:
+        frame = _frame(part.paths, config.crop, ground)
+    images = cached_images(part.paths, config.size, frame, progress=progress)
+    names = config.attributes or part.folder.names
     spec = DataSpec(size=config.size, window=window, frame=frame, attributes=names)
-    return AttributeSet(images, folder.labels[rows][:, columns].astype(np.float32), spec, folder.exclusive)
+    return AttributeSet(images, part.labels(names).astype(np.float32), spec, part.folder.exclusive)
+
+
+def _frame(paths: Sequence[Path], crop: int | None, ground: Ground = 'white') -> Frame:
+    """The central square, of so many pixels or the largest. ValueError where it would show little of the pictures."""
+    if crop is None or not len(paths):
+        return Frame(crop=crop, ground=ground)
+    usual = usual_size(paths)
+    if 2 * crop < min(usual):
+        share = crop ** 2 / (usual[0] * usual[1])
+        raise ValueError(f'crop={crop} of pictures of {usual[0]} x {usual[1]} px shows {share:.0%} of them: expected '
+                         f'at least {-(-min(usual) // 2)}; set --data.crop none for the whole square of {min(usual)} px')
+    return Frame(crop=crop, ground=ground, crop_of=usual)
 
 
 def usual_size(paths: Sequence[Path]) -> tuple[int, int]:
     """(width, height) in pixels of most of these pictures, of which some are looked at. ValueError for unreadable files."""
     some = np.linspace(0, len(paths) - 1, min(len(paths), SIZES_READ)).astype(int)
     return Counter(shown_size(paths[i]) for i in some).most_common(1)[0][0]
-
-
-def _choose_others(error: ValueError, config: AttributeData | ExemplarData) -> ValueError:
-    """The same error, with the options that name a set's own labels in place of a recipe's."""
-    if isinstance(config, ExemplarData) and config.any_of:
-        asked = f'--data.any-of ({", ".join(config.any_of)}; none for all pictures)'
-        return ValueError(f'{error}; set --data.attributes ({", ".join(config.attributes) or "all"}) and {asked} to labels of this set')
-    return ValueError(f'{error}; set --data.attributes to labels of this set')
-
-
-def _shows(labels: np.ndarray, names: tuple[str, ...], any_of: tuple[str, ...]) -> np.ndarray:
-    """[N] whether a row of labels [N,K] has at least one of the attributes `any_of`; True where that is empty."""
-    for name in any_of:
-        if name not in names:
-            raise unknown('attribute', name, names)
-    return labels[:, [names.index(name) for name in any_of]].any(1) if any_of else np.ones(len(labels), bool)
 
 
 def two_sets(size: int, a: np.ndarray, b: np.ndarray, domains: tuple[str, str] = ('A', 'B'), frame: Frame | None = None) -> TwoSets:
@@ -151,8 +126,9 @@ def two_hair_colours(attribute: str) -> tuple[str, str] | None:
     return a, b
 
 
-def open_domains(config: DomainData, split: Split = 'train', progress: Progress | None = None, frame: Frame = SQUASHED) -> TwoSets:
-    """Reads one part of a two-domain set. Test pictures come at `size`, training pictures at `load_size`; `frame`: how files are shown."""
+def open_domains(config: DomainData, split: Split = 'train', progress: Progress | None = None,
+                 frame: Frame | None = None) -> TwoSets:
+    """Reads one part of a two-domain set. Test pictures come at `size`, training pictures at `load_size`; `frame` as above."""
     side = config.load_size if config.load_size and split == 'train' else config.size
     if config.source == 'toyfaces':
         colours = two_hair_colours(config.attribute)
@@ -168,36 +144,18 @@ def open_domains(config: DomainData, split: Split = 'train', progress: Progress 
             b = labels[:, toyfaces.ATTRIBUTES.index(config.attribute)] == 1
             a = ~b
         return two_sets(config.size, images[a], images[b])
-    places = _test_alone(*folders_of(config.source)) if split == 'whole' else folders_of(config.source)
-    folder = read_domain_folder(*places, split == 'whole')
-    paths = (folder.train_a, folder.train_b) if split == 'train' else (folder.test_a, folder.test_b)
-    for name, part in zip('AB', paths, strict=True):
-        if not part:
-            what = 'train' if split == 'train' else 'test'
-            raise ValueError(f'{config.source} has no {what} pictures of domain {name}: expected {what}{name}/ with pictures, or '
-                             'two folders of at least 5 each')
-    images_a, images_b = (cached_images(p, side, frame, progress=progress) for p in paths)
+    paths_a, paths_b = domain_files(config, split)
+    if frame is None:
+        frame = SQUASHED if config.crop is None else _frame(paths_a + paths_b, config.crop)
+    images_a, images_b = (cached_images(p, side, frame, progress=progress) for p in (paths_a, paths_b))
     return two_sets(config.size, images_a, images_b, frame=frame)
 
 
-def folders_of(source: str) -> tuple[Path, Path | None]:
-    """'DIR' or 'A,B'; a folder whose name holds a comma is a folder."""
-    a, _, b = source.partition(',')
-    return (Path(source), None) if not b or Path(source).is_dir() else (Path(a.strip()), Path(b.strip()))
-
-
-def _test_alone(root: Path, b: Path | None) -> tuple[Path, Path | None]:
-    """The test part of a set that has no other, which is all that is needed to score; else the set itself."""
-    if b is None and not (root / 'trainA').is_dir() and (root / 'testA').is_dir() and (root / 'testB').is_dir():
-        return root / 'testA', root / 'testB'
-    alone = b is None and not (root / 'train').is_dir() and not class_folders(root) and class_folders(root / 'test')
-    return (root / 'test', None) if alone else (root, b)
-
-
-def open_pairs(config: PairData, split: Split = 'train', progress: Progress | None = None) -> TwoSets:
-    """Reads one part of a paired set; `a` is what is given, `b` what is wanted."""
+def open_pairs(config: PairData, split: Split = 'train', progress: Progress | None = None,
+                 frame: Frame | None = None) -> TwoSets:
+    """Reads one part of a paired set; `a` is what is given, `b` what is wanted. frame: how files are resized."""
     if config.direction == 'b_to_a':
-        forward = open_pairs(config.model_copy(update={'direction': 'a_to_b'}), split, progress)
+        forward = open_pairs(config.model_copy(update={'direction': 'a_to_b'}), split, progress, frame)
         return two_sets(config.size, forward.b, forward.a, forward.spec.domains[::-1], forward.spec.frame)
     side = config.load_size if config.load_size and split == 'train' else config.size
     if config.source == 'toyfaces':
@@ -214,16 +172,11 @@ def open_pairs(config: PairData, split: Split = 'train', progress: Progress | No
         return two_sets(config.size, images[lack], edited)
     if config.edit is not None:
         raise ValueError(f'edit={config.edit} with {config.source}: only drawn faces can be edited; set --data.edit none')
-    folder = read_pair_folder(*folders_of(config.source), split == 'whole')
-    items = folder.train if split == 'train' else folder.test
-    if not items:
-        what = 'train' if split == 'train' else 'test'
-        raise ValueError(f'{config.source} has no {what} pairs: expected a {what}/ folder of side-by-side pictures, or two folders of at '
-                         'least 5 each')
+    items = pair_files(config, split)
     check_same_frame(items)
     left, right = ('whole', 'whole') if items[0].b else ('left', 'right')
-    images_a = cached_images([i.a for i in items], side, SQUASHED, side=left, progress=progress)
-    images_b = cached_images([i.b or i.a for i in items], side, SQUASHED, side=right, progress=progress)
+    images_a = cached_images([i.a for i in items], side, frame, side=left, progress=progress)
+    images_b = cached_images([i.b or i.a for i in items], side, frame, side=right, progress=progress)
     return two_sets(config.size, images_a, images_b, frame=SQUASHED)
 
 
@@ -235,15 +188,14 @@ def open_parsing(config: ParsingData, split: Split = 'train', progress: Progress
         images, segmentations, _ = drawn(range(start, start + n), config.size, config.seed, progress)
         return ParsingSet(images, segmentations, spec)
     folder = read_parsing_folder(config.source)
-    first = len(folder.paths) - min(config.holdout, -(-len(folder.paths) // 10))
-    part = {'train': slice(0, first), 'test': slice(first, None), 'whole': slice(None)}[split]
+    part = parsing_part(config, len(folder.paths), split)
     if not folder.paths[part]:
         raise ValueError(f'{config.source} has no {split} pictures: expected at least 2, of which the last tenth is held out')
     assert folder.masks is not None
     in_parts = isinstance(folder.masks[0], tuple)                # parts have names, whatever is said of ids
     ids = 'celebamask' if in_parts else config.ids
-    segmentations = cached_masks(folder.masks[part], folder.paths[part], config.size, IDS[ids], config.names, progress)
-    if config.ids != 'twelve' and not in_parts:
+    segmentations = cached_masks(folder.masks[part], folder.paths[part], config.size, ALL_IDS[ids], config.names, progress)
+    if config.ids not in ('twelve', 'cityscapes') and not in_parts:
         check_ids(segmentations, config.names, config.ids)
     images = cached_images(folder.paths[part], config.size, progress=progress)
     return ParsingSet(images, segmentations, spec.model_copy(update={'frame': Frame()}))
@@ -290,6 +242,9 @@ def make_loader(opened: AttributeSet | TwoSets | ParsingSet, config: DataConfig,
             return ExemplarLoader(opened.images, opened.labels, **shared)
         assert isinstance(config, AttributeData)
         shared['size'] = config.window or config.size
+        if config.targets == 'permute' and batch_size * world == 1:
+            raise ValueError('targets=permute with a batch of 1: each picture would be asked for the labels it has, the identity; set '
+                             '--data.targets other (class folders) or single, or raise --train.batch-size')
         return AttributeLoader(opened.images, opened.labels, opened.spec.attributes, config.targets, rule, config.balance, **shared)
     if isinstance(opened, ParsingSet):
         assert isinstance(config, ParsingData)

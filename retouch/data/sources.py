@@ -6,7 +6,7 @@ nearest layouts and what they miss.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,20 @@ import numpy as np
 
 from retouch.data.frame import same_aspect
 from retouch.data.images import KINDS, shown_size
-from retouch.data.label_files import base_of, choose_columns, present_paths, read_celeba, read_table, rows_to_labels
+from retouch.data.label_files import (
+    Row,
+    base_of,
+    choose_columns,
+    is_by_address,
+    present_paths,
+    read_celeba,
+    read_table,
+    rows_to_labels,
+)
 from retouch.data.layouts import (
     LAYOUTS,
     PARTS,
+    RAFD_NAME,
     celeba_places,
     class_folders,
     existing_folder,
@@ -26,8 +36,12 @@ from retouch.data.layouts import (
     recognise,
     tables_in,
 )
+from retouch.errors import UnknownName
 
 Mask = Path | tuple[Path, ...]             # one file, or one for each part of a face
+DERIVED: dict[str, dict[str, int]] = {'Facial_Hair': {'No_Beard': 0, 'Goatee': 1, 'Mustache': 1}}
+"""Attributes that a file may lack and that follow from its own: 1 where any of these has this value."""
+PROFILES = ('000', '180')    # RaFD's angles at which half a face is seen: StarGAN's and AGGAN's 4,824 pictures are of the other three
 HELD_OUT_OF_TWO = 200        # at most so many pictures (and a fifth) are held out where a set has no test part on disk
 
 
@@ -99,7 +113,8 @@ def read_attribute_folder(root: str | os.PathLike[str], attributes: Sequence[str
 
     Args:
         root: the folder.
-        attributes: columns to read, in this order; None: all. Of class folders only the pictures of these classes are kept.
+        attributes: columns to read, in this order; None: all. Of class folders only the pictures of these classes are kept. `Facial_Hair`
+            may be read where there is none: beard, goatee or moustache.
         masks: folder with one mask per picture, equal stem; None: `masks/` in the folder where there is one.
 
     Raises:
@@ -112,28 +127,68 @@ def read_attribute_folder(root: str | os.PathLike[str], attributes: Sequence[str
                          'add one beside images/')
     if layout == 'domains':
         return domains_to_classes(read_domain_folder(root), attributes)
-    if layout not in ('celeba', 'celeba_hq', 'table', 'classes'):
+    if layout not in ('celeba', 'celeba_hq', 'table', 'classes', 'rafd'):
         raise ValueError(f'{root} is laid out as {layout} ({LAYOUTS[layout]}): expected pictures with attributes (celeba, celeba_hq, '
                          'table, classes or domains); choose a recipe for its kind, see `retouch list`')
     if attributes is not None and len(set(attributes)) < len(attributes):
         raise ValueError(f'attributes {", ".join(attributes)}: expected each name once')
     if layout == 'classes':
         return _read_classes(root, attributes, masks)
+    if layout == 'rafd':
+        return _read_rafd(root, attributes)
     notes: list[str] = []
     if layout == 'table':
         table = tables_in(root)[0]
-        names, rows = read_table(table, attributes)
+        names, rows = _with_derived(lambda columns: read_table(table, columns), attributes)
         groups = {folder: p for folder, p in images_under(root).items() if folder != root / 'masks'}
         base, present = base_of(root, table, rows, groups), {str(p) for pictures in groups.values() for p in pictures}
     else:
         base, table = celeba_places(root, layout)
-        names, rows = read_celeba(table, attributes, notes)
+        names, rows = _with_derived(lambda columns: read_celeba(table, columns, notes), attributes)
         present = {str(p) for p in images_in(base)}
+    if rows and layout == 'table' and is_by_address(table):
+        there = [row for row in rows if str(Path(os.path.normpath(base / row[1]))) in present]
+        if len(there) < len(rows):
+            notes.append(f'{len(rows) - len(there)} of {len(rows)} addresses in {table.name} have no picture here and are not used')
+        rows = there
     labels, convention = rows_to_labels(table, names, rows)
     paths = present_paths(base, table, rows, present)
+    names, labels = _derive(names, labels, attributes)
     unlabelled = tuple(Path(p) for p in sorted(present - {str(p) for p in paths}))
     return AttributeFolder(layout, root, paths, labels, names, find_masks(root, paths, masks), exclusive=False, unlabelled=unlabelled,
                            convention=convention, notes=tuple(notes), table=table)
+
+
+def _with_derived(read: Callable[[Sequence[str] | None], tuple[tuple[str, ...], list[Row]]],
+                  attributes: Sequence[str] | None) -> tuple[tuple[str, ...], list[Row]]:
+    """What a label file says of some attributes, or of those that they follow from where it does not have them."""
+    try:
+        return read(attributes)
+    except UnknownName:
+        if not set(attributes or ()) & set(DERIVED):
+            raise
+        return read(tuple(dict.fromkeys(part for name in attributes or () for part in DERIVED.get(name, {name: 1}))))
+
+
+def _derive(names: tuple[str, ...], labels: np.ndarray, attributes: Sequence[str] | None) -> tuple[tuple[str, ...], np.ndarray]:
+    """The wanted columns of labels uint8 [N,K], of which some may follow from others."""
+    if attributes is None or tuple(attributes) == names:
+        return names, labels
+    columns = [labels[:, names.index(name)] if name in names else
+               np.any([labels[:, names.index(part)] == value for part, value in DERIVED[name].items()], 0) for name in attributes]
+    return tuple(attributes), np.stack(columns, 1).astype(np.uint8)
+
+
+def _read_rafd(root: Path, attributes: Sequence[str] | None) -> AttributeFolder:
+    every = [(path, match) for path in images_in(root) if (match := RAFD_NAME.fullmatch(path.stem))]
+    seen = [(path, match['expression'].lower()) for path, match in every if match['angle'] not in PROFILES]
+    names, _ = choose_columns(root, sorted({expression for _, expression in seen}), attributes)
+    if len(names) < 2:
+        raise ValueError(f'{root} shows {len(names)} expressions: expected at least 2 to choose from')
+    kept = [(path, expression) for path, expression in seen if expression in names]
+    labels = np.array([[int(expression == name) for name in names] for _, expression in kept], np.uint8)
+    notes = (f'{len(every) - len(seen)} of {len(every)} pictures are in profile and are not used',) if len(seen) < len(every) else ()
+    return AttributeFolder('rafd', root, tuple(path for path, _ in kept), labels, names, None, True, convention='folders', notes=notes)
 
 
 def read_parsing_folder(root: str | os.PathLike[str]) -> AttributeFolder:

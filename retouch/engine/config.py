@@ -13,6 +13,9 @@ class TrainConfig(Config):
 
     iterations: int = Field(gt=0)
     """Length of the run; schedules are fractions of it."""
+    epochs: int | None = Field(default=None, gt=0)
+    """Length in passes over the set, of two domains the larger one, in whole batches: takes the place of `iterations` when a run starts
+    and is recorded as those. None: `iterations` holds."""
     batch_size: int = Field(default=16, gt=0)
     """Pictures per process and iteration."""
     ema: float | None = Field(default=None, gt=0, lt=1)
@@ -25,3 +28,5 @@ class TrainConfig(Config):
     log_every: int = Field(default=50, gt=0)
     sample_every: int = Field(default=500, gt=0)
     save_every: int = Field(default=1000, gt=0)
+    keep_every: int | None = Field(default=None, gt=0)
+    """Keep a model directory in kept/ after every so many iterations, for figures of masks against training time; None: the last alone."""

@@ -79,6 +79,9 @@ def fit(trainer: Trainer, source: BatchSource, config: TrainConfig, out: Path, e
     monitor, saved_at = CollapseMonitor(), -1
     columns: dict[str, Tensor] = {}
 
+    def keeps(iteration: int) -> bool:
+        return config.keep_every is not None and iteration > 0 and iteration % config.keep_every == 0
+
     def log() -> None:
         trainer.ledger.share(trainer.fabric)
         trainer.ledger.check_finite()
@@ -119,6 +122,8 @@ def fit(trainer: Trainer, source: BatchSource, config: TrainConfig, out: Path, e
             try:
                 save_state(out / 'state', trainer.state_dict())
                 export(out / 'model', trainer.inference_weights(), trainer.iteration)
+                if keeps(trainer.iteration):
+                    export(out / 'kept' / f'{trainer.iteration:07d}', trainer.inference_weights(), trainer.iteration)
             except OSError as error:
                 failed = error
         if _any_process(failed is not None, trainer):             # nobody waits for a process that gave up
@@ -137,7 +142,7 @@ def fit(trainer: Trainer, source: BatchSource, config: TrainConfig, out: Path, e
                 if main and columns and i % config.sample_every == 0:
                     with _advice(out / 'samples'):
                         save_grid(out / 'samples' / f'{i:07d}.png', columns)
-                if i % config.save_every == 0:
+                if i % config.save_every == 0 or keeps(i):
                     save()
             save()
         finally:

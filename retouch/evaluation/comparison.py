@@ -6,6 +6,7 @@ from pathlib import Path
 
 from retouch.config import Config
 from retouch.evaluation.card import Card
+from retouch.evaluation.papers import column_to_text
 from retouch.evaluation.tallies import read_tallies
 from retouch.files import read_json
 from retouch.metrics import bootstrap
@@ -19,6 +20,8 @@ class Comparison(Config):
 
     measures: tuple[str, ...]
     rows: dict[str, dict[str, Measure]]
+    paper: dict[str, dict[str, str]] = {}
+    """Of cards under one paper's names: model -> the paper's column -> its text."""
     differences: dict[str, dict[str, Measure]] = {}
     """Model -> measure -> its value less the first model's, with the interval of that difference on the same pictures (paired bootstrap);
     of measures whose sums are known for both and which both have."""
@@ -28,6 +31,11 @@ class Comparison(Config):
         return (['model', *self.measures],
                 [[name, *(measure_to_text(row.get(m)) for m in self.measures)] for name, row in self.rows.items()])
 
+    def paper_cells(self) -> tuple[list[str], list[list[str]]]:
+        """Header and rows as text: name, then the numbers of a paper under its names."""
+        names = list(dict.fromkeys(name for row in self.paper.values() for name in row))
+        return ['as in the paper', *names], [[name, *(row.get(column, '–') for column in names)] for name, row in self.paper.items()]
+
     def difference_cells(self) -> tuple[list[str], list[list[str]]]:
         """Header and rows as text: name, then `difference [low, high]` for every measure that has one, with * where that leaves out 0."""
         names = [m for m in self.measures if any(m in found for found in self.differences.values())]
@@ -35,8 +43,8 @@ class Comparison(Config):
                 [[name, *(difference_to_text(found.get(m)) for m in names)] for name, found in self.differences.items()])
 
     def to_markdown(self) -> str:
-        """The table as GitHub markdown; a second one of the differences, if there are any."""
-        tables = [self.cells(), *([self.difference_cells()] if self.differences else [])]
+        """The table as GitHub markdown; before it a paper's own columns, after it the differences, if there are any."""
+        tables = [*([self.paper_cells()] if self.paper else []), self.cells(), *([self.difference_cells()] if self.differences else [])]
         return '\n'.join(''.join(f'| {" | ".join(line)} |\n' for line in (header, ['---'] + ['---:'] * (len(header) - 1), *rows))
                          for header, rows in tables)
 
@@ -56,6 +64,9 @@ def cards_to_comparison(cards: Mapping[str, Card], tallies: Mapping[str, Mapping
     """
     if not cards:
         raise ValueError('no card to compare: expected at least one evaluated model; run `retouch evaluate` first')
+    whole, cards = cards, in_common_directions(cards)
+    if any(card is not whole[name] for name, card in cards.items()):
+        tallies = None                                           # they are of all directions
     first_name, first = next(iter(cards.items()))
 
     def facts(card: Card) -> dict[str, object]:
@@ -94,7 +105,41 @@ def cards_to_comparison(cards: Mapping[str, Card], tallies: Mapping[str, Mapping
                     for measure, (value, low, high) in found.items() if value is not None}
         if measured:
             differences[name] = measured
-    return Comparison(measures=tuple(names), rows=rows, differences=differences)
+    asked = {card.paper for card in cards.values()}
+    paper = {name: {column.name: column_to_text(column, card.measures) for column in card.paper_columns} for name, card in cards.items()}
+    one = len(asked) == 1 and None not in asked
+    return Comparison(measures=tuple(names), rows=rows, differences=differences, paper=paper if one else {})
+
+
+def in_common_directions(cards: Mapping[str, Card]) -> dict[str, Card]:
+    """Cards of pairs cut down to the directions that all of them have: a system of one direction compares with that of the others."""
+    directions = [card.data.attributes for card in cards.values()]
+    common = tuple(way for way in directions[0] if all(way in some for some in directions))
+    if {card.protocol for card in cards.values()} != {'pairs'} or not common or all(some == common for some in directions):
+        return dict(cards)
+
+    def of(measures: Mapping[str, Measure], alone: bool) -> dict[str, Measure]:
+        found = {}
+        for name, measure in measures.items():
+            each, (base, _, way) = measure.per_attribute or {}, name.partition('[')
+            if set(common) <= set(each):                         # no interval: it was of all directions together
+                values = [each[way] for way in common]
+                mean = None if None in values else sum(v for v in values if v is not None) / len(values)
+                found[name] = Measure(value=mean, per_attribute=dict(zip(common, values, strict=True)), unit=measure.unit)
+            elif len(common) == 1 and way.rstrip(']') == common[0]:
+                found[base] = measure                            # of classes that were read in this direction
+            elif alone:
+                found[name] = measure
+        return found
+
+    def cut(card: Card) -> Card:
+        alone = card.data.attributes == common
+        counted = {way: (card.data.count or {}).get(way, card.n) for way in common}
+        data = card.data.model_copy(update={'attributes': common, 'count': counted})
+        columns = tuple(column for column in card.paper_columns if set(column.rows) & set(common) or (alone and not column.rows))
+        return card.model_copy(update={'data': data, 'measures': of(card.measures, alone), 'paper_columns': columns,
+                                       'references': {name: of(row, alone) for name, row in card.references.items()}})
+    return {name: cut(card) for name, card in cards.items()}
 
 
 # ---- where cards lie

@@ -10,18 +10,34 @@ from typing import Any
 import numpy as np
 import torch
 
+from retouch.data.splits import files_of
 from retouch.errors import unknown
 from retouch.evaluation import papers, protocols
+from retouch.evaluation.asked import FLIPPING
 from retouch.evaluation.card import Card
+from retouch.evaluation.directions import TwoClasses, as_domains
 from retouch.evaluation.exemplars import evaluate_exemplars
-from retouch.evaluation.held_out import WHOLE, held_out, held_out_of_domains, held_out_parses, held_out_partners, part_of
+from retouch.evaluation.held_out import (
+    WHOLE,
+    check_judge_is_new,
+    domain_config,
+    exact_partners,
+    held_out,
+    held_out_of_domains,
+    held_out_parses,
+    held_out_partners,
+    held_out_transfers_of,
+    labelled_config,
+    part_of,
+    transfer_config,
+)
 from retouch.evaluation.judge import Judge, model_to_judge, proved
 from retouch.evaluation.ledger import Ledger
 from retouch.evaluation.native import NATIVE_N
 from retouch.evaluation.pairs import CITYSCAPES, evaluate_pairs
 from retouch.evaluation.parsing import parser_card
 from retouch.evaluation.tasks import Progress
-from retouch.evaluation.transfers import Pairs, folder_pairs, transfers_of
+from retouch.evaluation.transfers import Pairs, transfers_of
 from retouch.hardware import find_device
 from retouch.metrics import features
 from retouch.model import Model, load_model
@@ -46,6 +62,7 @@ class Request:
     weights: str | Path | None = None           # folder of their files
     download: bool = False                      # fetch those that are missing and have a published digest
     device: str = 'auto'
+    edits: tuple[str, ...] = ()                 # of attributes: what is asked, as `edits.read_edit` reads it; empty: each by itself
 
 
 @dataclass(frozen=True)
@@ -75,6 +92,9 @@ def evaluate(request: Request, ledger: Ledger | None = None, progress: Progress 
         if request.proxy:
             raise ValueError(f'--proxy needs the protocol of a paper: expected --protocol {" or ".join(papers.PAPERS)}')
         return _score_model(model, request, ledger, told)
+    source = _source(model, request)
+    if name == 'asgit' or (name == 'aggan' and source != 'toyfaces'):
+        model = as_domains(model)                                # StarGAN stands in these tables with a number for each direction
     asked, family = _as_paper(model, name, request), papers.family_of(name, model.method)
     scored = _score_model(model, asked, ledger, told, paper=name)
     card = papers.as_paper(scored.card, name, 'pairs' if scored.card.protocol == 'pairs' else family, request.proxy)
@@ -145,6 +165,7 @@ def _command(request: Request, protocol: str, n: int | None) -> str:
              '--weights': str(request.weights or '')}
     command = shlex.join(['retouch', 'evaluate', str(_path_of(request.model))])
     command += ''.join(f' {flag} {shlex.quote(value)}' for flag, value in given.items() if value)
+    command += f' --edits {shlex.join(request.edits)}' if request.edits else ''
     return command + (f' --features {shlex.join(request.features)}' if request.features else '') + (' --proxy' if request.proxy else '')
 
 
@@ -160,6 +181,8 @@ def _score_model(model: Model, request: Request, ledger: Ledger | None, progress
         protocol = request.protocol                              # of other kinds of systems too, if asked for
     if request.protocol == 'native' and protocol == 'toyfaces':
         protocol = 'native'
+    if request.protocol == 'exemplars_folder' and source != 'toyfaces' and takes_exemplar and model.method.kind == 'domains':
+        protocol = 'exemplars_folder'                            # of labelled pictures, whose labels say which domain they are of
     if request.protocol == 'pairs' and source != 'toyfaces' and model.method.kind == 'domains':
         protocol = 'pairs'                                       # likewise, of pictures that have partners
     if request.protocol is not None:
@@ -175,13 +198,16 @@ def _score_model(model: Model, request: Request, ledger: Ledger | None, progress
             if value:
                 truth = 'labels' if protocol == 'classifier' else 'masks'
                 raise ValueError(f'{flag} does not apply to a {protocol}: its readings are scored against the {truth}')
-    if request.parser and protocol not in ('toyfaces', 'folder'):
+    if request.parser and protocol not in ('toyfaces', 'folder', 'exemplars_folder'):
         raise ValueError(f'--parser does not apply to {protocol}: it reads parts of faces whose attributes are edited')
     if not request.features and (request.weights or request.download):
         raise ValueError(f'{"--weights" if request.weights else "--download"} needs --features: no other measure has published weights')
     shared: dict[str, Any] = {'seed': request.seed, 'device': device, 'command': _command(request, protocol, n), 'ledger': ledger}
     added: dict[str, Any] = {'features': request.features, 'weights': request.weights, 'download': request.download,
                              'any_n': bool(paper)}
+    if request.edits and protocol not in ('toyfaces', 'folder'):
+        raise ValueError(f'--edits {" ".join(request.edits)} does not apply to protocol {protocol}: expected a system of attributes')
+    only = papers.measures_of(paper, request.features) if paper else None
     judging, parser = (_model_of(named, device) if named else None for named in (request.judge, request.parser))
     part = part_of(source, model, judging, parser)
 
@@ -193,19 +219,26 @@ def _score_model(model: Model, request: Request, ledger: Ledger | None, progress
     if protocol == 'pairs':
         given, wanted = held_out_partners(model, source, n, request.seed, progress, part)
         palette = CITYSCAPES if paper == 'asgit' and source != 'toyfaces' else None
-        card = evaluate_pairs(model, given, wanted, source=source, reader=judging, progress=progress, untrained=_untrained(model),
-                              palette=palette, **added, **shared)
+        exact = None if palette is None else exact_partners(model, source, n, progress, part)
+        card = evaluate_pairs(model, given, wanted, exact=exact, source=source, reader=judging, progress=progress,
+                              untrained=_untrained(model), palette=palette, **added, **shared)
         return scored(card, (given, wanted))
     judge: Judge | None = None
     if judging is not None:                                      # one of photographs rarely reaches 0.99: its accuracy stands in the card
         drawn, name = protocol in (*protocols.DRAWN, 'exemplars'), str(_path_of(request.judge))
         judge = model_to_judge(judging, device)
         judge = proved(judge, name, drawn=True) if drawn else proved(judge, name, minimum=0, drawn=False)
+        if not drawn:
+            config = (domain_config(model, source) if protocol == 'domains_folder' else
+                      transfer_config(model, source, trained) if protocol == 'exemplars_folder' else
+                      labelled_config(model, source, trained))
+            files = files_of(config, part)
+            some = slice(None) if n is None or protocol == 'domains_folder' else slice(-n, None) if paper else slice(n)
+            check_judge_is_new(judging, name, files[some], source)
     if protocol in protocols.EXEMPLARS:
         pairs: Pairs
         if own := protocol == 'exemplars_folder':
-            pairs = folder_pairs(model.data.attributes, *held_out(model, source, trained, n, request.seed, progress, part=part),
-                                 seed=request.seed)
+            pairs = held_out_transfers_of(model, source, trained, n, request.seed, progress, part, bool(paper))
         else:
             assert n is not None                                 # of drawn faces there is a number
             pairs = transfers_of(model, n, request.seed, progress)
@@ -215,19 +248,24 @@ def _score_model(model: Model, request: Request, ledger: Ledger | None, progress
     if protocol in protocols.DRAWN:
         assert n is not None
         card = protocols.evaluate(model, protocol=protocol, n=n, judge=judge, progress=progress, parser=parser,
-                                  untrained=None if protocol == 'native' else _untrained(model), **added, **shared)
+                                  untrained=None if protocol == 'native' else _untrained(model), edits=request.edits, only=only,
+                                  **added, **shared)
         return scored(card, None)
     if protocol == 'parser':
         parses = held_out_parses(model, source, trained, n, request.seed, progress, part)
         return scored(parser_card(model, parses, source=source, progress=progress, **shared), None)
-    if protocol == 'domains_folder':
+    if protocol == 'domains_folder' and isinstance(model.method, TwoClasses) and len(model.method.inner.data.attributes) == 1:
+        whole = dataclasses.replace(model, method=model.method.inner)         # labelled pictures, in the frame that it knows
+        images, shown = held_out(whole, source, trained, n, request.seed, progress, part=part, last=bool(paper))
+        labels = np.concatenate([1 - shown, shown], 1)
+    elif protocol == 'domains_folder':
         images, labels = held_out_of_domains(model, source, n, progress, part)
     else:
-        images, labels = held_out(model, source, trained, n, request.seed, progress, request.size, part)
+        images, labels = held_out(model, source, trained, n, request.seed, progress, request.size, part, last=bool(paper))
     if protocol == 'classifier':
         return scored(protocols.classifier_card(model, images, labels, source=source, progress=progress, **shared), None)
     card = protocols.evaluate(model, protocol=protocol, judge=judge, images=images, labels=labels, source=source, progress=progress,
-                              parser=parser, **added, **shared)
+                              parser=parser, edits=request.edits, flips=paper in FLIPPING, only=only, **added, **shared)
     return scored(card, (images, labels))
 
 
@@ -238,6 +276,8 @@ def _features(request: Request) -> dict[str, Any]:
 def _untrained(model: Model) -> Any:
     """The same method before its first step, for the row that shows what training gave."""
     torch.manual_seed(model.info.get('seed', 0))
+    if isinstance(model.method, TwoClasses):
+        return TwoClasses(type(model.method.inner)(model.method.config, model.method.inner.data))
     untrained = type(model.method)(model.method.config, model.data)
     learned = {net for update in untrained.updates() for net in update.nets}
     for net in set(model.method.nets) - learned:                 # a frozen parser, which was there before

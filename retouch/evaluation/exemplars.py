@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,17 @@ from retouch.evaluation.judge import Judge, load_judge, model_to_judge
 from retouch.evaluation.ledger import Ledger, Row
 from retouch.evaluation.looks import look_at_all
 from retouch.evaluation.provenance import checkpoint, pairs_to_hash, remembered, versions
-from retouch.evaluation.scoring import REDUCE, Found, Piece, against_input, against_region, against_truth, in_batches, pictures_to_tensor
+from retouch.evaluation.scoring import (
+    REDUCE,
+    Found,
+    Piece,
+    Task,
+    against_input,
+    against_region,
+    against_truth,
+    in_batches,
+    pictures_to_tensor,
+)
 from retouch.evaluation.tallies import Arrays
 from retouch.evaluation.tasks import RULE, Progress, counting
 from retouch.evaluation.transfers import ROW, Pairs, Transfers
@@ -147,6 +158,31 @@ def answer_of(method: Any, pairs: Pairs) -> Answer:
     return by_direction
 
 
+@dataclass(frozen=True)
+class TransferRequest(ExemplarRequest):
+    """What a system that takes an exemplar is asked, with the side of its domains on which the exemplar is."""
+
+    to_b: bool = True
+
+
+class ByExemplar:
+    """A system of two domains, asked as one of exemplars is: it brings a picture to the domain of its exemplar."""
+
+    def __init__(self, method: Any) -> None:
+        self.inner, self.nets, self.data = method, method.nets, method.data
+
+    def translate(self, request: TransferRequest) -> Translation:
+        """Brings the pictures [N,3,H,W] to the side of the exemplars."""
+        return self.inner.translate(DomainRequest(request.image, self.data.domains[int(request.to_b)], request.exemplar))
+
+
+def transfer_task(pairs: Pairs) -> Task:
+    """All pairs as one task, for `TransferRequest`s of one pair each."""
+    def request(x: Tensor, part: slice) -> TransferRequest:
+        return TransferRequest(x, pictures_to_tensor(pairs.exemplars[part], x.device), to_b=bool(pairs.wanted[part.start, 0]))
+    return Task('as the example', None, np.arange(len(pairs.inputs)), None, request, getattr(pairs, 'truths', None))
+
+
 def _copy(x: Tensor, e: Tensor, part: slice) -> Translation:
     nothing = x.new_zeros(len(x), 1, *x.shape[2:])
     return Translation(x, nothing, {'exemplar_mask': nothing})
@@ -217,7 +253,9 @@ def _score_batch(pairs: Pairs, part: slice, answer: Answer, judge: Judge, expect
     asked = torch.zeros_like(expected)
     asked[:, columns] = differs
     changes = accuracy.readings_to_changes(read, expected)
-    found = {'edit_accuracy': (right, differs), **found, 'leakage': ((changes * ~asked).sum(1), (~asked).sum(1))}
+    at_once = (read[:, columns] == torch.from_numpy(pairs.wanted[part])).all(1).double()
+    found = {'edit_accuracy': (right, differs), 'joint_accuracy': (at_once, None), **found,
+             'leakage': ((changes * ~asked).sum(1), (~asked).sum(1))}
     result = {'logits': judge.logits(seen)[:, columns].numpy(), f'seen:{JUDGE}': seen.numpy()}
     for name, (value, weight) in found.items():
         value, weight = (some.cpu().double().reshape(len(x), -1) for some in (value, torch.ones(len(x)) if weight is None else weight))

@@ -33,12 +33,12 @@ def lpips_to_measures(net: nn.Module) -> More:
     return more
 
 
-def look_at_all(judge: Judge, images: Pictures, looks: Mapping[str, Callable[[Tensor], Tensor]], batch_size: int = 64,
+def look_at_all(judge: Judge | None, images: Pictures, looks: Mapping[str, Callable[[Tensor], Tensor]], batch_size: int = 64,
                 piece: Piece | None = None, advance: Callable[[int], None] | None = None) -> dict[str, Tensor]:
     """What the judge and extractors see in pictures.
 
     Args:
-        judge: reads them.
+        judge: reads them; None: nobody does.
         images: uint8 [N,S,S,3].
         looks: extractor -> features [b,F'] of uint8 [b,3,S,S].
         batch_size: pictures at once.
@@ -50,9 +50,10 @@ def look_at_all(judge: Judge, images: Pictures, looks: Mapping[str, Callable[[Te
     """
     def compute(part: slice) -> Arrays:
         pictures = np.array(images[part])                        # pictures of a folder lie in a cache that cannot be written to
-        read, features = judge.look(pictures_to_tensor(pictures))
+        seen = () if judge is None else judge.look(pictures_to_tensor(pictures))
+        known = {name: values.numpy() for name, values in zip(('read', 'features'), seen, strict=False)}
         channels = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
-        return {'read': read.numpy(), 'features': features.numpy(), **{name: look(channels).numpy() for name, look in looks.items()}}
+        return {**known, **{name: look(channels).numpy() for name, look in looks.items()}}
 
     found = in_batches(len(images), batch_size, compute, piece, advance)
     return {name: torch.from_numpy(value) for name, value in found.items()}

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from retouch import toyfaces
 from retouch.data.batches import IGNORED
+from retouch.data.parsing import STREETS
 from retouch.engine.update import DomainRequest, Translation
 from retouch.evaluation.card import Card, CardData, JudgeFacts
 from retouch.evaluation.ledger import Ledger, Row
@@ -62,8 +63,7 @@ class Palette(NamedTuple):
 DRAWN = Palette(toyfaces.CLASSES, toyfaces.PALETTE)
 # Cityscapes' nineteen classes of evaluation, and its labels that are none of them
 CITYSCAPES = Palette(
-    ('road', 'sidewalk', 'building', 'wall', 'fence', 'pole', 'traffic light', 'traffic sign', 'vegetation', 'terrain', 'sky', 'person',
-     'rider', 'car', 'truck', 'bus', 'train', 'motorcycle', 'bicycle'),
+    STREETS,
     ((128, 64, 128), (244, 35, 232), (70, 70, 70), (102, 102, 156), (190, 153, 153), (153, 153, 153), (250, 170, 30), (220, 220, 0),
      (107, 142, 35), (152, 251, 152), (70, 130, 180), (220, 20, 60), (255, 0, 0), (0, 0, 142), (0, 0, 70), (0, 60, 100), (0, 80, 100),
      (0, 0, 230), (119, 11, 32),
@@ -107,7 +107,8 @@ def pair_task(method: Any, wanted: np.ndarray, to: str = '') -> Task:
 def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source: str = 'toyfaces', reader: Model | None = None,
                    seed: int = 0, device: torch.device | str = 'cpu', batch_size: int = 64, progress: Progress | None = None,
                    command: str = '', untrained: Any = None, features: Sequence[str] = (), weights: str | Path | None = None,
-                   download: bool = False, palette: Palette | None = None, ledger: Ledger | None = None, any_n: bool = False) -> Card:
+                   download: bool = False, palette: Palette | None = None, exact: tuple[np.ndarray, np.ndarray] | None = None,
+                   ledger: Ledger | None = None, any_n: bool = False) -> Card:
     """Scores a model against true partners.
 
     Args:
@@ -115,7 +116,7 @@ def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source:
         given: uint8 [n,S,S,3] held-out pictures.
         wanted: uint8 [n,S,S,3] their true partners, of the model's last domain.
         source: 'toyfaces', whose classes are known unless the model learned pairs of a face and its edit, or a folder.
-        reader: a parser Model that reads pictures made from drawn parses; None: those have no FCN scores.
+        reader: a parser Model that reads pictures made from parses, of the classes that those have; None: they have no FCN scores.
         seed: which drawn set, and of the bootstrap.
         device: where the model, the reader and the comparisons run.
         batch_size: pictures at once.
@@ -126,6 +127,7 @@ def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source:
         weights: folder of the extractors' files, or the file of one; None: RETOUCH_WEIGHTS, else torch's hub cache.
         download: fetch files that are missing and have a published digest.
         palette: the colours of a folder's parses; None: the classes of a folder are unknown.
+        exact: both once more, as truth: label maps resized by nearest neighbour; None: as they are.
         ledger: gets the sums behind the intervals.
         any_n: as of `protocols.evaluate`.
 
@@ -148,7 +150,10 @@ def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source:
         raise ValueError(f'{source} has {len(given)} held-out pair: expected at least 2; use a larger set')
     if JUDGE in features:
         raise ValueError('--features judge does not apply to pairs: no judge reads them; expected another extractor')
-    sides = [(method.data.domains[-1], given, wanted)] + ([(method.data.domains[0], wanted, given)] if method.kind == 'domains' else [])
+    here, there = exact or (given, wanted)
+    if palette is not None and source != 'toyfaces':             # a photograph is the truth as networks see it
+        here, there = (true if palette.paints(true[:16]) else seen for true, seen in ((here, given), (there, wanted)))
+    sides = [(method.data.domains[-1], given, there)] + ([(method.data.domains[0], wanted, here)] if method.kind == 'domains' else [])
     tasks = [pair_task(method, there, to) for to, _, there in sides]
     names = tuple(task.name for task in tasks)
 
@@ -157,18 +162,21 @@ def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source:
     is_parsed = is_drawn and edit is None
     palette = DRAWN if is_parsed else palette
     painted = [palette is not None and (to == PARSE if is_parsed else palette.paints(there[:16])) for to, _, there in sides]
-    if reader is not None and (painted[0] or not is_parsed):
+    if reader is not None and (palette is None or all(painted)):
         raise ValueError('--judge does not apply: ' + ('parses are read by the nearest colour' if is_parsed else 'the classes of '
                          f'{edit or source} are unknown') + '; a parser reads pictures made from drawn parses')
-    if palette is not None and not is_parsed and not any(painted):
+    if palette is not None and not is_parsed and not any(painted) and reader is None:
         raise ValueError(f'{source} wants no parses in the colours of {", ".join(palette.classes[:3])} and so on: a photograph made from '
-                         'labels is read by the FCN-8s of pix2pix, which Retouch does not have; score the way from photographs to labels')
+                         'labels is read by the FCN-8s of pix2pix, which Retouch does not have; give --judge MODEL, a parser that you '
+                         'trained on your label maps with `retouch train parser.streets`, or score the way from photographs to labels')
     reads: list[Read | None] = [palette.read if palette is not None and some else None for some in painted]
     if reader is not None:
-        model_to_parser(reader, given.shape[1], toyfaces.CLASSES).method.nets.to(device)
-        reads[0] = partial(images_to_parses, reader, batch_size=batch_size)
-    truths = [None if read is None or palette is None else _in_parts(palette.read, there if some else here, batch_size)
-              for read, some, (_, here, there) in zip(reads, painted, sides, strict=True)]
+        assert palette is not None
+        model_to_parser(reader, given.shape[1], palette.classes).method.nets.to(device)
+        reads = [read or partial(images_to_parses, reader, batch_size=batch_size) for read in reads]
+    painted_as = [(there, here), (here, there)]                  # of each direction: what is wanted, and what it is made from
+    truths = [None if read is None or palette is None else _in_parts(palette.read, true if some else source_of, batch_size)
+              for read, some, (true, source_of) in zip(reads, painted, painted_as, strict=False)]
 
     looking, lpips, digests = open_features(features, weights, download, device)
     data = CardData(source=source, hash=toyfaces.drawing_hash() if is_parsed else pairs_to_hash(given, wanted), size=given.shape[1],
@@ -193,9 +201,11 @@ def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source:
             parts = [some.tallies[name] for some in scored]
             both = Tally(np.concatenate([p.total for p in parts]), np.concatenate([p.count for p in parts]), parts[0].reduce)
             tallies[name], measures[name] = both, tally_to_measure(name, both, names, seed)
-        for some, true in zip(scored, truths, strict=True):
+        for some, true, direction in zip(scored, truths, names, strict=True):
             if some.classes is not None and true is not None and palette is not None:
                 scores = parses_to_tallies(some.classes, true, len(palette.classes))
+                if sum(found is not None for found in truths) > 1:
+                    scores = {f'{name}[{direction}]': tally for name, tally in scores.items()}
                 measures |= {name: tally_to_measure(name, tally, palette.classes, seed) for name, tally in scores.items()}
                 tallies |= scores
         for e in looking:

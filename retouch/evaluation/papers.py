@@ -18,6 +18,7 @@ EACH = '*'                # every row that a measure has, an edit or a direction
 JUDGE = '{judge}'         # the name under which the card's classifier stands in its measures
 COLOURS = ('Black_Hair', 'Blond_Hair', 'Brown_Hair', 'Pale_Skin')
 STUDY = 'asked of people, with `retouch evaluate --study`'
+REAL = 'asked of people, with `retouch evaluate --study real`: real or made, one picture at a time'
 
 
 class Column(NamedTuple):
@@ -31,6 +32,7 @@ class Column(NamedTuple):
     proxy: str = ''                     # the measure that stands in for it with --proxy
     proxy_std: str = ''
     note: str = ''
+    several: bool = False               # only of a measure that has several rows
 
 
 class Paper(NamedTuple):
@@ -48,9 +50,12 @@ class Paper(NamedTuple):
 
 
 INCEPTION, TORCHVISION, SWAV = 'inception-v3-compat', 'inception-v3-torchvision', 'swav-resnet50'
-AMT = Column('AMT %', note=STUDY)
+AMT = Column('AMT %', note=REAL)
 TRUTH = (Column('PSNR', 'psnr_truth_per_image', note='mean over pictures, of 8-bit levels'), Column('MSE', 'mse_truth'),
          Column('PSNR of that MSE (not in the paper)', 'psnr_truth'))
+# each direction by itself, with which a system of one direction compares, and both
+DIRECTED = tuple(one for column in TRUTH for one in (column._replace(of=(EACH,)), column._replace(name=f'{column.name}, both directions',
+                                                                                                  several=True)))
 AGGAN_DIFFERS = ('PSNR: of every picture, then the mean, the only way in which PSNR and MSE of the paper fit together; pictures without '
                  'any error are left out',)
 
@@ -66,7 +71,8 @@ PAPERS: dict[str, Paper] = {
             Column('preferred by raters', note=STUDY))},
         differs={'attributes': (
             'FID: the paper does not say which build of Inception; here the one of torch-fidelity, from TensorFlow in 2015',
-            'FID: between all held-out pictures and the edits of those that the edit changes; hair colours are switched on and never off',
+            'FID: of photographs all are translated in every edit, a hair colour that is there is switched off; of drawn faces hair '
+            'colours are switched on and never off, and the pictures in which nothing changes are left out',
             'PSNR: the paper does not say by whose parse it leaves out, nor what it divides by: here that of the input, and the pixels '
             'that are left; other readings are further down in the card',
             'edits: the paper does not say how strong; here as the method edits')}),
@@ -89,12 +95,12 @@ PAPERS: dict[str, Paper] = {
                         'and the standard deviation over them',
                         'fused KID: the paper has no formula; both readings stand here'),
             'pairs': ('parses are read by the nearest colour of their palette; labels of no class do not count',
-                      'photographs made from labels are read by the FCN-8s of pix2pix in the paper; here drawn faces by a parser, --judge, '
-                      'and streets not at all')}),
+                      'label maps are resized by nearest neighbour',
+                      'photographs made from labels are read by the FCN-8s of pix2pix in the paper; here by a parser of yours, --judge')}),
     # Tang, Xu, Sebe, Yan. Attention-Guided Generative Adversarial Networks for Unsupervised Image-to-Image Translation. IJCNN 2019
     'aggan': Paper(
         data='photographs of AR Face, BU-3DFE and CelebA', n=None, sizes=(256,),
-        columns={'domains': (AMT, *TRUTH), 'pairs': (AMT, *TRUTH), 'attributes': (AMT, *TRUTH)},
+        columns={'domains': (AMT, *DIRECTED), 'pairs': (AMT, *DIRECTED), 'attributes': (AMT, *TRUTH)},
         differs={'domains': AGGAN_DIFFERS, 'pairs': AGGAN_DIFFERS, 'attributes': AGGAN_DIFFERS}),
     # Local Image-to-Image Translation via Pixel-wise Highway Adaptive Instance Normalization. Submitted to ICLR 2019
     'lomit': Paper(
@@ -103,12 +109,15 @@ PAPERS: dict[str, Paper] = {
             Column('IS mean', f'inception_kl[{JUDGE}]', note='before exp: printed ones are below 1, which exp(KL) never is'),
             Column('IS std', f'inception_kl_std[{JUDGE}]', note='over pictures'),
             Column('IS std, other reading', f'inception_kl_split_std[{JUDGE}]', note='over ten splits'),
-            Column('CA %', 'edit_accuracy', factor=100),
+            Column('CA %', 'edit_accuracy', factor=100, note='mean over attributes'),
+            Column('CA %, all attributes right at once', 'joint_accuracy', factor=100,
+                   note="the paper's cells of two attributes look joint"),
             Column('IS as usual (not in the paper)', f'inception_score[{JUDGE}]', f'inception_score_split_std[{JUDGE}]', note='exp(KL)'),
             Column('realism, style, background', note=STUDY))},
         differs={'exemplars': (
             'IS: of all combinations of the transferred attributes, taken for independent; the paper does not say of which classes',
-            'CA: over the pairs that differ in an attribute, mean over attributes; the paper does not say how it averages')}),
+            'CA: over the pairs that differ in an attribute, mean over attributes, and of all at once over all pairs; the paper does not '
+            'say how it averages')}),
     # Sun et al. SeCGAN: Parallel Conditional Generative Adversarial Networks for Face Editing via Semantic Consistency
     'secgan': Paper(
         data='19,962 photographs of CelebA (HQ: 1,500; RaFD: 504)', n=19_962, sizes=(128, 256), attributes=THIRTEEN,
@@ -123,8 +132,24 @@ PAPERS: dict[str, Paper] = {
         differs={'attributes': (
             'IS: the paper does not name its Inception; the one of torchvision is a guess from earlier code of an author, which also reads '
             'JPEG files, in another order',
-            'IS and ssFID: of the edits that change a picture; hair colours are switched on and never off')}),
+            'edits: of photographs every attribute flips, hair colours too; of drawn faces those are switched on and never off')}),
 }
+
+
+def measures_of(name: str, asked: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Extractor -> the measures by which a paper's columns come about; those that are asked for besides are not among them.
+
+    So SeCGAN's 247,000 edits have no precision and recall, which would take 40 GB and hours.
+    """
+    found: dict[str, set[str]] = {}
+    for columns in PAPERS[name].columns.values():
+        for measure in (m for column in columns for m in (column.measure, column.std) if m.endswith(']')):
+            base, _, by = measure.rstrip(']').partition('[')
+            needed = ({'fid'} if base.startswith('fid') else {'kid', 'kid_subset_std'} if base.startswith('kid') else
+                      {base, f'{base}_split_std'})
+            found.setdefault(by, set()).update(needed)
+    wanted = {by for some in PAPERS[name].features.values() for by in some}
+    return {by: tuple(sorted(measures)) for by, measures in found.items() if by in wanted}
 
 
 # ---- choosing
@@ -146,7 +171,7 @@ def protocol_of(name: str, method: Any, source: str) -> str | None:
     """
     family = family_of(name, method)
     if family == 'exemplars' and method.kind == 'domains':
-        return 'exemplars'
+        return 'exemplars' if source == 'toyfaces' else 'exemplars_folder'
     if name == 'aggan' and family == 'attributes' and source != 'toyfaces':
         raise ValueError(f'{source} has labels and no partners: --protocol aggan compares with true results; expected --data toyfaces')
     if family != 'domains' or source == 'toyfaces':
@@ -170,7 +195,14 @@ def as_paper(card: Card, name: str, family: Family, proxy: bool = False) -> Card
         stands_in = proxy and column.proxy != '' and column.measure not in card.measures
         measure, std = (column.proxy, column.proxy_std) if stands_in else (column.measure, column.std)
         measure, std = measure.replace(JUDGE, by), std.replace(JUDGE, by)
+        ways = [name for name in card.measures if name.startswith(f'{measure}[to=')]
+        if measure and ways:                                     # a measure of each direction
+            columns += [PaperColumn(name=f'{column.name} {way[len(measure) + 1:-1]}', measure=way, factor=column.factor, note=column.note)
+                        for way in ways]
+            continue
         found = card.measures.get(measure)
+        if column.several and (found is None or len(found.per_attribute or {}) < 2):
+            continue
         rows = tuple((found.per_attribute or {}) if found else ()) if EACH in column.of else column.of
         shown = PaperColumn(name=f'{column.name} (proxy)' if stands_in else column.name, measure=measure or None, std=std or None,
                             factor=column.factor, note=column.note)
@@ -196,8 +228,9 @@ def differences(card: Card, name: str, family: Family, proxy: bool = False) -> t
         proof = '' if card.judge.mean_accuracy is None else f', right in {card.judge.mean_accuracy:.4f} of labels'
         found.append(f'classifier: {card.judge.sha256[:12]}{proof}; of the paper: {paper.classifier or "none"}')
     if proxy:
-        found.append('proxies: features and readings of the classifier that judges, and true regions, stand in for published networks and '
-                     'a parser; no published number compares with theirs')
+        regions = ('', '') if 'parser' in card.extractors or not paper.parser else (', and true regions,', ' and a parser')
+        found.append(f'proxies: features and readings of the classifier that judges{regions[0]} stand in for published networks'
+                     f'{regions[1]}; no published number compares with theirs')
     return (*found, *paper.differs[family])
 
 

@@ -12,7 +12,7 @@ exemplars_folder  the same on pictures of one's own, judged by a classifier trai
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -67,7 +67,8 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
              device: torch.device | str = 'cpu', batch_size: int = 64, progress: Progress | None = None, command: str = '',
              features: Sequence[str] = (), untrained: Any = None, images: np.ndarray | None = None, labels: np.ndarray | None = None,
              source: str | None = None, attribute: str | None = None, weights: str | Path | None = None, download: bool = False,
-             parser: Model | None = None, ledger: Ledger | None = None, any_n: bool = False) -> Card:
+             parser: Model | None = None, ledger: Ledger | None = None, any_n: bool = False, edits: Sequence[str] = (), flips: bool = False,
+             only: Mapping[str, tuple[str, ...]] | None = None) -> Card:
     """Scores a model.
 
     Args:
@@ -75,7 +76,7 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
         protocol: 'toyfaces', 'native', 'domains', 'eyeglasses', 'folder' or 'domains_folder'.
         n: held-out drawn faces (all but folders).
         seed: which drawn set, and of the bootstrap.
-        judge: a Judge or a classifier Model; None: the shipped judge (all but folders).
+        judge: a Judge or a classifier Model; None: the shipped judge, and of folders none, if features are asked for.
         device: where the model, the judge and the comparisons run.
         batch_size: pictures at once.
         progress: called with (done, total, what is being done).
@@ -93,6 +94,9 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
         parser: a face parser of the pictures' size, for PSNR outside the parts that an edit names (toyfaces, folder).
         ledger: keeps what was computed, so that an evaluation that is stopped can go on, and gets the sums behind the intervals.
         any_n: give Frechet and kernel distances of fewer pictures than features too, as papers do.
+        edits: what is asked, as `edits.read_edit` reads it (toyfaces, folder); empty: every attribute by itself.
+        flips: whether a hair colour that is there is switched off, so that every picture is asked for every edit (folder).
+        only: extractor -> which of its measures are taken; all of one that is not there.
 
     Returns:
         the card, with reference rows.
@@ -108,32 +112,38 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
     looking, lpips, digests = open_features(features, weights, download, device)
     method = getattr(model, 'method', model)
     method.nets.to(device)
+    looking = [replace(e, measures=tuple(m for m in e.measures if m in (only or {}).get(e.name, e.measures))) for e in looking]
+    if edits and protocol not in ('toyfaces', 'folder'):
+        raise ValueError(f'edits {", ".join(edits)} with protocol {protocol}: expected toyfaces or folder')
+    attribute = attribute or getattr(model, 'info', {}).get('data', {}).get('attribute')
     if not isinstance(judge, Judge):
-        if judge is None and protocol in FOLDERS:
+        if judge is None and protocol in FOLDERS and (JUDGE in features or not looking):
             raise ValueError(f'protocol {protocol} has no judge of its own: expected a classifier trained on the same pictures; train one '
-                             'with `retouch train classifier.…` and pass it as judge')
-        judge = load_judge(device=device) if judge is None else model_to_judge(judge, device)
+                             'with `retouch train classifier.…` and pass it as judge, or name --features, whose distances need none')
+        if judge is not None or protocol not in FOLDERS:
+            judge = load_judge(device=device) if judge is None else model_to_judge(judge, device)
 
     if protocol in FOLDERS:
-        make = folder_tasks if protocol == 'folder' else domain_folder_tasks
-        pictures, tasks = make(method, images, labels, judge)
+        pictures, tasks = (folder_tasks(method, images, labels, judge, edits, flips) if protocol == 'folder' else
+                           domain_folder_tasks(method, images, labels, judge, attribute or ''))
         assert images is not None and labels is not None
         check_tasks(tasks, len(pictures))
         n, names = len(pictures), tuple(task.name for task in tasks)
         stored = getattr(model, 'info', {}).get('data', {}).get('source', 'pictures')
         data = CardData(source=source or stored, hash=pictures_to_hash(images, labels), size=pictures.shape[1], attributes=names,
-                        rule=RULE if protocol == 'folder' else None, count={task.name: len(task.rows) for task in tasks})
+                        rule=None if protocol != 'folder' else f'{RULE}, hair colours flip' if flips else RULE,
+                        count={task.name: len(task.rows) for task in tasks})
         reads = protocol == 'folder'
     else:
         if n < 2:
             raise ValueError(f'n={n}: expected at least 2 held-out faces')
+        assert isinstance(judge, Judge)
         if protocol in ('toyfaces', 'native'):
             size = NATIVE_PX if protocol == 'native' else None
-            pictures, tasks = toyfaces_tasks(method, judge.names, n, seed, size, progress=progress)
+            pictures, tasks = toyfaces_tasks(method, judge.names, n, seed, size, edits or None, progress)
         elif protocol == 'eyeglasses':
             pictures, tasks = eyeglasses_tasks(model, judge.names, n, seed, progress)
         else:
-            attribute = attribute or getattr(model, 'info', {}).get('data', {}).get('attribute')
             pictures, tasks = domain_tasks(method, judge.names, n, seed, attribute=attribute, progress=progress)
         check_tasks(tasks, n)
         names, dark = tuple(task.name for task in tasks), protocol == 'domains' and attribute == NIGHT
@@ -144,11 +154,12 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
         reads = not dark                                         # it reads nearly four labels in ten wrong at night
 
     proxy = 'classifier' if protocol in FOLDERS else 'toyfaces_classifier'
-    extractors = {proxy: judge.sha256, **digests}
+    extractors = {**({proxy: judge.sha256} if judge else {}), **digests}
     if parser is not None:
         extractors['parser'] = parser.weights_sha256
-    key = {'data': data.model_dump(mode='json'), 'n': n, 'seed': seed, 'judge': judge.sha256, 'protocol': protocol,
-           'features': sorted(set(features)), 'extractors': extractors, **({'any_n': True} if any_n else {})}
+    key = {'data': data.model_dump(mode='json'), 'n': n, 'seed': seed, 'judge': judge and judge.sha256, 'protocol': protocol,
+           'features': sorted(set(features)), 'extractors': extractors, **({'any_n': True} if any_n else {}),
+           **({'only': dict(only)} if only else {})}
     if protocol == 'native':
         key['through'], batch_size = method.data.size, min(batch_size, NATIVE_BATCH)
     ledger = ledger or Ledger()
@@ -157,7 +168,7 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
     inputs, looks = Rows(pictures), {e.name: e.look for e in looking}
     real = look_at_all(judge, inputs, looks, batch_size, ledger.within('held-out'), counting(progress, n, 'looking at held-out pictures'))
     expected: list[Tensor] | None = None                          # what leakage is measured against
-    if reads and protocol == 'folder':
+    if reads and protocol == 'folder' and judge is not None:
         assert labels is not None
         expected = _expected_without_truth(tasks, real['read'], labels, method.data.attributes, judge)
     elif reads and protocol in DRAWN:
@@ -199,9 +210,9 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
         by_judge, subsets = partial(fidelity.features_to_fidelity, seed=seed), partial(fidelity.features_to_kid_subsets, seed=seed)
         asked = JUDGE in features
         which = fidelity.SETS if asked else ('fid', 'kid')
-        measures |= distances(real['features'], scores.features, by_judge, subsets, which, proxy, asked,
-                              real['features'].shape[1])
-        if asked and protocol in ('toyfaces', 'folder') and not judge.exclusive:
+        if judge is not None:
+            measures |= distances(real['features'], scores.features, by_judge, subsets, which, proxy, asked, real['features'].shape[1])
+        if judge is not None and asked and protocol in ('toyfaces', 'folder') and not judge.exclusive:
             edited = judge.logits(torch.cat(scores.features))[:, [judge.column(name) for name in names]]
             measures |= logits_to_inception(edited, seed, proxy)
         compared(1)
@@ -223,9 +234,12 @@ def evaluate(model: Any, *, protocol: str = 'toyfaces', n: int = 500, seed: int 
     if untrained is not None:
         untrained.nets.to(device)
         references['untrained'] = row('untrained', _answer(untrained))[0]
-    matrix = LeakageMatrix(edited=names, judged=judge.names, values=tuple(map(tuple, found['leakage'].tolist()))) if expected else None
+    matrix = None
+    if expected and judge is not None:
+        matrix = LeakageMatrix(edited=names, judged=judge.names, values=tuple(map(tuple, found['leakage'].tolist())))
     return Card(protocol=protocol, data=data, n=n, seed=seed, checkpoint=checkpoint(model), hardware=hardware(device), versions=versions(),
-                command=command, measures=measures, references=references, judge=judge.facts, extractors=extractors, leakage_matrix=matrix)
+                command=command, measures=measures, references=references, judge=judge.facts if judge else None, extractors=extractors,
+                leakage_matrix=matrix)
 
 
 def _answer(method: Any) -> Answer:

@@ -31,7 +31,7 @@ class Task:
     """One kind of edit, asked of M of the n pictures."""
 
     name: str                                        # row of the card: an attribute or a direction
-    column: int | None                               # the edited attribute among the judge's; None: the true result is the measure
+    columns: tuple[int, ...] | None                  # the edited attributes among the judge's; None: the true result is the measure
     rows: np.ndarray                                 # int64 [M] which pictures
     wanted: Tensor | None                            # bool [M,J] labels after the edit, in the judge's columns
     request: Callable[[Tensor, slice], Any]          # (x [b,3,S,S], which of the M) -> what the method translates
@@ -80,7 +80,7 @@ def in_batches(n: int, batch_size: int, compute: Callable[[slice], dict[str, np.
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def score(tasks: list[Task], inputs: Pictures, answer: Answer, judge: Judge, expected: list[Tensor] | None, *,
+def score(tasks: list[Task], inputs: Pictures, answer: Answer, judge: Judge | None, expected: list[Tensor] | None, *,
           device: torch.device | str = 'cpu', batch_size: int = 64, looks: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
           advance: Callable[[int], None] | None = None, more: More | None = None, piece: Piece | None = None) -> Scores:
     """Scores the answers to all tasks.
@@ -89,7 +89,7 @@ def score(tasks: list[Task], inputs: Pictures, answer: Answer, judge: Judge, exp
         tasks: the K kinds of edits.
         inputs: uint8 [n,S,S,3].
         answer: what is scored: (task, x [b,3,S,S], which of the task's M) -> Translation.
-        judge: reads the answers.
+        judge: reads the answers; None: nobody does.
         expected: per task, bool [M,J]: how the judge should read a perfect answer; None: leakage is not measured.
         device: where answers are computed and compared.
         batch_size: pictures at once.
@@ -102,7 +102,9 @@ def score(tasks: list[Task], inputs: Pictures, answer: Answer, judge: Judge, exp
         FloatingPointError: an answer that is not finite.
     """
     n, names = len(inputs), WITHOUT_TRUTH if any(task.truth is None for task in tasks) else WITH_TRUTH
-    if all(task.column is None for task in tasks):               # the true result is the measure, and not what a judge reads
+    if judge is None:
+        names = tuple(name for name in names if name not in ('edit_accuracy', 'leakage'))
+    elif all(task.columns is None for task in tasks):               # the true result is the measure, and not what a judge reads
         names = tuple('arrived' if name == 'edit_accuracy' else name for name in names)
     total, count = ({name: np.zeros((len(tasks), n)) for name in names if expected or name != 'leakage'} for _ in range(2))
     looks = looks or {}
@@ -125,7 +127,8 @@ def score(tasks: list[Task], inputs: Pictures, answer: Answer, judge: Judge, exp
         if not parts:
             raise ValueError(f'no picture to edit for {task.name}: expected at least one that lacks it; raise --n')
         joined = {key: torch.from_numpy(np.concatenate([part[key] for part in parts])) for key in parts[0]}
-        scores.features.append(joined['features'])
+        if judge is not None:
+            scores.features.append(joined['features'])
         if 'changes' in joined:
             scores.leakage.append(accuracy.changes_to_leakage_row(joined['changes']).tolist())
         for name in looks:
@@ -135,7 +138,7 @@ def score(tasks: list[Task], inputs: Pictures, answer: Answer, judge: Judge, exp
 
 
 @torch.no_grad()
-def _score_batch(task: Task, part: slice, inputs: Pictures, answer: Answer, judge: Judge, expected: Tensor | None,
+def _score_batch(task: Task, part: slice, inputs: Pictures, answer: Answer, judge: Judge | None, expected: Tensor | None,
                  device: torch.device | str, looks: Mapping[str, Callable[[Tensor], Tensor]], more: More | None) -> dict[str, np.ndarray]:
     """One batch of a task: 'total:M' and 'count:M' [b] of every measure M, 'features' [b,F], 'changes' [b,J], 'seen:E' of extractors E."""
     x = pictures_to_tensor(inputs[task.rows[part]], device)
@@ -145,14 +148,16 @@ def _score_batch(task: Task, part: slice, inputs: Pictures, answer: Answer, judg
             raise FloatingPointError(f'the answer to {task.name} is not finite: the model is damaged or its training diverged')
     image = psnr.to_bytes(out.image).float() / 127.5 - 1         # what a saved picture holds is what every measure sees
     mask = None if out.mask is None else check_mask(out.mask, x)
-    read, seen = judge.look(image)
-    result, found = {'features': seen.numpy()}, Found()
-    if task.column is not None:
+    result, found = dict[str, np.ndarray](), Found()
+    if judge is not None:
+        read, seen = judge.look(image)
+        result['features'] = seen.numpy()
+    if judge is not None and task.columns is not None:
         assert task.wanted is not None
-        found['edit_accuracy'] = accuracy.readings_to_edit_accuracy(read, task.wanted[part], task.column), None
+        found['edit_accuracy'] = accuracy.readings_to_edit_accuracy(read, task.wanted[part], task.columns), None
         if expected is not None:
             changes = accuracy.readings_to_changes(read, expected[part])
-            found['leakage'] = accuracy.changes_to_leakage(changes, task.column), None
+            found['leakage'] = accuracy.changes_to_leakage(changes, task.columns), None
             result['changes'] = changes.numpy()
     if task.truth is None or task.region is None:
         found |= against_input(image, x, mask)
@@ -160,7 +165,7 @@ def _score_batch(task: Task, part: slice, inputs: Pictures, answer: Answer, judg
         truth = pictures_to_tensor(task.truth[part], device)
         region = torch.from_numpy(task.region[part]).unsqueeze(1).to(device)
         found |= against_truth(image, x, truth, region)
-        if task.column is None:
+        if task.columns is None:
             found['arrived'] = psnr.images_to_arrived(image, truth, x), None
         for source, shown in (('', mask), ('[gradcam]', out.extras.get('gradcam'))):
             if shown is not None:

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from retouch import toyfaces
-from retouch.data.labels import HAIR_COLOURS, LabelRule, flip_targets
+from retouch.data.labels import HAIR_COLOURS, LabelRule
 from retouch.data.sets import two_hair_colours
+from retouch.data.splits import sides_of
 from retouch.engine.update import AttributeRequest, DomainRequest, ExemplarRequest
 from retouch.errors import unknown
+from retouch.evaluation.asked import read_edit, targets_of
 from retouch.evaluation.judge import Judge
 from retouch.evaluation.scoring import Task, pictures_to_tensor
 from retouch.files import Rows
@@ -28,7 +30,7 @@ Request = Callable[[Tensor, slice], Any]        # as of a Task
 
 def toyfaces_tasks(method: Any, judged: Sequence[str], n: int, seed: int, size: int | None = None, attributes: Sequence[str] | None = None,
                    progress: Progress | None = None) -> tuple[np.ndarray, list[Task]]:
-    """Every edit of an attribute model on held-out faces: inputs uint8 [n,S,S,3] and one Task an attribute.
+    """Every edit of an attribute model on held-out faces: inputs uint8 [n,S,S,3] and one Task an attribute, or an edit as `edits` reads it.
 
     The label rule works on all 15 attributes; the model is told those it knows.
     """
@@ -36,17 +38,16 @@ def toyfaces_tasks(method: Any, judged: Sequence[str], n: int, seed: int, size: 
     if not known:
         raise ValueError('this model has no attributes: expected an attribute model for protocol toyfaces; use --protocol domains')
     chosen = tuple(attributes or known)
-    for name in chosen:
-        if name not in known:
-            raise unknown('attribute of this model', name, known)
+    edits = [read_edit(text, known) for text in chosen]
     inputs, labels = held_out_faces(n, size or method.data.size, seed, _drawing(progress, 'drawing faces'))
     truths = true_edits(chosen, inputs, labels, seed, RULE, _drawing(progress))
     columns = [toyfaces.ATTRIBUTES.index(name) for name in known]
     tasks = []
-    for name in chosen:
-        truth = truths[name]
+    for edit in edits:
+        truth = truths[edit.name]
         request = _labelled(*(torch.from_numpy(table[:, columns]).float() for table in (labels[truth.rows], truth.targets)))
-        tasks.append(Task(name, _column(judged, name), truth.rows, _for_judge(truth.targets, judged), request,
+        edited = tuple(_column(judged, name) for name in edit.names)
+        tasks.append(Task(edit.name, edited, truth.rows, _for_judge(truth.targets, judged), request,
                           Rows(truth.images), Rows(truth.regions)))
     return inputs, tasks
 
@@ -58,7 +59,7 @@ def true_edits(names: Sequence[str], images: np.ndarray, labels: np.ndarray, see
     Bald faces are left out of hair colours and Bangs: nothing would show, or the rule would have to grow hair.
 
     Args:
-        names: attributes to edit.
+        names: attributes to edit, or edits as `edits.read_edit` reads them.
         images: uint8 [n,S,S,3] from `held_out_faces`.
         labels: uint8 [n,15] likewise; the rule works on all 15.
         seed: which drawn set.
@@ -70,10 +71,9 @@ def true_edits(names: Sequence[str], images: np.ndarray, labels: np.ndarray, see
     """
     targets = {}
     for name in names:
-        if name not in toyfaces.ATTRIBUTES:
-            raise unknown('attribute', name, toyfaces.ATTRIBUTES)
-        target, applies = flip_targets(torch.from_numpy(labels).float(), name, toyfaces.ATTRIBUTES, rule)
-        if name in NEEDS_HAIR:
+        edit = read_edit(name, toyfaces.ATTRIBUTES)
+        target, applies = targets_of(edit, torch.from_numpy(labels).float(), toyfaces.ATTRIBUTES, rule)
+        if set(edit.names) & set(NEEDS_HAIR):
             applies &= torch.from_numpy(labels[:, toyfaces.ATTRIBUTES.index('Bald')] == 0)
         targets[name] = target.numpy().astype(np.uint8), applies.numpy()
     return draw_truths(targets, images, seed, progress)
@@ -116,7 +116,7 @@ def domain_tasks(method: Any, judged: Sequence[str], n: int, seed: int, size: in
 
 def _drawn_task(truth: Truth, some: np.ndarray, attribute: str, value: int, judged: Sequence[str], request: Request) -> Task:
     """The edits `some`, int64 [m], of those that are true."""
-    return Task(f'{attribute}={value}', _column(judged, attribute), truth.rows[some], _for_judge(truth.targets[some], judged), request,
+    return Task(f'{attribute}={value}', (_column(judged, attribute),), truth.rows[some], _for_judge(truth.targets[some], judged), request,
                 Rows(truth.images, some), Rows(truth.regions, some))
 
 
@@ -177,8 +177,18 @@ def _to(method: Any, value: int, images: np.ndarray, there: np.ndarray, rows: np
     return lambda x, part: DomainRequest(x, domain, pictures_to_tensor(given[part], x.device))
 
 
-def folder_tasks(method: Any, images: np.ndarray | None, labels: np.ndarray | None, judge: Judge | None) -> tuple[np.ndarray, list[Task]]:
-    """Every edit of an attribute model on labelled pictures without true results. Without a judge, nothing is expected of one."""
+def folder_tasks(method: Any, images: np.ndarray | None, labels: np.ndarray | None, judge: Judge | None, chosen: Sequence[str] = (),
+                 flips: bool = False) -> tuple[np.ndarray, list[Task]]:
+    """Every edit of an attribute model on labelled pictures without true results. Without a judge, nothing is expected of one.
+
+    Args:
+        method: of attributes.
+        images: uint8 [N,S,S,3].
+        labels: [N,K] in {0,1}.
+        judge: reads the answers.
+        chosen: edits as `edits.read_edit` reads them; empty: every attribute by itself.
+        flips: see `edits.targets_of`.
+    """
     known = tuple(method.data.attributes)
     if images is None or labels is None or len(images) != len(labels) or labels.shape[1:] != (len(known),):
         shapes = None if images is None else images.shape, None if labels is None else labels.shape
@@ -186,35 +196,42 @@ def folder_tasks(method: Any, images: np.ndarray | None, labels: np.ndarray | No
     table = torch.from_numpy(np.asarray(labels)).float()
     exclusive = getattr(getattr(method, 'config', None), 'labels', 'multi') == 'single'
     tasks = []
-    for k, name in enumerate(known):
+    for edit in (read_edit(text, known) for text in chosen or known):
         if exclusive:
+            if len(edit.asks) > 1 or edit.asks[0][1] == 0:
+                raise ValueError(f'edit {edit.name} of classes that exclude each other: expected one of {", ".join(known)}')
+            k = known.index(edit.names[0])
             target = torch.zeros_like(table)
             target[:, k] = 1
             applies = table[:, k] == 0
         else:
-            target, applies = flip_targets(table, name, known, RULE)
+            target, applies = targets_of(edit, table, known, RULE, flips)
         rows = torch.nonzero(applies).flatten()
         wanted = None
         if judge is not None:
             wanted = torch.zeros(len(rows), len(judge.names), dtype=torch.bool)
             for column, other in enumerate(known):
                 wanted[:, judge.column(other)] = target[rows, column] > 0.5
-        tasks.append(Task(name, None if judge is None else judge.column(name), rows.numpy(), wanted,
+        columns = None if judge is None else tuple(judge.column(name) for name in edit.names)
+        tasks.append(Task(edit.name, columns, rows.numpy(), wanted,
                           _labelled(table[rows], target[rows])))
     return images, tasks
 
 
 def domain_folder_tasks(method: Any, images: np.ndarray | None, labels: np.ndarray | None,
-                        judge: Judge | None) -> tuple[np.ndarray, list[Task]]:
+                        judge: Judge | None, attribute: str = '') -> tuple[np.ndarray, list[Task]]:
     """Both directions of a two-domain model on pictures of its two domains, without true results. labels [N,2]: is A, is B.
 
-    Without a judge, nothing is expected of one.
+    Without a judge, nothing is expected of one. It reads the domains, or the attribute that tells them apart (`DomainData.attribute`).
     """
     domains = _two_domains(method)
     if images is None or labels is None or labels.shape != (len(images), 2):
         shapes = None if images is None else images.shape, None if labels is None else labels.shape
         raise ValueError(f'protocol domains_folder got images {shapes[0]} and labels {shapes[1]}: expected [N,S,S,3] and [N,2]')
-    columns = [None if judge is None else judge.column(name) for name in domains]
+    shown: list[dict[str, int]] = [{name: 1} for name in domains]
+    if judge is not None and attribute and not set(domains) <= set(judge.names):
+        shown = list(sides_of(attribute)[0])
+    columns = [None if judge is None else tuple(judge.column(name) for name in told) for told in shown]
     tasks = []
     for value in (1, 0):
         if value == 0 and method.data.one_way:
@@ -223,17 +240,18 @@ def domain_folder_tasks(method: Any, images: np.ndarray | None, labels: np.ndarr
         wanted = None
         if judge is not None:
             wanted = torch.zeros(len(rows), len(judge.names), dtype=torch.bool)
-            wanted[:, columns[value]] = True
+            wanted[:, list(columns[value] or ())] = torch.tensor([bool(told) for told in shown[value].values()])
         request = _to(method, value, images, np.flatnonzero(labels[:, value] > 0.5), rows)
         tasks.append(Task(f'to={domains[value]}', columns[value], rows, wanted, request))
     return images, tasks
 
 
 def asked_of(task: Task, request: Any, m: int, attributes: Sequence[str]) -> str:
-    """What the m-th picture of a request is asked to become: Eyeglasses=1, to=B."""
-    if '=' in task.name or not isinstance(request, AttributeRequest):
+    """What the m-th picture of a request is asked to become: Eyeglasses=1; Male=0, Young=1; to=B."""
+    if not isinstance(request, AttributeRequest):
         return task.name
-    return f'{task.name}={int(request.target[m, attributes.index(task.name)])}'
+    names = [part.partition('=')[0] for part in task.name.split('+')]
+    return ', '.join(f'{name}={int(request.target[m, attributes.index(name)])}' for name in names)
 
 
 def check_tasks(tasks: Sequence[Task], n: int) -> None:

@@ -17,7 +17,7 @@ Shapes:     N batch, H W image. x of domain A, y of domain B in [-1,1]; G: A -> 
             scores [N,1,h,w] and an activation [N,C,h',w']; m maps [N,1,h',w'] in [0,1] that no gradient passes; T: map -> [N,1,H,W].
 
   (1) a = mean_c |activation of D| (PHA), mean_c of D's own mask branch (TAM), in the pass that also gives the scores
-  (2) m = (a - min a) / (max a - min a + 1e-8), for every picture
+  (2) m = (a - min a) / (max a - min a + 1e-8), for every picture (PHA); TAM's m = a, which is in [0,1] (`normalise_tam`)
   (3) x' = x (1 + T(m)) (RHP) or [x, T(m)] (Alpha); m of x is D_B's of the last G(x'), ones before there was one; so y' from D_A
 Generator step                                                   Discriminator step (unpaired: fakes through a pool of 50)
   (4) L_gan = E[(D_B(G(x')) - 1)^2] + E[(D_A(F(y')) - 1)^2]        (7) L_B = (E[(D_B(y) - 1)^2] + E[D_B(G(x'))^2]) / 2
@@ -81,6 +81,8 @@ class GuidedConfig(BaseConfig):
     """After its LeakyReLU, or after its norm."""
     mask_norm: Literal['instance', 'batch'] = 'instance'
     """TAM's branch."""
+    normalise_tam: bool = False
+    """Whether (2) is taken of TAM's map too, as in the code; the paper's is the mean of sigmoids as it is."""
     align_attention: bool = True
     """Whether a stored map follows its picture through crop and flip; the code's does not."""
     first_maps: Literal['ones', 'noise'] = 'ones'
@@ -179,6 +181,8 @@ class Guided(nn.Module):
         c, D = self.config, self.nets[name]
         score, a = D.with_attention(picture) if c.attention == 'tam' else D.with_activation(picture, self.conv, c.pha_post_activation)
         a = full(a.detach()).abs().mean(1, keepdim=True)                                                # (1)
+        if c.attention == 'tam' and not c.normalise_tam:
+            return score, a
         low, high = a.amin((2, 3), keepdim=True), a.amax((2, 3), keepdim=True)
         return score, (a - low) / (high - low + 1e-8)                                                   # (2)
 
@@ -205,10 +209,12 @@ class Guided(nn.Module):
         """What both kinds answer. make: fused picture -> image; look: a first translation, or x itself -> its map."""
         c = self.config
         a = self.everywhere(x, c.inference_constant) if c.inference_attention == 'constant' else self.carry(self.everywhere(x, 1.0))
+        extras: dict[str, Tensor] = {}
         if c.inference_attention == 'discriminator':
             before = self.nothing(x) if c.attention_source == 'two_pass' else a
-            a = self.carry(look(x if c.attention_source == 'current_input' else make(self.fusion(x, before))))
-        return Translation(make(self.fusion(x, a)).float(), None, {'attention': a.float()})
+            m = look(x if c.attention_source == 'current_input' else make(self.fusion(x, before)))
+            a, extras = self.carry(m), {'attention_raw': F.interpolate(m, size=x.shape[2:], mode='bilinear', align_corners=False).float()}
+        return Translation(make(self.fusion(x, a)).float(), None, {'attention': a.float(), **extras})
 
     @property
     def optimiser(self) -> Any:

@@ -7,7 +7,8 @@ Differs:    [D1] batch norm keeps no running averages: translate takes pictures 
             [D2] dropout's draws are keyed by (seed, iteration, sample); both steps of an iteration see the same; at test time dropout stays
             on as in the original, but its draw is fixed, the same for every picture (`test_dropout`);
             [D3] the U-Net halves a picture as often as it comes out even, 8 times at most; D has fewer layers below 64 px;
-            [D4] the rate decays as in the PyTorch code, counted in 1/200ths of the run; the authors' first code keeps it constant.
+            [D4] the rate decays as in the PyTorch code, counted in 1/200ths of the run; the authors' first code keeps it constant;
+            [D5] `gan_mode` 'lsgan' has squared distances to 1 and 0 in place of (1), (2) and (3): ASGIT's, for a baseline alike.
 Shapes:     N batch, H W image. x the picture given, y the picture wanted, in [-1,1]; D(x, y) patch scores [N,1,h,w], logits, of the six
             channels together; with conditional=False D sees the second picture alone, three channels.
 
@@ -30,7 +31,7 @@ from retouch.data.batches import DataSpec, Moment, PairBatch
 from retouch.engine import schedules
 from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update, with_graph
 from retouch.errors import unknown
-from retouch.losses import bce_to_constant, l1_mean
+from retouch.losses import bce_to_constant, l1_mean, mse_to_constant
 from retouch.networks.cyclegan import PatchDiscriminator, init_normal, layers_at
 from retouch.networks.unet import UNet, noise_to_draws
 
@@ -54,6 +55,7 @@ class Config(BaseConfig):
     """Strided layers of D; None: 3 from 64 px, 2 below."""
     conditional: bool = True
     """Whether D sees the picture given beside the other one."""
+    gan_mode: Literal['bce', 'lsgan'] = 'bce'
     lambda_l1: float = 100.0
     lr: float = 2e-4
     beta1: float = 0.5
@@ -72,6 +74,7 @@ class Pix2Pix(nn.Module):
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__()
         self.config, self.data = config, data
+        self.to_constant = {'bce': bce_to_constant, 'lsgan': mse_to_constant}[config.gan_mode]
         layers = layers_at(data.size, config.layers_d)
         seen = 6 if config.conditional else 3
         self.nets = nn.ModuleDict({
@@ -96,14 +99,14 @@ class Pix2Pix(nn.Module):
     def discriminator_step(self, batch: PairBatch, kept: Keep) -> Step:
         x, y = batch.image_a, batch.image_b
         fake = self.nets['G'](x, batch.moment.uniform)                   # its graph is for (3) and (4)
-        loss_real = bce_to_constant(self.judge(x, y), 1.0)               # (1)
-        loss_fake = bce_to_constant(self.judge(x, fake.detach()), 0.0)   # (2)
+        loss_real = self.to_constant(self.judge(x, y), 1.0)               # (1)
+        loss_fake = self.to_constant(self.judge(x, fake.detach()), 0.0)   # (2)
         return Step(0.5 * (loss_real + loss_fake), {'real': loss_real.detach(), 'fake': loss_fake.detach()}, keep=with_graph(fake=fake))
 
     def generator_step(self, batch: PairBatch, kept: Keep) -> Step:
         x, y = batch.image_a, batch.image_b
         fake = kept['fake'] if 'fake' in kept else self.nets['G'](x, batch.moment.uniform)
-        loss_gan = bce_to_constant(self.judge(x, fake), 1.0)             # (3)
+        loss_gan = self.to_constant(self.judge(x, fake), 1.0)             # (3)
         loss_l1 = l1_mean(fake, y)                                       # (4)
         return Step(loss_gan + self.config.lambda_l1 * loss_l1, {'gan': loss_gan.detach(), 'l1': loss_l1.detach()},
                     {'input': x, 'edit': fake.detach(), 'truth': y})

@@ -14,9 +14,11 @@ Differs:    [D1] the RGB branch is a backbone, to the letter its own file; recip
             [D7] D learns in every iteration and G in every n_critic-th, from one batch, as in Algorithm 1; `loop` 'backbone' is AttGAN's
             code, with batches of their own;
             [D8] learning rates of the recipes: StarGAN's text (linear to 0), AttGAN's text (exponential to 2e-6; its code: one step);
-            [D9] the L1 inside (7) and the cross-entropies (10), (11), (12) are means over N, (3,) H and W; the paper prints sums;
+            [D9] the L1 inside (7) is a mean over N, 3, H and W, where the paper prints a norm; (10), (11) and (12) are means over N, H and
+            W, the paper's 1/HW;
             [D10] P is our compact U-Net, of the pictures' size and fed with [-1,1], where the paper has a BiSeNet with ImageNet's mean;
-            probabilities of nineteen classes are summed to twelve before any argmax.
+            probabilities of nineteen classes are summed to twelve before any argmax;
+            [D11] STGAN, on which the paper says it can stand, keeps its own scaling of d in the RGB branch; G_seg is told d itself.
 Shapes:     N batch, K attributes, H W image. x, y images [N,3,H,W] in [-1,1]; a, b labels [N,K] in {0,1}; d = b - a; P the frozen parser,
             probabilities [N,12,H,W]; s, t parses [N,12,H,W], hard and soft; y = G(x, d); src [N,1,h,w] or [N,1], summed in (6).
 
@@ -50,17 +52,18 @@ from retouch.data.batches import AttributeBatch, DataSpec
 from retouch.data.parsing import IDS, TWELVE, Ids, colours_of, logits_to_twelve
 from retouch.engine.update import AttributeRequest, Keep, Step, Translation, Update
 from retouch.losses import bce_mean, full, gradient_penalty, gradient_penalty_of
-from retouch.methods import attgan, stargan
+from retouch.methods import attgan, stargan, stgan
 from retouch.networks.parser import BesideParse, FrozenParser
 
-BACKBONES: dict[str, Any] = {'stargan': stargan.StarGAN, 'attgan': attgan.AttGAN}
+BACKBONES: dict[str, Any] = {'stargan': stargan.StarGAN, 'attgan': attgan.AttGAN, 'stgan': stgan.STGAN}
+TOLD = {'stargan': {'condition': 'difference', 'reconstruct': 'self'}, 'attgan': {'condition': 'difference'}, 'stgan': {}}
 
 
 class Config(BaseConfig):
     """Defaults are the paper's, and where it is silent the documented reading; `paper` recipes set the backbone's published numbers."""
 
     id: Literal['secgan'] = 'secgan'
-    backbone: Annotated[stargan.Config | attgan.Config, Field(discriminator='id')] = stargan.Config(condition='difference',
+    backbone: Annotated[stargan.Config | attgan.Config | stgan.Config, Field(discriminator='id')] = stargan.Config(condition='difference',
                                                                                                      reconstruct='self')
     """The RGB branch, whose widths, weights and learning rate the semantic branch shares."""
     parser: str = ''
@@ -123,7 +126,7 @@ class SeCGAN(nn.Module):
             self.nets.update({'G_seg': twin['G'], 'D_seg': twin['D']})
         if config.uses_parser:
             self.nets['P'] = FrozenParser(len(IDS[config.parser_classes]), config.parser_width)
-        self.classification = self.backbone.classification if c.id == 'stargan' else bce_mean
+        self.classification = bce_mean if c.id == 'attgan' else self.backbone.classification
         self.lambda_cls_d, self.lambda_cls_g = (c.lambda_cls, c.lambda_cls) if c.id == 'stargan' else (c.lambda_cls_d, c.lambda_cls_g)
         self.register_buffer('class_ids', torch.arange(len(TWELVE)).reshape(1, -1, 1, 1), persistent=False)
         self.register_buffer('colours', colours_of(TWELVE), persistent=False)          # [12,3] for sample grids
@@ -142,8 +145,7 @@ class SeCGAN(nn.Module):
     def tiny(cls, backbone: str = 'stargan', **changes: Any) -> SeCGAN:
         """The smallest legal form on a backbone, with a parser that has learned nothing; `changes` of its Config."""
         small = BACKBONES[backbone].tiny().config
-        told = {'condition': 'difference', **({'reconstruct': 'self'} if backbone == 'stargan' else {})}
-        return cls(Config(backbone=small.model_copy(update=told), parser_width=2, **changes),
+        return cls(Config(backbone=small.model_copy(update=TOLD[backbone]), parser_width=2, **changes),
                    DataSpec(size=32, attributes=('Black_Hair', 'Blond_Hair', 'Eyeglasses')))
 
     def updates(self) -> tuple[Update, ...]:

@@ -77,22 +77,26 @@ class Config(BaseConfig):
 
 
 class STGAN(nn.Module):
-    """Attribute editing without a mask: the whole frame is the generator's."""
+    """Attribute editing without a mask: the whole frame is the generator's.
+
+    G sees `inside` channels and makes `outside`, which D judges: of pictures 3, of other things for a system built on this one.
+    """
 
     id: ClassVar[str] = 'stgan'
     kind: ClassVar[str] = 'attributes'
     Config: ClassVar[type[Config]] = Config
     inference_nets: ClassVar[tuple[str, ...]] = ('G', 'D')     # D reads the attributes of a picture that has no labels
 
-    def __init__(self, config: Config, data: DataSpec) -> None:
+    def __init__(self, config: Config, data: DataSpec, inside: int = 3, outside: int = 3) -> None:
         super().__init__()
         c, k = config, len(data.attributes)
         self.config, self.data, self.official = config, data, config.variant == 'official'
         shortcut = (4 if self.official else 3) if c.shortcut is None else c.shortcut
         form = partial(Generator, inject=c.layers - 1, stu_norm=False, extra=False, bias=True) if self.official else Generator
         self.nets = nn.ModuleDict({
-            'G': form(k, c.width_g, c.layers, shortcut),
-            'D': Discriminator(k, data.size, c.width_d, c.layers, bias=not self.official, slope=0.2, head_slope=0.2)})
+            'G': form(k, c.width_g, c.layers, shortcut, in_channels=inside, out_channels=outside),
+            'D': Discriminator(k, data.size, c.width_d, c.layers, bias=not self.official, slope=0.2, head_slope=0.2,
+                               in_channels=outside)})
         self.classification = bce_mean if self.official else bce_sum_over_attributes
 
     @classmethod

@@ -1,13 +1,16 @@
 """Did the edit arrive, and what else changed: readings of an independent judge."""
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 
-def readings_to_edit_accuracy(read: Tensor, wanted: Tensor, column: int) -> Tensor:
-    """Whether the judge reads the edited attribute as wanted: float [N] of 0/1. read, wanted [N,J] bool or 0/1; column the edited one."""
-    return (read[:, column].bool() == wanted[:, column].bool()).double()
+def readings_to_edit_accuracy(read: Tensor, wanted: Tensor, columns: Sequence[int]) -> Tensor:
+    """Whether the judge reads every edited attribute as wanted: float [N] of 0/1. read, wanted [N,J] bool or 0/1; columns: the edited."""
+    some = list(columns)
+    return (read[:, some].bool() == wanted[:, some].bool()).all(1).double()
 
 
 def readings_to_changes(read: Tensor, expected: Tensor) -> Tensor:
@@ -15,10 +18,10 @@ def readings_to_changes(read: Tensor, expected: Tensor) -> Tensor:
     return (read.bool() != expected.bool()).double()
 
 
-def changes_to_leakage(changes: Tensor, column: int) -> Tensor:
-    """Share of the attributes nobody asked about that changed, per image [N]. changes [N,J]; column the edited one."""
+def changes_to_leakage(changes: Tensor, columns: Sequence[int]) -> Tensor:
+    """Share of the attributes nobody asked about that changed, per image [N]. changes [N,J]; columns: the edited ones."""
     others = torch.ones(changes.shape[1], dtype=torch.bool, device=changes.device)
-    others[column] = False
+    others[list(columns)] = False
     return changes[:, others].mean(1) if bool(others.any()) else changes.new_zeros(len(changes))
 
 

@@ -19,6 +19,7 @@ class About(NamedTuple):
 
 MEASURES: dict[str, About] = {
     'edit_accuracy': About('share', 'higher', 'edits that the judge reads as asked; mean over attributes'),
+    'joint_accuracy': About('share', 'higher', 'outputs in which the judge reads every transferred attribute as in the exemplar at once'),
     'arrived': About('share', 'higher', 'edits that are less than half as far (root mean square) from the true result as the input is; '
                                         'mean over directions'),
     'leakage': About('share', 'lower', 'attributes nobody asked about that read otherwise than in the true result; mean over attributes'),

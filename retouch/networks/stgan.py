@@ -60,10 +60,12 @@ class Generator(nn.Module):
         stu_norm: batch norm inside them.
         extra: one more convolution at full size, after width / 4 channels.
         bias: of every layer without a norm.
+        in_channels: of what is edited.
+        out_channels: of the result.
     """
 
     def __init__(self, attributes: int, width: int = 64, layers: int = 5, shortcut: int = 3, inject: int = 0, *, stu: bool = True,
-                 stu_norm: bool = True, extra: bool = True, bias: bool = False) -> None:
+                 stu_norm: bool = True, extra: bool = True, bias: bool = False, in_channels: int = 3, out_channels: int = 3) -> None:
         super().__init__()
         self.shortcut, self.inject = min(shortcut, layers - 1), min(inject, layers - 1)
         c = [width * 2 ** min(i, 4) for i in range(layers)]
@@ -74,7 +76,7 @@ class Generator(nn.Module):
         def decode(a: int, b: int) -> nn.Module:
             return nn.Sequential(nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU(inplace=True))
 
-        self.encoder = nn.ModuleList(encode(a, b) for a, b in zip([3, *c], c, strict=False))
+        self.encoder = nn.ModuleList(encode(a, b) for a, b in zip([in_channels, *c], c, strict=False))
         deep = range(layers - 2, layers - 2 - self.shortcut, -1)                       # maps with a shortcut, deepest first
         self.stus = nn.ModuleList(STU(attributes, c[i + 1], c[i], norm=stu_norm, bias=bias) for i in deep) if stu else None
         self.decoder = nn.ModuleList()
@@ -82,8 +84,9 @@ class Generator(nn.Module):
         for i in range(1, layers):
             self.decoder.append(decode(inside, c[layers - i]))
             inside = c[layers - i] + c[layers - 1 - i] * (i <= self.shortcut) + attributes * (i <= self.inject)
-        self.decoder.append(nn.Sequential(decode(inside, width // 4), nn.ConvTranspose2d(width // 4, 3, 3, 1, 1, bias=bias)) if extra
-                            else nn.ConvTranspose2d(inside, 3, 4, 2, 1, bias=bias))
+        last = nn.ConvTranspose2d(width // 4, out_channels, 3, 1, 1, bias=bias)
+        self.decoder.append(nn.Sequential(decode(inside, width // 4), last) if extra
+                            else nn.ConvTranspose2d(inside, out_channels, 4, 2, 1, bias=bias))
 
     def encode(self, x: Tensor) -> list[Tensor]:
         """[N,3,H,W] -> the maps of every depth, [N,C_i,H/2**i,W/2**i] for i = 1 … layers. They do not depend on the condition."""

@@ -4,25 +4,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from retouch.data.configs import AttributeData
 from retouch.methods.cam import Config
 from retouch.recipes import attgan, stargan, stgan
 from retouch.run import Run
 
-
-def attgan_split_alike() -> Run:
-    """AttGAN's published setting with the last 2,000 pictures held out, as for the other two: one table, one split."""
-    run = attgan.paper()
-    return run.model_copy(update={'data': run.data.model_copy(update={'holdout': AttributeData().holdout})})
-
-
-BACKBONES: dict[str, Callable[[], Run]] = {'stargan': stargan.code, 'attgan': attgan_split_alike, 'stgan': stgan.paper}
+BACKBONES: dict[str, Callable[[], Run]] = {'stargan': stargan.code, 'attgan': attgan.paper, 'stgan': stgan.paper}
 SMALL: dict[str, Callable[[], Run]] = {'stargan': stargan.toyfaces, 'attgan': attgan.toyfaces, 'stgan': stgan.toyfaces}
 ABLATION: dict[str, tuple[str, dict[str, Any]]] = {              # ending -> what it says of itself, what it changes
     '': ('the loss in both steps', {}),
     '_baseline': ('the backbone alone, bit for bit', {'apply_to': 'none'}),
     '_generator': ("the loss in the generator's step alone", {'apply_to': 'generator'}),
     '_discriminator': ("the loss in the discriminator's step alone", {'apply_to': 'discriminator'}),
+    '_mean': ('the mean of both masks in place of their clipped sum', {'combine': 'mean'}),
     '_literal': ('the text to the letter: last map, raw sum of the masks', {'layer': 'last', 'combine': 'raw'}),
 }
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 from retouch.data.configs import AttributeData
 from retouch.engine.config import TrainConfig
 from retouch.methods.classifier import Config
+from retouch.recipes.attgan import SPLIT
 from retouch.run import Run
 from retouch.toyfaces.identity import THIRTEEN
 
 
 def paper() -> Run:
-    """The published judge: CelebA at 128 px, thirteen attributes, batch 64, 25 epochs of 182,000 pictures."""
-    return Run(method=Config(), data=AttributeData(source='celeba', attributes=THIRTEEN, size=128, crop=178, flip=False),
-               train=TrainConfig(iterations=71_000, batch_size=64, log_every=100, save_every=2000))
+    """The published judge: CelebA at 128 px, thirteen attributes, batch 64, 25 epochs of 182,000 pictures; it scores the last 19,962."""
+    return Run(method=Config(), data=AttributeData(source='celeba', attributes=THIRTEEN, size=128, crop=178, flip=False, **SPLIT),
+               train=TrainConfig(epochs=25, iterations=71_075, batch_size=64, log_every=100, save_every=2000))
 
 
 def judge() -> Run:

@@ -10,7 +10,7 @@ from retouch.run import Run
 def paper() -> Run:
     """The authors' setting: 286 -> 256 px, batch 1, 200 epochs of 1,334 pictures (horse2zebra)."""
     return Run(method=Config(), data=DomainData(source='horse2zebra'),
-               train=TrainConfig(iterations=266_800, batch_size=1, log_every=100, sample_every=5000, save_every=5000))
+               train=TrainConfig(epochs=200, iterations=266_800, batch_size=1, log_every=100, sample_every=5000, save_every=5000))
 
 
 def toyfaces() -> Run:

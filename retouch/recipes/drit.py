@@ -11,7 +11,14 @@ from retouch.run import Run
 def paper() -> Run:
     """The authors' setting: 256 -> 216 px, batch 2, 1200 epochs, counted for 1,000 pictures a domain."""
     return Run(method=Config(), data=DomainData(source='summer2winter_yosemite', size=216, load_size=256),
-               train=TrainConfig(iterations=600_000, batch_size=2, log_every=100, sample_every=6000, save_every=6000))
+               train=TrainConfig(epochs=1200, iterations=600_000, batch_size=2, log_every=100, sample_every=6000, save_every=6000))
+
+
+def celeba() -> Run:
+    """As LOMIT's paper compares it: CelebA as `lomit.paper` cuts it, 128 px, faces without and with an attribute, `--data.attribute`."""
+    run = paper()                            # its length in iterations: 1,200 epochs of CelebA would be a hundred times it
+    return run.model_copy(update={'data': DomainData(source='celeba', attribute='Facial_Hair', size=128, load_size=None, crop=178),
+                                  'train': run.train.model_copy(update={'epochs': None})})
 
 
 def small(base: Run) -> Run:
@@ -39,4 +46,4 @@ def folder64() -> Run:
     return small(cyclegan.folder64())
 
 
-ROWS = {'paper': paper, 'toyfaces': toyfaces, 'toyfaces_hair': toyfaces_hair, 'folder64': folder64}
+ROWS = {'paper': paper, 'celeba': celeba, 'toyfaces': toyfaces, 'toyfaces_hair': toyfaces_hair, 'folder64': folder64}

@@ -14,6 +14,12 @@ def paper() -> Run:
                train=TrainConfig(iterations=1_000_000, batch_size=1, log_every=100, sample_every=5000, save_every=10_000))
 
 
+def celeba() -> Run:
+    """As LOMIT's paper compares it: CelebA as `lomit.paper` cuts it, 128 px, faces without and with an attribute, `--data.attribute`."""
+    run = paper()
+    return run.model_copy(update={'data': DomainData(source='celeba', attribute='Facial_Hair', size=128, load_size=None, crop=178)})
+
+
 def small(base: Run) -> Run:
     """The small model on data, batch and length of one of CycleGAN's recipes."""
     return base.model_copy(update={'method': Config(width_g=16, blocks=2, width_mlp=64, width_d=32, lr=4e-4, schedule='linear_last_40')})
@@ -37,4 +43,4 @@ def folder64() -> Run:
     return small(cyclegan.folder64())
 
 
-ROWS = {'paper': paper, 'toyfaces': toyfaces, 'toyfaces_hair': toyfaces_hair, 'folder64': folder64}
+ROWS = {'paper': paper, 'celeba': celeba, 'toyfaces': toyfaces, 'toyfaces_hair': toyfaces_hair, 'folder64': folder64}

@@ -19,7 +19,14 @@ ABLATION: dict[str, tuple[str, dict[str, Any]]] = {              # row -> what i
 def paper() -> Run:
     """The authors' setting on facades, label to photograph: 286 -> 256 px, batch 1, 200 epochs of 400 pairs."""
     return Run(method=Config(), data=PairData(source='facades', direction='b_to_a'),
-               train=TrainConfig(iterations=80_000, batch_size=1, log_every=100, sample_every=2000, save_every=2000))
+               train=TrainConfig(epochs=200, iterations=80_000, batch_size=1, log_every=100, sample_every=2000, save_every=2000))
+
+
+def asgit() -> Run:
+    """The baseline of ASGIT's Table 5: data and length of `asgit_pairs.paper`, its networks, instance norm, least squares."""
+    return Run(method=Config(norm='instance', gan_mode='lsgan'),
+               data=PairData(source='cityscapes', direction='b_to_a', size=128, load_size=143, flip=False, test_share=0.2),
+               train=TrainConfig(epochs=200, iterations=556_000, batch_size=1, log_every=100, sample_every=5000, save_every=5000))
 
 
 def toyfaces() -> Run:
@@ -49,8 +56,11 @@ def _row(base: Callable[[], Run], doc: str, **changes: Any) -> Callable[[], Run]
     return recipe
 
 
-ROWS: dict[str, Callable[[], Run]] = {'paper': paper, 'toyfaces': toyfaces, 'toyfaces_back': toyfaces_back, 'folder64': folder64}
+ROWS: dict[str, Callable[[], Run]] = {'paper': paper, 'asgit': asgit, 'toyfaces': toyfaces, 'toyfaces_back': toyfaces_back,
+                                      'folder64': folder64}
 for _name, (_what, _changes) in ABLATION.items():
     ROWS[_name] = _row(paper, f'As `pix2pix.paper`, but {_what}.', **_changes)
+    if _name != 'encoder_decoder':
+        ROWS[f'asgit_{_name}'] = _row(asgit, f'As `pix2pix.asgit`, but {_what}.', **_changes)
     ROWS[f'toyfaces_{_name}'] = _row(toyfaces, f'Small: as `pix2pix.toyfaces`, but {_what}.', **_changes)
     ROWS[f'toyfaces_back_{_name}'] = _row(toyfaces_back, f'Small: as `pix2pix.toyfaces_back`, but {_what}.', **_changes)

@@ -62,9 +62,15 @@ def override(run: Run, changes: Mapping[str, Any]) -> Run:
     """The run with fields replaced: {'train.iterations': 100, 'data.source': 'faces/'}.
 
     Text is parsed by the field's type: lists are written a,b,c, None as 'none'. Raises ValueError naming the nearest field, as `--help`
-    writes it. Of a run that was resumed with changes, a field that is replaced holds from the start.
+    writes it. Of a run that was resumed with changes, a field that is replaced holds from the start. Iterations that are named take the
+    place of a recipe's epochs.
     """
     record = run.model_dump(mode='json')
+    named = {dotted.replace('-', '_') for dotted in changes}
+    if {'train.iterations', 'train.epochs'} <= named:
+        raise ValueError('--train.iterations with --train.epochs: expected one of them, for each says how long')
+    if 'train.iterations' in named:
+        record['train']['epochs'] = None
     for dotted, value in changes.items():
         *sections, leaf = dotted.replace('-', '_').split('.')
         node: Any = record

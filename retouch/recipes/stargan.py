@@ -26,7 +26,7 @@ def rafd() -> Run:
     """The paper's RaFD setting: eight exclusive expressions from class folders, softmax cross-entropy."""
     run = paper()
     return run.model_copy(update={'method': run.method.model_copy(update={'labels': 'single'}),
-                                  'data': AttributeData(source='rafd', size=128)})
+                                  'data': AttributeData(source='rafd', size=128, people=7)})
 
 
 def toyfaces() -> Run:

@@ -4,6 +4,7 @@ from __future__ import annotations
 from retouch.data.configs import AttributeData
 from retouch.engine.config import TrainConfig
 from retouch.methods.stgan import Config
+from retouch.recipes import attgan
 from retouch.recipes.stargan import SIX
 from retouch.run import Run
 from retouch.toyfaces.identity import THIRTEEN
@@ -19,7 +20,7 @@ def official() -> Run:
     """The authors' own: their generator and losses, 200 epochs of 947 x 6 batches, pictures cut to 170 px and never flipped."""
     run = paper()
     return run.model_copy(update={'method': Config(variant='official', schedule='step_at_half'),
-                                  'data': run.data.model_copy(update={'crop': 170, 'flip': False, 'holdout': 20_599}),
+                                  'data': run.data.model_copy(update={'crop': 170, 'flip': False, **attgan.SPLIT}),
                                   'train': run.train.model_copy(update={'iterations': 1_136_400})})
 
 

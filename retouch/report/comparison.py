@@ -42,7 +42,9 @@ def write_comparison(out: Path, cards: Mapping[str, Card], comparison: Compariso
         OSError: not writable.
     """
     labels = dict(zip(cards, short_names(list(cards)), strict=True))
-    models = {label: cards[name].measures for name, label in labels.items()}
+    models = {label: comparison.rows[name] for name, label in labels.items()}
+    if any(comparison.rows[name] != card.measures for name, card in cards.items()):
+        tallies = None                                           # of one direction of several: they are of all
     references = {name: row for name, row in comparison.rows.items() if name not in cards}
     sums, seed = {label: (tallies or {}).get(name, {}) for name, label in labels.items()}, next(iter(cards.values())).seed
     best = {measure: label for measure in comparison.measures if (label := best_of(measure, models, sums, seed))}
@@ -52,6 +54,7 @@ def write_comparison(out: Path, cards: Mapping[str, Card], comparison: Compariso
     shared = {k: v for k, v in next(iter(facts.values())).items() if all(other.get(k) == v for other in facts.values())}
     parts = [
         '<h1>Comparison</h1>', page.legend(list(models)),
+        _paper_table(comparison, labels),
         '<h2>Measures</h2><p>Value and 95 % bootstrap interval. <i>copy</i> returns its input, <i>truth</i> the true result: read every '
         'score beside these two; a model that does nothing scores as copy. <mark>Marked</mark>: the best of the models, where the '
         'interval of its difference to each other one, on the same pictures, leaves out 0; of a model without tallies, where the two '
@@ -74,6 +77,18 @@ def _differences(columns: Mapping[str, Mapping[str, Measure]], first: str) -> st
         return ''
     return (f"<h2>Less {breakable(first)}</h2><p>Each model's value less that of {breakable(first)}, and the 95 % interval of the "
             'difference on the same pictures, drawn in pairs; * where it leaves out 0.</p>' + page.table(columns, signed=True))
+
+
+def _paper_table(comparison: Comparison, labels: Mapping[str, str]) -> str:
+    """The numbers of a paper under its names, models down."""
+    header, rows = comparison.paper_cells()
+    if not rows:
+        return ''
+    head = ''.join(f'<th scope="col">{escape(name)}</th>' for name in header[1:])
+    body = ''.join(f'<tr><th scope="row">{breakable(labels[name])}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in cells)}</tr>'
+                   for name, *cells in rows)
+    table = f'<table class="card"><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<h2>As in the paper</h2><div class="wide">{table}</div>'
 
 
 def _own_facts(i: int, label: str, facts: Mapping[str, str]) -> str:

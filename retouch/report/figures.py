@@ -10,10 +10,12 @@ from PIL import Image, ImageDraw
 
 from retouch import toyfaces
 from retouch.data.labels import HAIR_COLOURS
+from retouch.data.parsing import TWELVE
 from retouch.data.transforms import to_uint8
 from retouch.engine.update import ExemplarRequest
 from retouch.evaluation.scoring import pictures_to_tensor
 from retouch.evaluation.transfers import Pairs, Transfers, transfer_labels
+from retouch.model import Model, model_to_parser
 from retouch.report.gallery import GalleryRow, device_of, mask_to_bytes
 
 PANEL_PX, DOT_PX = 320, 3
@@ -22,33 +24,63 @@ HAIR = {'Black_Hair': (35, 32, 30), 'Blond_Hair': (222, 180, 70), 'Brown_Hair': 
 OFF, ON = (170, 175, 185), (30, 100, 220)
 
 
+# the parts of a face on which an attribute of a photograph is; a beard's skin has no class of its own
+WHERE: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(HAIR_COLOURS, ('hair',)), 'Bangs': ('hair',), 'Eyeglasses': ('eyeglasses', 'eyes'), 'Smiling': ('mouth', 'lips'),
+    'Mouth_Slightly_Open': ('mouth', 'lips'), 'Wearing_Lipstick': ('lips',), 'Bushy_Eyebrows': ('eyebrows',),
+    'Pale_Skin': ('skin', 'nose', 'neck'),
+}
+
+
+def parses_of(parser: Model, images: np.ndarray) -> np.ndarray:
+    """uint8 [N,S,S,3] -> positions in TWELVE, uint8 [N,S,S]."""
+    with torch.no_grad():
+        return parser.method.read(pictures_to_tensor(images, device_of(parser.method))).argmax(1).to(torch.uint8).cpu().numpy()
+
+
 def groups_of(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Attributes that are transferred together: the hair colours, and every other one by itself."""
     colours = tuple(name for name in names if name in HAIR_COLOURS)
     return {**({'hair': colours} if colours else {}), **{name: (name,) for name in names if name not in colours}}
 
 
-def removals_to_rows(method: Any, pairs: Transfers, seed: int = 0, n: int = 4) -> list[GalleryRow]:
+Regions = dict[str, tuple[np.ndarray, np.ndarray]]       # group of attributes -> where it is, bool [S,S], in the face and in the exemplar
+
+
+def removals_to_rows(method: Any, pairs: Pairs, seed: int = 0, n: int = 4, parser: Model | None = None) -> list[GalleryRow]:
     """The first n pairs that differ in several attributes: all of them, then each alone, by removing the others from both masks.
 
-    Removed is the true region of every other attribute, as a user would paint it out: of the face and of the exemplar.
+    Removed is the region of every other attribute, as a user would paint it out: of drawn faces the true one, of the face and of the
+    exemplar; of photographs the parts of a face on which an attribute is (`WHERE`), by a parser; without one there are no rows.
 
     Args:
         method: a system whose masks can be painted.
         pairs: held-out pairs.
         seed: which drawn set they are of.
         n: how many.
+        parser: of photographs, of the pictures' size.
     """
     rows, size = list[GalleryRow](), pairs.inputs.shape[1]
+    if not isinstance(pairs, Transfers) and parser is None:
+        return rows
     for i, (index, other) in enumerate(pairs.faces.tolist()):
         differ = {name for name, a, b in zip(pairs.names, pairs.shown[i], pairs.wanted[i], strict=True) if a != b}
         groups = {group: members for group, members in groups_of(pairs.names).items() if differ & set(members)}
+        if parser is not None and not isinstance(pairs, Transfers):
+            groups = {group: members for group, members in groups.items() if all(name in WHERE for name in members)}
         if len(rows) == n or len(groups) < 2:
             continue
-        (face, labels), (exemplar, shown) = (toyfaces.face(k, seed) for k in (index, other))
-        regions = {group: (toyfaces.counterfactual(face, labels, transfer_labels(labels, shown, members), size)[1],
-                           toyfaces.counterfactual(exemplar, shown, transfer_labels(shown, labels, members), size)[1])
-                   for group, members in groups.items()}
+        regions: Regions = {}
+        if isinstance(pairs, Transfers):
+            (face, labels), (exemplar, shown) = (toyfaces.face(k, seed) for k in (index, other))
+            regions = {group: (toyfaces.counterfactual(face, labels, transfer_labels(labels, shown, members), size)[1],
+                               toyfaces.counterfactual(exemplar, shown, transfer_labels(shown, labels, members), size)[1])
+                       for group, members in groups.items()}
+        elif parser is not None:
+            face, exemplar = parses_of(model_to_parser(parser, size), np.stack([pairs.inputs[i], pairs.exemplars[i]]))
+            for group, members in groups.items():
+                parts = [TWELVE.index(part) for name in members for part in WHERE[name]]
+                regions[group] = np.isin(face, parts), np.isin(exemplar, parts)
         x, e = (pictures_to_tensor(images[i:i + 1], device_of(method)) for images in (pairs.inputs, pairs.exemplars))
         with torch.no_grad():
             out = method.translate(ExemplarRequest(x, e))

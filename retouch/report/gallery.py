@@ -1,8 +1,9 @@
 """Galleries: the same held-out pictures as a system edits them."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from retouch.evaluation.scoring import Task, pictures_to_tensor
 from retouch.evaluation.tasks import asked_of, domain_folder_tasks, domain_tasks, eyeglasses_tasks, folder_tasks, toyfaces_tasks
 from retouch.evaluation.transfers import Pairs, Transfers, folder_pairs, transfers_of
 from retouch.guidance.gradcam import explain_edit
-from retouch.model import Model
+from retouch.model import Model, load_model
 
 SHOWN_PX = 256           # drawn faces in a report: large enough to be looked at, small enough for a page
 
@@ -103,6 +104,7 @@ def tasks_to_rows(method: Any, inputs: np.ndarray, tasks: Sequence[Task], what: 
                 panels['mask'] = mask_to_bytes(out.mask[m, 0])
             elif shown is not None:
                 panels['Grad-CAM'] = mask_to_bytes(shown[m, 0])
+            panels |= extras_to_panels(out.extras, m)
             panels['edit'] = edits[m]
             if task.truth is not None:
                 panels['truth'] = task.truth[m]
@@ -112,6 +114,36 @@ def tasks_to_rows(method: Any, inputs: np.ndarray, tasks: Sequence[Task], what: 
                 panels['difference'] = difference_map(edits[m], inputs[row])
             rows.append((row, GalleryRow(f'{what} {row + 1}: {asked_of(task, request, m, method.data.attributes)}', panels)))
     return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
+
+
+def extras_to_panels(extras: Mapping[str, Tensor], m: int) -> dict[str, np.ndarray]:
+    """What else a system shows of its m-th answer: ASGIT's attention and discriminator's map, AGGAN's content, SeCGAN's edited parse."""
+    panels = {}
+    for name, title in (('attention', 'attention'), ('attention_raw', "discriminator's map")):
+        if (shown := extras.get(name)) is not None and shown.shape[1] == 1:
+            panels[title] = mask_to_bytes(shown[m, 0])
+    if (content := extras.get('content')) is not None and content.ndim == 4 and content.shape[1] == 3:
+        panels['content'] = to_uint8(content[m:m + 1])[0].cpu().numpy()
+    if (parse := extras.get('semantic')) is not None:
+        panels['edited parse'] = np.array(toyfaces.PALETTE, np.uint8)[parse[m].argmax(0).cpu().numpy()]
+    return panels
+
+
+def kept_to_rows(folders: Sequence[Path], show: Callable[[Model], list[GalleryRow]], n: int = 4) -> list[GalleryRow]:
+    """The masks of the first n rows of a gallery against training time.
+
+    Args:
+        folders: model directories of one run, kept/ITERATION, in their order.
+        show: a model -> its gallery.
+        n: how many rows.
+    """
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for folder in folders:
+        for row in show(load_model(folder))[:n]:
+            mask = next((row.panels[name] for name in ('mask', 'Grad-CAM', "discriminator's map", 'attention') if name in row.panels), None)
+            if mask is not None:
+                found.setdefault(row.title, {'input': row.panels['input']})[f'{int(folder.name):,}'] = mask
+    return [GalleryRow(f'{title}: mask against iterations', panels) for title, panels in found.items()]
 
 
 def device_of(method: Any) -> torch.device:
@@ -145,9 +177,19 @@ def pairs_to_rows(method: Any, pairs: Pairs, n: int = 4) -> list[GalleryRow]:
     return rows
 
 
-def gallery_of(model: Model, protocol: str, n: int, seed: int,
-               pictures: tuple[np.ndarray, np.ndarray] | Pairs | None = None) -> list[GalleryRow]:
-    """The first pictures of a protocol in every edit; `pictures` are what it scores, with labels or partners; None where it draws them."""
+def gallery_of(model: Model, protocol: str, n: int, seed: int, pictures: tuple[np.ndarray, np.ndarray] | Pairs | None = None,
+               edits: Sequence[str] = (), flips: bool = False) -> list[GalleryRow]:
+    """The first pictures of a protocol in every edit.
+
+    Args:
+        model: whose edits.
+        protocol: which pictures are edited how.
+        n: as of the card.
+        seed: as of the card.
+        pictures: what the protocol scores, with labels or partners; None where it draws them.
+        edits: of labelled pictures: as of `tasks.folder_tasks`, so that what is switched off is shown where that was scored.
+        flips: likewise.
+    """
     if protocol == 'eyeglasses':
         return eyeglasses_rows(model, n, seed)
     if protocol in ('toyfaces', 'native'):
@@ -165,5 +207,6 @@ def gallery_of(model: Model, protocol: str, n: int, seed: int,
     images, known = (some[:4] for some in pictures)
     if protocol == 'pairs':
         return tasks_to_rows(model.method, images, [pair_task(model.method, known)], what='pair')
-    make = domain_folder_tasks if protocol == 'domains_folder' else folder_tasks
-    return tasks_to_rows(model.method, *make(model.method, images, known, None), what='picture')
+    made = (domain_folder_tasks(model.method, images, known, None) if protocol == 'domains_folder' else
+            folder_tasks(model.method, images, known, None, edits, flips))
+    return tasks_to_rows(model.method, *made, what='picture')

@@ -1,7 +1,9 @@
 """A user study of two systems: a page that asks which of two edits is better, and what its answers say.
 
 Two alternatives, one must be chosen, and every edit flickers with its input, as in the study of Kim et al. (ICCV 2021), which prints shares
-and neither raters nor intervals. The page opens from a file, loads nothing and sends nothing.
+and neither raters nor intervals. One side may be the true result, or the input itself. Or pictures are shown one at a time, and it is asked
+whether they are real, as the papers asked raters on Amazon Mechanical Turk ("AMT"). The page opens from a file, loads nothing and sends
+nothing.
 """
 from __future__ import annotations
 
@@ -22,12 +24,19 @@ from retouch.data.transforms import to_uint8
 from retouch.errors import one_line
 from retouch.evaluation.scoring import Task, pictures_to_tensor
 from retouch.evaluation.tasks import asked_of
-from retouch.files import write_atomically
+from retouch.files import Pictures, write_atomically
 from retouch.model import Model
 from retouch.report.page import pixels_to_url
+from retouch.report.study_pages import PAGE_OF_ONE, PAGE_OF_TWO
 
 KEY, PAGE = 'study.json', 'study.html'
 Side = Literal['a', 'b']
+Kind = Literal['choice', 'realism']
+Reference = Literal['truth', 'copy', 'real']               # sides that are no system: the true result, the input, and pictures as they are
+QUESTIONS = {'edit': 'Which side does this better and leaves everything else as it was?',
+             'realism': 'Which side looks more like a real picture?',
+             'style': 'Which side has taken over more of what is asked for from the example?',
+             'background': 'Which side keeps everything else of the picture better?'}
 
 
 class Trial(Config):
@@ -36,6 +45,8 @@ class Trial(Config):
     picture: int
     edit: str
     asked: str
+    shown: Side | None = None
+    """Of a study of realism: the system's edit (a) or the picture as it is (b)."""
 
 
 class Study(Config):
@@ -47,6 +58,8 @@ class Study(Config):
     source: str
     seed: int
     trials: tuple[Trial, ...]
+    kind: Kind = 'choice'
+    question: str = QUESTIONS['edit']
 
     @classmethod
     def read(cls, folder: Path) -> Study:
@@ -102,35 +115,74 @@ def choose_trials(tasks: Sequence[Task], n: int) -> list[tuple[int, Task, int]]:
     return chosen
 
 
-def write_study(out: Path, systems: dict[Side, tuple[str, Model]], inputs: np.ndarray, chosen: Sequence[tuple[int, Task, int]], source: str,
-                seed: int = 0) -> Study:
+def write_study(out: Path, systems: dict[Side, tuple[str, Model | Reference]], inputs: Pictures, chosen: Sequence[tuple[int, Task, int]],
+                source: str, seed: int = 0, kind: Kind = 'choice', question: str = 'edit', exemplars: Pictures | None = None) -> Study:
     """Writes study.html, for raters, and study.json, which says what was compared.
 
-    Systems a and b are names with models, which both answer the requests of `choose_trials`; inputs uint8 [n,S,S,3] are of `source` and, if
-    drawn, of `seed`. Raises ValueError if the folder holds another study, whose answers could no longer be read.
+    Args:
+        out: folder, made if missing.
+        systems: a and b, names with models, which both answer the requests of `choose_trials`, or with what stands in for one.
+        inputs: uint8 [n,S,S,3].
+        chosen: of `choose_trials`.
+        source: of the pictures.
+        seed: which of them, if drawn.
+        kind: 'choice' of one of two sides, or 'realism', of which b are the pictures as they are.
+        question: of QUESTIONS; for realism the input is not shown.
+        exemplars: uint8 [n,S,S,3], the example of each picture, for systems that take one.
+
+    Raises:
+        ValueError: the folder holds another study, whose answers could no longer be read; a true result of pictures that have none.
     """
     trials, shown = [], []
-    for row, task, m in chosen:
-        pictures = {'input': pixels_to_url(inputs[row])}
-        for side, (_, model) in systems.items():
-            request = task.request(pictures_to_tensor(inputs[row:row + 1], model.device), slice(m, m + 1))
-            with torch.no_grad():
-                edit = to_uint8(model.method.translate(request).image)
-            pictures[side] = pixels_to_url(edit[0].cpu().numpy())
-        asked = asked_of(task, request, 0, model.data.attributes)
-        text, _, value = asked.replace('_', ' ').partition('=')
+    first = next(model for _, model in systems.values() if isinstance(model, Model))
+    for i, (row, task, m) in enumerate(chosen):
+        request = task.request(pictures_to_tensor(inputs[row:row + 1], first.device), slice(m, m + 1))
+        asked = asked_of(task, request, 0, first.data.attributes)
+        if kind == 'realism':
+            side: Side = 'b' if i % 2 else 'a'                  # every other picture as it is; none is shown both ways
+            trials.append(Trial(picture=row, edit=task.name, asked=asked, shown=side))
+            shown.append({'picture': pixels_to_url(_side(systems[side][1], task, row, m, inputs))})
+            continue
+        pictures = {name: pixels_to_url(_side(model, task, row, m, inputs)) for name, (_, model) in systems.items()}
+        given = {} if question == 'realism' else {'input': pixels_to_url(np.asarray(inputs[row]))}
+        if exemplars is not None and question != 'realism':
+            given['example'] = pixels_to_url(np.asarray(exemplars[row]))
         trials.append(Trial(picture=row, edit=task.name, asked=asked))
-        shown.append({'asked': f'{text}: {({"1": "yes", "0": "no"}).get(value, value)}', **pictures})
+        shown.append({'asked': '' if question == 'realism' else _as_words(asked), **given, **pictures})
     digest = hashlib.sha256(json.dumps(shown).encode()).hexdigest()[:12]
     if (out / KEY).exists() and Study.read(out).id != digest:
         raise ValueError(f'{out} holds another study, whose answers could no longer be read: choose another --out')
     study = Study(id=digest, systems={side: name for side, (name, _) in systems.items()}, source=source, seed=seed, trials=tuple(trials),
-                  weights={side: model.weights_sha256 for side, (_, model) in systems.items()})
+                  weights={side: model.weights_sha256 if isinstance(model, Model) else '' for side, (_, model) in systems.items()},
+                  kind=kind, question='real or made' if kind == 'realism' else QUESTIONS[question])
     out.mkdir(parents=True, exist_ok=True)
-    payload = json.dumps({'id': digest, 'trials': shown}).replace('<', '\\u003c')
-    write_atomically(out / PAGE, _PAGE.replace('STUDY', payload).encode())
+    payload = json.dumps({'id': digest, 'question': study.question, 'trials': shown}).replace('<', '\\u003c')
+    page = PAGE_OF_ONE if kind == 'realism' else PAGE_OF_TWO
+    write_atomically(out / PAGE, page.replace('STUDY', payload).encode())
     write_atomically(out / KEY, (study.model_dump_json(indent=2) + '\n').encode())
     return study
+
+
+def _side(model: Model | Reference, task: Task, row: int, m: int, inputs: Pictures) -> np.ndarray:
+    """What one side shows of a picture: uint8 [S,S,3]."""
+    if model == 'truth':
+        if task.truth is None:
+            raise ValueError(f'no true result of {task.name} is known: expected drawn faces, or another side of the study')
+        return np.asarray(task.truth[m])
+    if not isinstance(model, Model):
+        return np.asarray(inputs[row])
+    request = task.request(pictures_to_tensor(inputs[row:row + 1], model.device), slice(m, m + 1))
+    with torch.no_grad():
+        return to_uint8(model.method.translate(request).image)[0].cpu().numpy()
+
+
+def _as_words(asked: str) -> str:
+    """'Eyeglasses=1, to=B' -> 'Eyeglasses: yes, to: B'."""
+    words = []
+    for part in asked.split(', '):
+        text, told, value = part.replace('_', ' ').partition('=')
+        words.append(f'{text}: {({"1": "yes", "0": "no"}).get(value, value)}' if told else text)
+    return ', '.join(words)
 
 
 def read_answers(study: Study, paths: Sequence[Path]) -> list[Answers]:
@@ -153,7 +205,12 @@ def read_answers(study: Study, paths: Sequence[Path]) -> list[Answers]:
 
 
 def answers_to_shares(study: Study, answers: Sequence[Answers]) -> dict[str, Share]:
-    """Kind of edit -> share of votes, and 'all edits' last; kinds without a vote are left out."""
+    """Kind of edit -> share of votes, and 'all edits' last; kinds without a vote are left out.
+
+    Of realism: the share of pictures taken for real, of each kind of edit, of all, and of the real ones, which says what raters can tell.
+    """
+    if study.kind == 'realism':
+        return _taken_for_real(study, answers)
     votes = np.full((len(answers), len(study.trials)), np.nan)
     for rater, given in enumerate(answers):
         for vote in given.answers:
@@ -161,6 +218,17 @@ def answers_to_shares(study: Study, answers: Sequence[Answers]) -> dict[str, Sha
     edits = np.array([trial.edit for trial in study.trials])
     groups = {name: votes[:, edits == name] for name in dict.fromkeys(edits.tolist())} | {'all edits': votes}
     return {name: votes_to_share(group) for name, group in groups.items() if not np.isnan(group).all()}
+
+
+def _taken_for_real(study: Study, answers: Sequence[Answers]) -> dict[str, Share]:
+    votes = np.full((len(answers), len(study.trials)), np.nan)
+    for rater, given in enumerate(answers):
+        for vote in given.answers:
+            votes[rater, vote.trial] = vote.chosen == 'b'
+    edits, made = np.array([trial.edit for trial in study.trials]), np.array([trial.shown == 'a' for trial in study.trials])
+    groups = {name: votes[:, (edits == name) & made] for name in dict.fromkeys(edits.tolist())}
+    groups |= {'all edits': votes[:, made], 'real pictures': votes[:, ~made]}
+    return {name: votes_to_share(group) for name, group in groups.items() if group.size and not np.isnan(group).all()}
 
 
 def votes_to_share(votes: np.ndarray) -> Share:
@@ -178,75 +246,3 @@ def votes_to_share(votes: np.ndarray) -> Share:
     m = n * alone / max(alone, rater, picture, rater + picture - alone) if alone else n
     centre, half = p + z * z / (2 * m), z * math.sqrt(p * (1 - p) / m + z * z / (4 * m * m))
     return Share(votes=n, a=p, low=max((centre - half) / (1 + z * z / m), 0), high=min((centre + half) / (1 + z * z / m), 1))
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline';
- script-src 'unsafe-inline'; form-action 'none'; base-uri 'none'"><title>Which edit is better?</title><style>
-:root{color-scheme:light dark;--soft:color-mix(in srgb,CanvasText 62%,Canvas);--card:color-mix(in srgb,CanvasText 7%,Canvas);--mark:#6a78e8}
-*{box-sizing:border-box}[hidden]{display:none!important}body{margin:0;font:16px/1.45 system-ui,sans-serif}
-main{max-width:min(960px,125vh);margin:0 auto;padding:12px}p{margin:.3em 0 .7em}small,i{color:var(--soft);font:.85rem system-ui}
-progress{width:100%}#asked{display:block;font-size:1.3rem}#sides{display:grid;grid-template-columns:1fr 1fr;gap:12px}
-nav{display:flex;flex-wrap:wrap;gap:8px;margin:12px 0}button:disabled{opacity:.4}
-button{font:inherit;color:inherit;background:var(--card);border:2px solid #0000;border-radius:10px;padding:8px 12px;cursor:pointer}
-button:hover,button:focus-visible{border-color:var(--mark);outline:0}.flicker.after .input,.flicker:not(.after) .edit{visibility:hidden}
-.side{min-width:0;padding:8px;display:grid;grid-template-columns:1fr 1fr;gap:6px}.side>b{grid-column:1/-1}
-.side img{width:100%;aspect-ratio:1;display:block;border-radius:6px}.flicker .side>span{grid-area:1/1/2/3}
-@media(max-width:560px){#sides{gap:6px}.side{padding:5px;grid-template-columns:1fr}.flicker .side>span{grid-area:1/1}}
-</style></head><body><main><progress id="bar"></progress>
-<section id="ask"><p aria-live="polite"><small id="at"></small><b id="asked"></b>Which side does this better and leaves everything else
-as it was?</p><div id="sides"><button class="side" id="left"></button><button class="side" id="right"></button></div></section>
-<section id="done" hidden><h1>Thank you</h1><p>Download your answers and give the file to whoever asked you.</p></section>
-<nav><button id="back">Back</button><button id="view"></button><button id="save">Download answers</button>
-<button id="again" hidden>New person</button></nav>
-<p><small>Keys: ← and → choose, F changes the view, Backspace goes back. Nothing is sent: your choices, and the seconds they took, stay
-in this browser until you download them. They do not say who you are.</small></p>
-</main><script id="study" type="application/json">STUDY</script><script>
-'use strict'; const $ = id => document.getElementById(id), study = JSON.parse($('study').textContent), N = study.trials.length
-const key = 'retouch-study-' + study.id; let state, order, left, since, clock
-const draws = seed => () => {                             // mulberry32
-  seed = seed + 0x6D2B79F5 | 0; let t = Math.imul(seed ^ seed >>> 15, 1 | seed)
-  t = t + Math.imul(t ^ t >>> 7, 61 | t) ^ t; return ((t ^ t >>> 14) >>> 0) / 4294967296 }
-function shuffled(list, draw) {
-  for (let i = list.length; i-- > 1;) { const j = Math.floor(draw() * (i + 1)); [list[i], list[j]] = [list[j], list[i]] } return list }
-function start() {
-  try { state = JSON.parse(localStorage.getItem(key)) } catch { state = null }
-  state ??= {seed: crypto.getRandomValues(new Uint32Array(1))[0], answers: [], flicker: !matchMedia('(prefers-reduced-motion)').matches}
-  const draw = draws(state.seed)
-  order = shuffled([...Array(N).keys()], draw); left = shuffled(order.map((_, i) => 'ab'[i % 2]), draw); show() }
-function keep(value) { try { localStorage.setItem(key, JSON.stringify(value)) } catch { /* kept in the page alone */ } }
-function show() {
-  const i = state.answers.length, done = i === N; keep(state)
-  $('ask').hidden = $('view').hidden = done; $('done').hidden = $('again').hidden = !done; $('back').disabled = !i
-  $('bar').max = N; $('bar').value = i; since = performance.now(); clearInterval(clock)
-  $('sides').className = state.flicker ? 'flicker' : ''; $('view').textContent = state.flicker ? 'Side by side' : 'Flicker'
-  if (done) return
-  clock = setInterval(() => $('sides').classList.toggle('after'), 700)
-  const trial = study.trials[order[i]]
-  $('at').textContent = `${i + 1} of ${N}, asked for`; $('asked').textContent = trial.asked
-  for (const [id, system] of [['left', left[i]], ['right', left[i] === 'a' ? 'b' : 'a']]) {
-    const [input, edit] = $(id).querySelectorAll('img'); input.src = trial.input; edit.src = trial[system] } }
-function choose(side) {
-  const i = state.answers.length, seconds = Math.round(performance.now() - since) / 1000
-  if (i === N || seconds < 0.3) return                    // the second half of a double click is no answer
-  const chosen = (side === 'left') === (left[i] === 'a') ? 'a' : 'b'
-  state.answers.push({trial: order[i], left: left[i], chosen, seconds, flicker: state.flicker}); show() }
-function back() { state.answers.pop(); show() }
-function view() { const kept = since; state.flicker = !state.flicker; show(); since = kept }
-for (const [id, text] of [['left', '← left is better'], ['right', 'right is better →']]) {
-  const pictures = ['input', 'edit'].map(what => `<span class="${what}"><img alt="${id} ${what}"><i>${what}</i></span>`)
-  $(id).innerHTML = pictures.join('') + `<b>${text}</b>`; $(id).onclick = () => choose(id) }
-$('back').onclick = back; $('view').onclick = view
-$('save').onclick = () => {
-  const file = JSON.stringify({study: study.id, seed: state.seed, answers: state.answers}), link = document.createElement('a')
-  link.href = URL.createObjectURL(new Blob([file], {type: 'application/json'})); link.download = `answers-${state.seed}.json`
-  link.click(); setTimeout(() => URL.revokeObjectURL(link.href), 10000) }
-$('again').onclick = () => { if (confirm('Are your answers downloaded? They are forgotten now.')) { keep(null); start() } }
-document.onkeydown = event => {
-  if (event.repeat || event.ctrlKey || event.metaKey || event.altKey) return
-  const act = {ArrowLeft: () => choose('left'), ArrowRight: () => choose('right'), Backspace: back, f: view, F: view}[event.key]
-  if (act) { event.preventDefault(); act() } }
-start()
-</script></body></html>
-"""

@@ -175,7 +175,10 @@ MISTAKES: list[tuple[str, str]] = [
     ('evaluate MODEL --study MODEL --out out --n 1', '--n 1: expected at least 2'),
     ('evaluate MODEL --study MODEL --out out --judge JUDGE', '--judge does not apply to --study'),
     ('evaluate MODEL --study MODEL --out out --proxy', '--proxy does not apply to --study'),
-    ('evaluate MODEL --edits Eyeglasses', '--edits Eyeglasses needs --study'),
+    ('evaluate MODEL --edits Eyeglass', "did you mean 'Eyeglasses'"),
+    ('evaluate DOMAINS --edits Eyeglasses', '--edits Eyeglasses does not apply to protocol domains'),
+    ('evaluate MODEL --study copy --question style --out out', '--question style is asked of systems that take an exemplar'),
+    ('evaluate MODEL --study real --question realism --out out', 'does not apply to --study real'),
     ('study', 'missing DIR'),
     ('study FOLDER', 'holds no study'),
     ('evaluate MODEL --figures', 'add --out'),
@@ -217,7 +220,7 @@ def test_help_is_shown_in_every_locale() -> None:
 def test_every_command_has_help_and_every_option_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(['--help']) == 0
     overview = capsys.readouterr().out
-    assert len(COMMANDS) == 10
+    assert len(COMMANDS) == 12
     for name, options in COMMANDS.items():
         assert name in overview and (options.__doc__ or '').splitlines()[0] in overview
         assert main([*name.split(), '--help']) == 0

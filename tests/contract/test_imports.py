@@ -13,7 +13,7 @@ import pytest
 HOUSE: tuple[tuple[str, ...], ...] = (
     ('demo', '__main__'),
     ('cli',),
-    ('report', 'api'),
+    ('report', 'api', 'papers'),
     ('evaluation', 'export'),
     ('editor', 'training', 'recipes', 'weights'),
     ('run', 'model', 'exported'),
@@ -38,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
 # The registry may name every method; a method file may import another one only if it is built on that system.
 BUILT_ON = {'methods/registry.py': {'methods'}, 'methods/cam.py': {'methods.stargan', 'methods.attgan', 'methods.stgan'},
             'methods/aggan.py': {'methods.cyclegan'}, 'methods/attentiongan.py': {'methods.cyclegan'},
-            'methods/asgit.py': {'methods.cyclegan'}, 'methods/secgan.py': {'methods.stargan', 'methods.attgan'}}
+            'methods/asgit.py': {'methods.cyclegan'}, 'methods/secgan.py': {'methods.stargan', 'methods.attgan', 'methods.stgan'}}
 # What functions import: torch takes seconds and is not loaded for help and mistakes, or an extra may be missing.
 TORCH, EXTRA = 'saves loading torch', 'an extra may be missing'
 LATE: dict[tuple[str, str], str] = {
@@ -46,7 +46,7 @@ LATE: dict[tuple[str, str], str] = {
     ('cli/main.py', 'retouch.cli.training'): TORCH, ('cli/main.py', 'retouch.cli.editing'): TORCH,
     ('cli/main.py', 'retouch.cli.evaluating'): TORCH, ('cli/main.py', 'retouch.cli.comparing'): TORCH,
     ('cli/main.py', 'retouch.cli.scoring'): TORCH, ('cli/main.py', 'retouch.cli.studying'): TORCH,
-    ('cli/main.py', 'retouch.cli.data'): TORCH,
+    ('cli/main.py', 'retouch.cli.data'): TORCH, ('cli/main.py', 'retouch.cli.reproducing'): TORCH,
     ('cli/main.py', 'retouch.cli.listing'): TORCH, ('cli/main.py', 'retouch.cli.importing'): TORCH,
     ('engine/update.py', 'torch'): TORCH,
     ('hub.py', 'huggingface_hub'): EXTRA, ('hub.py', 'huggingface_hub.utils'): EXTRA, ('cli/editing.py', 'retouch.editor'): TORCH,

@@ -18,7 +18,7 @@ from retouch.methods.registry import METHODS
 from tests.batches import TINY, random_batch, random_request
 
 MASKED = {'aggan', 'aggan_multi', 'attentiongan', 'lomit', 'local'}  # systems whose Translation carries an edit mask
-BATCH_COUPLED = {'classifier', 'parser', 'attgan', 'stgan', 'aggan', 'pix2pix', 'cam.attgan', 'cam.stgan', 'secgan.attgan',
+BATCH_COUPLED = {'classifier', 'parser', 'attgan', 'stgan', 'aggan', 'pix2pix', 'cam.attgan', 'cam.stgan', 'secgan.attgan', 'secgan.stgan',
                  'secgan.concat', 'lomit'}                        # batch norm
 
 
@@ -47,7 +47,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 def test_registry_is_whole() -> None:
     assert set(METHODS) == {'stargan', 'attgan', 'stgan', 'aggan', 'aggan_multi', 'cyclegan', 'asgit', 'asgit_pairs', 'cam', 'secgan',
                             'classifier', 'parser', 'pix2pix', 'attentiongan', 'munit', 'drit', 'lomit', 'local'}
-    assert set(TINY) == {*METHODS, 'cam.attgan', 'cam.stgan', 'secgan.attgan', 'secgan.concat'}
+    assert set(TINY) == {*METHODS, 'cam.attgan', 'cam.stgan', 'secgan.attgan', 'secgan.stgan', 'secgan.concat'}
     for name, cls in METHODS.items():
         assert cls.id == name and cls.Config.model_fields['id'].default == name
         assert isinstance(cls.tiny(), Trainable)

@@ -19,7 +19,9 @@ EXACT = {                                                        # trainable par
     'stgan.official': {'G': 74_998_771, 'D': 44_718_990},
     'aggan.paper': {'G': 7_848_260, 'F': 7_848_260, 'D_A': 6_953_793, 'D_B': 6_953_793, 'P_A': 6_954_817, 'P_B': 6_954_817},
     'aggan.code': {'G': 7_931_332, 'F': 7_931_332, 'D_A': 6_953_793, 'D_B': 6_953_793},
-    'aggan_multi.paper': {'G': 8_443_072, 'D': 44_786_624},
+    'aggan_multi.paper': {'G': 8_443_072, 'D': 44_983_232},
+    'aggan_multi.code': {'G': 8_443_072, 'D': 44_786_624},
+    'attgan.paper256': {'G': 43_459_203, 'D': 145_382_286},
     'cyclegan.paper': {'G': 11_378_179, 'F': 11_378_179, 'D_A': 2_764_737, 'D_B': 2_764_737},
     'asgit.paper': {'T': 75_649, 'G': 11_378_179, 'F': 11_378_179, 'D_A': 2_764_737, 'D_B': 2_764_737},
     'asgit.code': {'G': 11_378_179, 'F': 11_378_179, 'D_A': 2_764_737, 'D_B': 2_764_737},
@@ -34,18 +36,41 @@ EXACT = {                                                        # trainable par
     'munit.paper': {'G_A': 15_026_187, 'G_B': 15_026_187, 'D_A': 8_271_171, 'D_B': 8_271_171},
     'drit.paper': {'E_c': 9_018_112, 'E_a': 2_688_160, 'G': 9_564_710, 'D_c': 10_683_649,
                    'D_A': 8_271_171, 'D_B': 8_271_171, 'D_A2': 8_271_171, 'D_B2': 8_271_171},
-    'lomit.paper': {'E_c': 5_390_848, 'E_s': 4_864_656, 'A': 3_806_721, 'H': 399_360, 'G': 5_758_723, 'D': 44_803_019},
+    'lomit.paper': {'E_c': 5_390_848, 'E_s': 4_864_656, 'A': 3_806_721, 'H': 399_360, 'G': 5_758_723, 'D': 44_729_282},
     'lomit.code': {'E_c': 5_390_848, 'E_s': 2_764_936, 'A': 3_806_721, 'H': 399_360, 'G': 5_758_723, 'D': 44_753_861},
 }
-CAM_ROWS = ('', '_baseline', '_generator', '_discriminator', '_literal')
+CAM_ROWS = ('', '_baseline', '_generator', '_discriminator', '_mean', '_literal')
 EXACT |= {f'cam.{backbone}_paper{row}': EXACT[f'{backbone}.paper'] for backbone in ('stargan', 'attgan', 'stgan') for row in CAM_ROWS}
 for _backbone, _channels in (('stargan', (8_493_248, 8_512_064, 44_836_800)), ('attgan', (43_471_491, 43_486_860, 44_728_206))):
     _concat, _g, _d = _channels
     _alone, _name = EXACT[f'{_backbone}.paper'], f'secgan.{_backbone}_paper'
     EXACT |= {f'{_name}{row}': {**_alone, 'G_seg': _g, 'D_seg': _d, 'P': 1_286_892} for row in ('', '_sc1e-3', '_sc1e-1')}
     EXACT |= {f'{_name}_concat': {**_alone, 'G': _concat, 'P': 1_286_892}, f'{_name}_sc0': _alone}
+EXACT |= {'aggan.celeba': EXACT['aggan.paper'],
+          'aggan.paper_no_ad_ag': {'G': 7_845_123, 'F': 7_845_123, 'D_A': 6_953_793, 'D_B': 6_953_793}}
+EXACT |= {f'aggan.paper{row}': {net: n for net, n in EXACT['aggan.paper'].items() if net[0] != 'P'}
+          for row in ('_no_ad', '_no_ad_pl', '_no_ad_al', '_no_ad_pl_al')}
+_tam = {'D_A': 3_228_609, 'D_B': 3_228_609}                       # of 3,818,433 published, 589,824 are never called
+EXACT |= {'asgit.paper_pha_alpha': {**EXACT['asgit.paper'], 'G': 11_381_315, 'F': 11_381_315},
+          'asgit.paper_tam_rhp': {**EXACT['asgit.paper'], **_tam},
+          'asgit.paper_tam_alpha': {'T': 75_649, 'G': 11_381_315, 'F': 11_381_315, **_tam},
+          'asgit_pairs.paper_tam': {**EXACT['asgit_pairs.paper'], 'D': 3_231_681}}
+EXACT |= {f'pix2pix.asgit{row}': {'G': 41_825_667, 'D': d} for row, d in (('', 2_767_809), ('_cgan', 2_767_809), ('_gan', 2_764_737))}
+EXACT |= {'munit.celeba': EXACT['munit.paper'], 'drit.celeba': {**EXACT['drit.paper'], 'D_c': 7_472_129}}
+EXACT |= {f'lomit.paper{row}': {**EXACT['lomit.paper'], 'D': d}
+          for row, d in (('_gender', 44_729_282), ('_lipstick', 44_729_282), ('_facial_hair_gender', 44_737_475),
+                         ('_makeup_lipstick', 44_737_475),
+                         ('_hair_smile', 44_753_861))}
+EXACT |= {'lomit.emotionet': {**EXACT['lomit.paper'], 'D': 44_819_405}}
+for _size, _d, _d_seg in ((128, 44_827_584, 44_836_800), (256, 45_147_072, 45_156_288)):
+    _hq = {'G': 8_455_616, 'D': _d}
+    EXACT |= {f'secgan.stargan_hq{_size}': {**_hq, 'G_seg': 8_512_064, 'D_seg': _d_seg, 'P': 1_286_892},
+              f'secgan.stargan_hq{_size}_sc0': _hq}
+EXACT |= {'secgan.stargan_rafd': {**EXACT['stargan.rafd'], 'G_seg': 8_496_384, 'D_seg': 44_795_840, 'P': 1_286_892},
+          'secgan.stargan_rafd_sc0': EXACT['stargan.rafd'], 'secgan.stgan_paper_sc0': EXACT['stgan.paper'],
+          'secgan.stgan_paper': {**EXACT['stgan.paper'], 'G_seg': 74_482_272, 'D_seg': 44_730_190, 'P': 1_286_892}}
 # rows at the papers' size; all others are small
-PUBLISHED = {'paper', 'code', 'rafd', 'official', 'tf', 'cgan', 'gan', 'encoder_decoder'}
+PUBLISHED = {'paper', 'code', 'celeba', 'emotionet', 'rafd', 'official', 'tf', 'paper256', 'cgan', 'gan', 'encoder_decoder', 'asgit'}
 
 
 def nets_on_meta(name: str) -> dict[str, int]:
@@ -60,7 +85,8 @@ def nets_on_meta(name: str) -> dict[str, int]:
 def is_published(name: str) -> bool:
     """'stargan.code', 'cam.attgan_paper_literal'; not 'cam.attgan_toyfaces'."""
     method, row = name.split('.')
-    return (row.split('_')[1] == 'paper') if method in ('cam', 'secgan') else row in PUBLISHED
+    return (row.split('_')[1] in ('paper', 'hq128', 'hq256', 'rafd')) if method in ('cam', 'secgan') else (
+        row in PUBLISHED or row.startswith(('paper_', 'asgit_')))
 
 
 def test_every_recipe() -> None:
@@ -82,18 +108,18 @@ def test_every_recipe() -> None:
 def test_cam_recipes_are_their_backbones_with_a_loss_added() -> None:
     backbones = {'paper': {'stargan': 'code'}, 'toyfaces': {}}   # the row, where it is named otherwise
     changes = {'': {}, '_baseline': {'apply_to': 'none'}, '_generator': {'apply_to': 'generator'},
-               '_discriminator': {'apply_to': 'discriminator'}, '_literal': {'layer': 'last', 'combine': 'raw'}}
+               '_discriminator': {'apply_to': 'discriminator'}, '_mean': {'combine': 'mean'},
+               '_literal': {'layer': 'last', 'combine': 'raw'}}
     seen = {'cam.attgan_folder64'}
     for tier, other in backbones.items():
         for backbone in ('stargan', 'attgan', 'stgan'):
             alone = RECIPES[f'{backbone}.{other.get(backbone, tier)}']()
             for row, changed in changes.items():
                 run = RECIPES[f'cam.{backbone}_{tier}{row}']()
-                data = alone.data.model_copy(update={'holdout': 2000}) if tier == 'paper' else alone.data      # one split for one table
-                assert (run.data, run.train, run.seed) == (data, alone.train, alone.seed)
+                assert (run.data, run.train, run.seed) == (alone.data, alone.train, alone.seed)
                 assert run.method == Config(backbone=alone.method, **changed) and run.method.backbone == alone.method
                 seen.add(f'cam.{backbone}_{tier}{row}')
-    assert seen == {f'cam.{row}' for row in TABLES['cam']} and len(seen) == 31
+    assert seen == {f'cam.{row}' for row in TABLES['cam']} and len(seen) == 37
     folder, alone = RECIPES['cam.attgan_folder64'](), RECIPES['attgan.folder64']()
     assert folder.method == Config(backbone=alone.method) and (folder.data, folder.train) == (alone.data, alone.train)
 

@@ -217,8 +217,8 @@ def test_activations_come_from_the_pass_of_the_scores() -> None:
         torch.testing.assert_close(F.leaky_relu(before, 0.2), after)
 
 
-@pytest.mark.parametrize('changes', [{}, {'pha_layer': 1}, {'pha_post_activation': False}, {'attention': 'tam'},
-                                     {'attention': 'tam', 'mask_norm': 'batch'}], ids=str)
+@pytest.mark.parametrize('changes', [{}, {'pha_layer': 1}, {'pha_post_activation': False}, {'attention': 'tam', 'normalise_tam': True},
+                                     {'attention': 'tam', 'normalise_tam': True, 'mask_norm': 'batch'}], ids=str)
 def test_maps_are_in_the_unit_interval_each_by_itself(changes: dict[str, Any]) -> None:
     method = small(**changes)
     x = torch.rand(3, 3, 16, 16) * torch.tensor([0.1, 1, 10]).view(3, 1, 1, 1)
@@ -229,6 +229,16 @@ def test_maps_are_in_the_unit_interval_each_by_itself(changes: dict[str, Any]) -
         torch.testing.assert_close(method.judge('D_A', x[:1])[1], m[:1], rtol=0, atol=1e-4)
 
 
+def test_the_papers_tam_is_a_mean_of_sigmoids() -> None:
+    method, x = small(attention='tam'), torch.rand(2, 3, 16, 16)
+    m = method.judge('D_A', x)[1]
+    torch.testing.assert_close(m, method.nets['D_A'].with_attention(x)[1].mean(1, keepdim=True))
+    assert 0 < m.min() and m.max() < 1 and m.amax((1, 2, 3)).max() < 0.999, 'no picture has a 0 and a 1 of its own'
+    for p in method.nets['D_A'].parameters():
+        torch.nn.init.zeros_(p)
+    assert torch.equal(method.judge('D_A', x)[1], torch.full((2, 1, 8, 8), 0.5))
+
+
 def test_a_map_is_of_the_absolute_activation() -> None:
     method, x = small(pha_post_activation=False), torch.rand(1, 3, 16, 16)
     a = method.nets['D_A'].with_activation(x, 2, rectified=False)[1].abs().mean(1, keepdim=True)
@@ -237,7 +247,7 @@ def test_a_map_is_of_the_absolute_activation() -> None:
 
 @pytest.mark.parametrize('attention', ['pha', 'tam'])
 def test_a_constant_map_is_no_nan(attention: str) -> None:
-    method = small(attention=attention)
+    method = small(attention=attention, normalise_tam=True)
     for p in method.nets['D_A'].parameters():
         torch.nn.init.zeros_(p)
     m = method.judge('D_A', torch.rand(2, 3, 16, 16))[1]
@@ -564,8 +574,8 @@ def test_presets() -> None:
     assert (code.inference_attention, code.inference_constant) == ('constant', 0.5)
     assert (pairs.gan_mode, pairs_code.gan_mode, pairs_code.transfer, pairs_code.bypass_ones) == ('lsgan', 'bce', 'conv3', False)
     assert (paper.lr, paper.beta1, paper.beta2, paper.lambda_cyc, pairs.lambda_l1, paper.pool) == (2e-4, 0.5, 0.999, 10, 100, 50)
-    for name, size, load_size, flip in (('asgit.paper', 256, 286, True), ('asgit.code', 256, 286, False),
-                                        ('asgit_pairs.paper', 128, 143, True), ('asgit_pairs.code', 256, 286, False)):
+    for name, size, load_size, flip in (('asgit.paper', 256, 286, False), ('asgit.code', 256, 286, False),
+                                        ('asgit_pairs.paper', 128, 143, False), ('asgit_pairs.code', 256, 286, False)):
         run = RECIPES[name]()
         assert (run.data.size, run.data.load_size, run.data.flip, run.train.batch_size) == (size, load_size, flip, 1)
 
@@ -577,7 +587,8 @@ def test_small_rows_are_alike() -> None:
     assert all(getattr(base.method, f) == getattr(alike.method, f) for f in shared)
     for row, changed in (('pha_alpha', ('pha', 'alpha')), ('tam_rhp', ('tam', 'rhp')), ('tam_alpha', ('tam', 'alpha'))):
         run = RECIPES[f'asgit.toyfaces_{row}']()
-        assert run.method == base.method.model_copy(update=dict(zip(('attention', 'fusion'), changed, strict=True)))
+        told = {'attention': changed[0], 'fusion': changed[1], 'normalise_tam': changed[0] == 'tam'}
+        assert run.method == base.method.model_copy(update=told)
         assert (run.data, run.train) == (base.data, base.train)
     for end in ('', '_tam', '_back', '_back_tam'):
         run, alike = RECIPES[f'asgit_pairs.toyfaces{end}'](), RECIPES[f'pix2pix.toyfaces{"_back" if "back" in end else ""}']()

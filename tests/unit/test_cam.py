@@ -281,3 +281,84 @@ def test_same_networks_and_same_answers_as_the_backbone(name: str) -> None:
         assert torch.equal(method.translate(request).image, method.backbone.translate(request).image)
         assert method.translate(request).mask is None and torch.equal(method.read(b.image), method.backbone.read(b.image))
     assert {k for k in method.state_dict()} == {f'backbone.{k}' for k in method.backbone.state_dict()}
+
+
+# ---- the values that choices must have, by hand
+
+def test_rows_left_out_do_not_count() -> None:
+    """unchanged='skip': the mean over rows that change, not over all; none of them is 0 and not 0/0."""
+    u = torch.zeros(3, 3, 2, 2)
+    v, m = torch.tensor([1.0, 2.0, 4.0]).reshape(3, 1, 1, 1).expand_as(u), torch.full((3, 1, 2, 2), 0.5)
+    d = torch.tensor([[0.0, 1.0], [0.0, 0.0], [-1.0, 1.0]])
+    for name in NAMES:
+        assert make(name).outside(u, v, m, d).item() == pytest.approx((0.5 + 1 + 2) / 3)
+        assert make(name, unchanged='skip').outside(u, v, m, d).item() == pytest.approx((0.5 + 2) / 2)
+        assert make(name, unchanged='skip', reduction='channel_sum').outside(u, v, m, d).item() == pytest.approx(3 * (0.5 + 2) / 2)
+        assert make(name, unchanged='skip').outside(u, v, m, 0 * d).item() == 0
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_the_mask_of_the_way_back_reused(name: str) -> None:
+    method, b = make(name, backward_mask='reuse'), batch()
+    step = step_of(method, 'G', b)
+    parts = method.backbone.generator_step(b, {}).parts
+    D, x, y, d = method.nets['D'], b.image, parts['edit'].detach(), b.target - b.labels
+    D.requires_grad_(True)
+    m_y, m_x = mask_of(D, y, d), mask_of(D, x, -d)
+    back = brought_back(name, method, y, b).detach()
+    expected = outside(x, y, m_y, m_x) + outside(y, back, m_y, m_x)                          # not M(x', -d)
+    torch.testing.assert_close(step.logs['cam'], expected, rtol=1e-5, atol=1e-6)
+    assert abs(expected - (outside(x, y, m_y, m_x) + outside(y, back, m_y, mask_of(D, back, -d)))) > 1e-4
+
+
+def test_every_option_of_a_mask_reaches_the_steps_and_the_explanation() -> None:
+    """Each against the mask by hand: layer, normalisation, order, score and combination, in both steps and where the mask explains."""
+    b = batch()
+    x, d = b.image, b.target - b.labels
+    for field, value in (('layer', 'conv2'), ('normalise', 'rms'), ('combine', 'mean'), ('order', 'after'), ('score', 'sigmoid')):
+        method = make('attgan', **{field: value})
+        D, y = method.nets['D'], method.backbone.discriminator_step(b, {}).parts['edit']
+
+        def mask(picture: Tensor, difference: Tensor, field: str = field, value: str = value, D: Any = D) -> Tensor:
+            maps = D.features(picture)
+            a, logits = maps[1 if field == 'layer' else 2], D.heads(maps[-1])[1]
+            if field == 'score':
+                logits = logits.sigmoid()
+            cam = relative_gradcam(a, logits, difference, create_graph=False).detach()
+            if field == 'order':
+                cam = torch.nn.functional.interpolate(cam, size=(32, 32), mode='bilinear', align_corners=False)
+            mean, spread = cam.mean((2, 3), keepdim=True), cam.std((2, 3), keepdim=True, unbiased=False)
+            rms = cam.square().mean((2, 3), keepdim=True).sqrt()
+            scaled = cam / (rms + 1e-5) if field == 'normalise' else (cam - mean) / (spread + 1e-5)
+            scaled = torch.where(difference.any(1)[:, None, None, None], scaled, 0.0).clamp(0, 1)
+            return torch.nn.functional.interpolate(scaled, size=(32, 32), mode='bilinear', align_corners=False)
+
+        m_x, m_y = mask(x, -d), mask(y, d)
+        both = (m_x + m_y) / 2 if field == 'combine' else (m_x + m_y).clamp(max=1)
+        plain = make('attgan')
+        assert method.gradcam_options() == {**plain.gradcam_options(), {'combine': 'combination'}.get(field, field): value}
+        torch.testing.assert_close(explain(D, x, y, d, **method.gradcam_options()), both, rtol=0, atol=1e-4)
+        torch.testing.assert_close(step_of(method, 'D', b).logs['cam'], ((1 - both) * (x - y).abs()).mean(), rtol=1e-5, atol=1e-6)
+        step = step_of(method, 'G', b)
+        torch.testing.assert_close(step.images['gradcam'], both, rtol=0, atol=1e-4)
+        assert (explain(D, x, y, d, **plain.gradcam_options()) - both).abs().max() > 0.004, f'{field} is told apart'
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_masks_of_the_generator_step_are_float32_under_half_precision(name: str) -> None:
+    method, b = make(name), batch()
+    seen: list[Tensor] = []
+    inner = method.outside
+    method.outside = lambda u, v, m, d: seen.append(m) or inner(u, v, m, d)                  # type: ignore[method-assign,func-returns-value]
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        step, parts = step_of(method, 'G', b), method.backbone.generator_step(b, {}).parts
+        with torch.no_grad():
+            a_x = method.nets['D'].features(b.image, 3)[-1]
+    assert parts['maps'][2].dtype == a_x.dtype == torch.bfloat16 and {m.dtype for m in seen} == {torch.float32} and len(seen) == 2
+    assert step.logs['cam'].dtype == torch.float32
+    d, found = b.target - b.labels, []
+    for a, difference in ((parts['maps'][2], d), (a_x, -d)):
+        a = a.detach().float().requires_grad_()
+        logits = method.nets['D'].requires_grad_(True).heads(a, 3)[1]
+        found.append(cam_to_mask(relative_gradcam(a, logits, difference, create_graph=False), SPEC.size))
+    torch.testing.assert_close(seen[0], sum(found).clamp(max=1).detach(), rtol=0, atol=1e-5)

@@ -296,7 +296,7 @@ def test_two_hair_colours_are_two_domains(judge: Judge) -> None:
         assert task.rows.tolist() == np.flatnonzero(source & ~bald).tolist() and len(task.rows)
         assert task.request(torch.zeros(1, 3, SIZE, SIZE), slice(0, 1)).to == to
         wanted = task.wanted
-        assert wanted is not None and wanted[:, task.column].all() and not wanted[:, toyfaces.ATTRIBUTES.index('Bald')].any()
+        assert wanted is not None and wanted[:, task.columns].all() and not wanted[:, toyfaces.ATTRIBUTES.index('Bald')].any()
     one, other = (task.wanted[:, toyfaces.ATTRIBUTES.index(task.name[:-2])] for task in tasks)           # type: ignore[index]
     assert one.all() and other.all() and not tasks[0].wanted[:, toyfaces.ATTRIBUTES.index('Black_Hair')].any()  # type: ignore[index]
     card = evaluate(method, protocol='domains', n=40, judge=judge, attribute='Black_Hair/Blond_Hair')

@@ -228,7 +228,7 @@ def test_lpips_equals_torchmetrics_and_sees_the_outside_alone(nowhere: Path) -> 
     theirs = LearnedPerceptualImagePatchSimilarity('alex')(x, y)
     region = np.zeros((2, 32, 32), bool)
     region[:, 4:20, 6:22] = True
-    everywhere, with_region = (Task('', 0, np.arange(2), None, lambda *_: None, region=some) for some in (None, region))
+    everywhere, with_region = (Task('', (0,), np.arange(2), None, lambda *_: None, region=some) for some in (None, region))
     more, both = lpips_to_measures(net), slice(0, 2)
     whole = more(everywhere, y, x, both)['lpips_whole[lpips-alexnet]'][0]
     assert float(whole.mean()) == pytest.approx(float(theirs), rel=1e-5) and float(whole.min()) > 0

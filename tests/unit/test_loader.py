@@ -86,3 +86,24 @@ def test_the_hash_of_a_large_set_is_taken_in_pieces() -> None:
         whole.update(repr((part.shape, part.dtype)).encode() + part.tobytes())
     assert set_to_hash(two_sets(3, many, few)) == whole.hexdigest()
     assert set_to_hash(two_sets(3, many[::-1], few)) != whole.hexdigest()
+
+
+def test_a_lone_picture_is_never_asked_for_itself(tmp_path: Path) -> None:
+    """AGGAN's published batch of 1: a permutation of one row trains the identity."""
+    import pytest
+
+    from retouch.data.configs import AttributeData
+    from retouch.data.sets import open_attributes
+
+    for name in ('angry', 'happy', 'sad'):
+        (tmp_path / name).mkdir()
+        for i in range(5):
+            Image.new('RGB', (8, 8), (i, 0, 0)).save(tmp_path / name / f'{i}.png')
+    config = AttributeData(source=str(tmp_path), size=8)
+    opened = open_attributes(config)
+    with pytest.raises(ValueError, match='targets=permute with a batch of 1: .* --data.targets other'):
+        make_loader(opened, config, 1, 0, torch.device('cpu'))
+    loader = make_loader(opened, config.model_copy(update={'targets': 'other'}), 1, 0, torch.device('cpu'))
+    batches = [loader.batch(i, 24) for i in range(24)]
+    assert all(not torch.equal(b.labels, b.target) and b.target.sum() == 1 for b in batches)      # type: ignore[union-attr]
+    assert len({tuple(b.target[0].tolist()) for b in batches}) == 3                               # type: ignore[union-attr]

@@ -9,7 +9,7 @@ import torch
 
 from retouch import losses
 from retouch.data.batches import DataSpec, Moment
-from retouch.data.labels import apply_edits, flip_targets, single_edits
+from retouch.data.labels import apply_edits, single_edits
 from retouch.guidance.mask import check_mask, composite
 from retouch.methods.cyclegan import ImagePool
 from retouch.methods.stargan import Config, StarGAN
@@ -136,11 +136,8 @@ def test_edits_that_cannot_be() -> None:
         apply_edits(labels, {'Blond_Hair': 1, 'Black_Hair': 1}, NAMES)
 
 
-def test_single_edits_change_every_row_and_flip_targets_says_where_nothing_changes() -> None:
+def test_single_edits_change_every_row() -> None:
     labels = torch.tensor([[0., 0, 1, 0, 0, 1]]).expand(200, -1)
     target = single_edits(labels, NAMES, torch.linspace(0, 0.999, 200))
     assert ((target != labels).any(1)).all()
     assert (target[:, 2:4].sum(1) == 1).all()                    # one hair colour, always
-    both = torch.tensor([[0., 0, 1, 0, 0, 1], [0, 0, 0, 1, 0, 1]])
-    target, applies = flip_targets(both, 'Blond_Hair', NAMES)
-    assert applies.tolist() == [True, False] and target[0].tolist() == [0, 0, 0, 1, 0, 1]

@@ -166,14 +166,14 @@ def test_iou_falls_as_the_mask_moves_away() -> None:
 def test_accuracy_and_leakage_by_hand() -> None:
     read = torch.tensor([[1, 0, 1], [0, 0, 1]]).bool()
     expected = torch.tensor([[1, 1, 1], [1, 0, 0]]).bool()
-    assert accuracy.readings_to_edit_accuracy(read, expected, 0).tolist() == [1, 0]
+    assert accuracy.readings_to_edit_accuracy(read, expected, (0,)).tolist() == [1, 0]
     changes = accuracy.readings_to_changes(read, expected)
-    assert accuracy.changes_to_leakage(changes, 0).tolist() == [0.5, 0.5]          # the edited attribute itself does not leak
+    assert accuracy.changes_to_leakage(changes, (0,)).tolist() == [0.5, 0.5]          # the edited attribute itself does not leak
     assert accuracy.changes_to_leakage_row(changes).tolist() == [0.5, 0.5, 0.5]
 
 
 def test_a_judge_of_one_attribute_sees_no_leakage() -> None:
-    assert accuracy.changes_to_leakage(torch.ones(3, 1), 0).tolist() == [0, 0, 0]
+    assert accuracy.changes_to_leakage(torch.ones(3, 1), (0,)).tolist() == [0, 0, 0]
 
 
 # ---- difference

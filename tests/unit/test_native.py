@@ -36,7 +36,7 @@ def test_edges_and_what_is_left_by_hand() -> None:
     """A region of 32 x 32 px in 96 x 96, whose true change is 100 levels of red."""
     x, truth = np.zeros((1, 96, 96, 3), np.uint8), np.zeros((1, 96, 96, 3), np.uint8)
     truth[:, 32:64, 32:64, 0] = 100
-    task = Task('Eyeglasses', 0, np.arange(1), None, lambda x, part: None, truth, truth[..., 0] > 0)
+    task = Task('Eyeglasses', (0,), np.arange(1), None, lambda x, part: None, truth, truth[..., 0] > 0)
 
     def measured(edit: np.ndarray) -> dict[str, float]:
         pictures = [torch.from_numpy(some).permute(0, 3, 1, 2).float() / 127.5 - 1 for some in (edit, x)]
@@ -98,7 +98,7 @@ def test_the_truth_through_its_own_size_is_the_truth() -> None:
     images, _, _ = toyfaces.draw_set(range(2), 48, workers=1)
     edited, _, _ = toyfaces.draw_set(range(2), 48, workers=1, edit={'Eyeglasses': 1})
     region = np.abs(images.astype(int) - edited).max(3) > toyfaces.REGION_THRESHOLD
-    task = Task('Eyeglasses', 0, np.arange(2), None, lambda x, part: None, edited, region)
+    task = Task('Eyeglasses', (0,), np.arange(2), None, lambda x, part: None, edited, region)
     x = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
     found = native.truth_to_answer(48)(task, x, slice(0, 2))
     outside = replace(task).region == 0

@@ -94,6 +94,10 @@ def test_a_proxy_stands_in_only_if_asked_and_says_so() -> None:
     assert text_of(asked)['FID (proxy)'] == '7.00' and text_of(asked)['PSNR (proxy) Black_Hair'] == '20.00' and 'FID' not in text_of(asked)
     assert text_of(asked)['PSNR (proxy), their mean'] == '20.00', 'the mean of the four that the paper has, not of all edits'
     assert asked.paper_columns[0].measure == 'fid_per_task[classifier]' and any(line.startswith('proxies') for line in asked.differs)
+    said = next(line for line in asked.differs if line.startswith('proxies'))
+    parsed = as_paper(card_of(extractors={'classifier': 'cd', 'parser': 'ef'}), 'cam', 'attributes', True)
+    assert 'and true regions' in said and 'and a parser' in said
+    assert not any('true regions' in line or 'and a parser' in line for line in parsed.differs), 'a parser was given'
     both = text_of(as_paper(card_of(), 'cam', 'attributes', True))
     assert both['FID'] == '20.00 ± 4.00' and both['PSNR Black_Hair'] == '24.00', 'what was measured needs no proxy'
 
@@ -117,6 +121,7 @@ def test_which_protocol_a_paper_takes(tmp_path: Path) -> None:
             Image.new('RGB', (8, 8), (i, 0, 0)).save(tmp_path / folder / f'{i}.png')
     cyclegan, munit, lomit, stargan, pairs = (kind.tiny() for kind in (CycleGAN, MUNIT, LOMIT, AGGANMulti, ASGITPairs))
     assert (family_of('lomit', munit), protocol_of('lomit', munit, 'toyfaces')) == ('exemplars', 'exemplars')
+    assert protocol_of('lomit', munit, 'somewhere') == 'exemplars_folder'
     assert protocol_of('lomit', lomit, 'toyfaces') is None is protocol_of('cam', stargan, 'somewhere')
     assert protocol_of('asgit', cyclegan, 'toyfaces') is None is protocol_of('asgit', cyclegan, str(tmp_path))
     partners = str(tmp_path / 'pairs')
@@ -238,7 +243,8 @@ def test_every_number_of_a_paper_from_one_command(model: str, paper: str, protoc
 def test_partners_of_ones_own(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     card = evaluated(capsys, place / 'DOMAINS', '--protocol', 'aggan', '--data', place / 'pairs')
     assert card['protocol'] == 'pairs' and set(card['measures']['psnr_truth_per_image']['per_attribute']) == {'to=A', 'to=B'}
-    assert [column['measure'] for column in card['paper_columns']] == [None, 'psnr_truth_per_image', 'mse_truth', 'psnr_truth']
+    measures = [name for name in ('psnr_truth_per_image', 'mse_truth', 'psnr_truth') for _ in range(3)]      # each direction, both
+    assert [column['measure'] for column in card['paper_columns']] == [None, *measures]
 
 
 def test_proxies_are_printed_as_such_and_first(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ from retouch.cli import main as cli
 from retouch.data.batches import IGNORED, DataSpec, Moment, ParsingBatch
 from retouch.data.configs import ParsingData
 from retouch.data.loader import ParsingLoader
-from retouch.data.parsing import GROUPS, IDS, TWELVE, groups_of, logits_to_twelve, mirrored_classes, warp
+from retouch.data.parsing import GROUPS, IDS, STREETS, TWELVE, groups_of, logits_to_twelve, mirrored_classes, warp
 from retouch.data.sets import ParsingSet, make_loader, open_parsing, set_to_hash
 from retouch.evaluation.card import Card
 from retouch.evaluation.parsing import images_to_parses, parser_card
@@ -390,11 +390,11 @@ def test_bad_masks_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_recipes() -> None:
-    sizes = {'toyfaces48': 48, 'toyfaces32': 32, 'celebamask': 128}
+    sizes = {'streets': 128, 'toyfaces48': 48, 'toyfaces32': 32, 'celebamask': 128}
     assert [name for name in RECIPES if name.startswith('parser.')] == [f'parser.{row}' for row in sizes]
     for name, size in sizes.items():
         run = RECIPES[f'parser.{name}']()
-        assert run.data.size == size and run.data.names == TWELVE
+        assert run.data.size == size and run.data.names == (STREETS if name == 'streets' else TWELVE)
         Parser(run.method, DataSpec(size=size, attributes=run.data.names))
 
 

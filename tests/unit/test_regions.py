@@ -134,3 +134,10 @@ def test_on_drawn_faces_it_stands_beside_the_true_region() -> None:
     assert {name: parsed.measures[name] for name in plain.measures} == plain.measures
     found = parsed.measures['psnr_outside[parser]'].per_attribute or {}
     assert found['Eyeglasses'] is None and found['Blond_Hair'] == pytest.approx(20 * np.log10(255 / 10), abs=0.01), 'ten levels everywhere'
+
+
+def test_the_parts_that_edits_name() -> None:
+    """The CAM paper: hair of a change of its colour; "skin, nose, neck" of pale skin, and neither ears nor lips."""
+    assert PARTS == {'Black_Hair': ('hair',), 'Blond_Hair': ('hair',), 'Brown_Hair': ('hair',), 'Gray_Hair': ('hair',),
+                     'Pale_Skin': ('skin', 'nose', 'neck')}
+    assert TWELVE == ('skin', 'eyebrows', 'eyes', 'eyeglasses', 'ears', 'earrings', 'nose', 'mouth', 'lips', 'neck', 'hair', 'others')

@@ -29,7 +29,7 @@ from retouch.recipes.registry import RECIPES, TABLES, override
 from retouch.training import build, train_run
 from tests.batches import random_batch
 
-NAMES = tuple(BACKBONES)
+NAMES = ('stargan', 'attgan')
 
 
 def make(name: str = 'stargan', *, told: dict[str, Any] | None = None, **changes: Any) -> SeCGAN:
@@ -502,7 +502,7 @@ def test_recipes_are_their_backbones_with_a_branch_beside() -> None:
             alone = RECIPES[f'{backbone}.{tier}']()
             for row, changes in rows.items():
                 run = RECIPES[f'secgan.{backbone}_{tier}{row}']()
-                data = alone.data.model_copy(update={'holdout': 20_599} if tier == 'paper' else {})
+                data = alone.data.model_copy(update={'holdout': 19_962, 'validation': 637} if tier == 'paper' else {})
                 assert (run.data, run.train, run.seed) == (data, alone.train, alone.seed)
                 rate = {'schedule': 'exponential_second_half'} if (backbone, tier) == ('attgan', 'paper') else {}
                 assert run.method == Config(backbone=alone.method.model_copy(update={**told[backbone], **rate}), **changes)
@@ -510,7 +510,8 @@ def test_recipes_are_their_backbones_with_a_branch_beside() -> None:
     folder, alone = RECIPES['secgan.attgan_folder64'](), RECIPES['attgan.folder64']()
     assert (folder.data, folder.train) == (alone.data, alone.train) and folder.method.backbone.layers == alone.method.layers
     seen |= {'secgan.attgan_folder64', 'secgan.attgan_folder64_sc0'}
-    assert seen == {f'secgan.{row}' for row in TABLES['secgan']} and len(seen) == 22
+    seen |= {f'secgan.{row}{end}' for row in ('stgan_paper', 'stargan_hq128', 'stargan_hq256', 'stargan_rafd') for end in ('', '_sc0')}
+    assert seen == {f'secgan.{row}' for row in TABLES['secgan']} and len(seen) == 30
     assert Config().backbone == RECIPES['secgan.stargan_paper']().method.backbone and Config().lambda_sc == 0.01
 
 
@@ -540,6 +541,39 @@ def test_mistakes_are_named() -> None:
     with pytest.raises(ValueError, match='size=16: the parser halves the picture four times'):
         SeCGAN(make().config, DataSpec(size=16, attributes=('Eyeglasses',)))
     with pytest.raises(ValueError, match='backbone'):
-        Config(backbone={'id': 'stgan'})
+        Config(backbone={'id': 'cyclegan'})
     with pytest.raises(ValueError, match='lambda_sc'):
         Config(lambda_cs=0.1)
+
+
+def test_on_stgan() -> None:
+    """The paper's section 3.1: any editing GAN. The picture branch scales d by its own draw, the semantic one does not."""
+    method = make('stgan')
+    b = batch(method)
+    s, d = method.parse(b.image), b.target - b.labels
+    z, z_rec = method.edit_parse(s, d)
+    torch.testing.assert_close(z, method.nets['G_seg'].train()(s, d), rtol=0, atol=1e-5)
+    torch.testing.assert_close(z_rec, method.nets['G_seg'](s, 0 * d), rtol=0, atol=1e-5)
+    found = method.semantic_loss(b, s, z, z_rec, z.argmax(1))
+    logits = method.nets['D_seg'](z.softmax(1))[1]
+    torch.testing.assert_close(found.logs['cls'], F.binary_cross_entropy_with_logits(logits, b.target, reduction='none').sum(1).mean())
+    assert [(u.name, u.every) for u in method.updates()] == [('D', 1), ('D_seg', 1), ('G', 2)]
+
+
+def test_class_loss_of_classes_that_exclude_each_other() -> None:
+    """[D3]: softmax cross-entropy in both branches, of one-hot labels."""
+    method = make(told={'labels': 'single'})
+    b = batch(method)
+    one_hot = torch.eye(3)[[0, 2]]
+    b = dataclasses.replace(b, labels=one_hot, target=torch.eye(3)[[1, 0]])
+    s = method.parse(b.image)
+    z, z_rec = method.edit_parse(s, b.target - b.labels)
+    logits = method.nets['D_seg'](z.softmax(1))[1].detach()
+    expected = -sum(logits[i].log_softmax(0)[k] for i, k in enumerate((1, 0))) / 2
+    torch.testing.assert_close(method.semantic_loss(b, s, z, z_rec, z.argmax(1)).logs['cls'], expected)
+    real = method.nets['D_seg'](s)[1].detach()
+    expected = -sum(real[i].log_softmax(0)[k] for i, k in enumerate((0, 2))) / 2
+    torch.testing.assert_close(method.semantic_discriminator_step(b, {}).logs['cls'], expected)
+    made = method.nets['D'](method.backbone.generate(b.image, b.labels, b.target))[1].detach()
+    expected = -sum(made[i].log_softmax(0)[k] for i, k in enumerate((1, 0))) / 2
+    torch.testing.assert_close(method.rgb_loss(b, {}, z.argmax(1)).logs['cls'], expected)

@@ -98,9 +98,15 @@ def pairs_ab(root: Path) -> Path:
     return root
 
 
+def rafd(root: Path) -> Path:
+    pictures(root, ' '.join(f'Rafd{angle}_{person:02d}_Caucasian_female_{face}_frontal.jpg'
+                            for angle in ('000', '090') for person in (1, 2) for face in ('angry', 'happy')))
+    return root
+
+
 MAKERS: dict[str, Callable[[Path], Path]] = {
     'celeba': celeba, 'celeba_hq': celeba_hq, 'table': table, 'classes': classes, 'parsing': parsing, 'domains': domains, 'pairs': pairs,
-    'pairs_ab': pairs_ab,
+    'pairs_ab': pairs_ab, 'rafd': rafd,
 }
 
 

@@ -194,3 +194,79 @@ def test_intervals_cover_where_raters_and_pictures_differ() -> None:
         covered += share.low <= true <= share.high
         plain += abs(share.a - true) <= 1.96 * math.sqrt(share.a * (1 - share.a) / 200)
     assert covered / 400 > 0.87 and plain / 400 < 0.75
+
+
+# ---- sides that are no system, one picture at a time, and examples
+
+def trials_of(n: int = 4) -> tuple[np.ndarray, list]:
+    labels = np.zeros((n, 1), int)
+    tasks = attribute_tasks(('Eyeglasses',), np.concatenate([labels, labels], 1)[:, :1])
+    inputs = np.arange(n, dtype=np.uint8)[:, None, None, None] + np.full((n, 4, 4, 3), 100, np.uint8)
+    return inputs, choose_trials(tasks, n)
+
+
+def grey(url: str) -> int:
+    return int(np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(',')[2]))))[0, 0, 0])
+
+
+def test_real_or_made_one_picture_at_a_time(tmp_path: Path) -> None:
+    inputs, chosen = trials_of()
+    pair = {'a': systems(attributes=('Eyeglasses',))['a'], 'b': ('real pictures', 'real')}
+    study = write_study(tmp_path, pair, inputs, chosen, 'faces', kind='realism')                       # type: ignore[arg-type]
+    page, data = page_of(tmp_path)
+    assert [(trial.picture, trial.shown) for trial in study.trials] == [(0, 'a'), (1, 'b'), (2, 'a'), (3, 'b')]
+    assert [grey(trial['picture']) for trial in data['trials']] == [110, 101, 112, 103], 'no picture is shown both ways'
+    assert 'secret' not in page and 'shown' not in json.dumps(data) and study.kind == 'realism'
+    named = set(re.findall(r"\$\('(\w+)'\)", page))
+    assert named == set(re.findall(r'\bid="(\w+)"', page))
+    vote = re.search(r'answers\.push\(\{(.*?)\}\)', page)
+    assert vote and re.findall(r'(\w+)(?=[:,]|$)', re.sub(r': [^,]+', ':', vote[1])) == list(Vote.model_fields)
+
+    def rater(seed: int, real: str) -> Answers:                  # one letter for each trial: r, taken for real
+        votes = tuple(Vote(trial=i, left='a', chosen='b' if c == 'r' else 'a', seconds=1, flicker=False) for i, c in enumerate(real))
+        return Answers(study=study.id, seed=seed, answers=votes)
+
+    shares = answers_to_shares(Study.read(tmp_path), [rater(1, 'rrmr'), rater(2, 'mrmm')])
+    assert {name: (share.votes, share.a) for name, share in shares.items()} == {
+        'Eyeglasses': (4, 0.25), 'all edits': (4, 0.25), 'real pictures': (4, 0.75)}
+
+
+def test_truth_and_copy_are_sides_of_a_study(tmp_path: Path) -> None:
+    inputs, chosen = trials_of()
+    system = systems(attributes=('Eyeglasses',))['a']
+    write_study(tmp_path / 'copy', {'a': system, 'b': ('the input', 'copy')}, inputs, chosen, 'faces')
+    assert [grey(trial['b']) - grey(trial['input']) for trial in page_of(tmp_path / 'copy')[1]['trials']] == [0] * 4
+    with pytest.raises(ValueError, match='no true result of Eyeglasses is known'):
+        write_study(tmp_path / 'none', {'a': system, 'b': ('the true result', 'truth')}, inputs, chosen, 'faces')
+    truths = [(row, Task(**{**task.__dict__, 'truth': inputs + 50}), m) for row, task, m in chosen]
+    study = write_study(tmp_path / 'truth', {'a': system, 'b': ('the true result', 'truth')}, inputs, truths, 'faces', question='realism')
+    trial = page_of(tmp_path / 'truth')[1]['trials'][0]
+    assert (grey(trial['a']), grey(trial['b'])) == (110, 150) and 'input' not in trial and trial['asked'] == ''
+    assert study.weights == {'a': 'a' * 64, 'b': ''} and study.question == 'Which side looks more like a real picture?'
+
+
+def test_examples_are_shown_and_both_kinds_of_systems_are_asked_the_same(tmp_path: Path) -> None:
+    from retouch.evaluation.exemplars import ByExemplar, transfer_task
+    from retouch.evaluation.transfers import folder_pairs
+
+    inputs = np.full((4, 4, 4, 3), 100, np.uint8) + np.arange(4, dtype=np.uint8)[:, None, None, None]
+    pairs = folder_pairs(('Smiling',), inputs, np.array([[0], [1], [0], [1]]))
+    asked: list[str] = []
+
+    class Two(Shift):
+        def translate(self, request: object) -> Translation:
+            asked.append(request.to)                             # type: ignore[attr-defined]
+            return Translation(request.exemplar)                 # type: ignore[attr-defined]
+
+    class Style(Shift):
+        def translate(self, request: object) -> Translation:
+            return Translation(request.exemplar)                 # type: ignore[attr-defined]
+
+    pair = {'a': ('lomit', Model(Style(1, attributes=('Smiling',)), Path(), 'a' * 64)),                 # type: ignore[arg-type]
+            'b': ('munit', Model(ByExemplar(Two(1, domains=('A', 'B'))), Path(), 'b' * 64))}            # type: ignore[arg-type]
+    write_study(tmp_path, pair, inputs, choose_trials([transfer_task(pairs)], 4), 'faces', question='style', exemplars=pairs.exemplars)
+    data = page_of(tmp_path)[1]
+    assert asked == ['B', 'A', 'B', 'A'], 'to the side of the example'
+    for trial, row in zip(data['trials'], pairs.exemplars[:], strict=True):
+        assert grey(trial['a']) == grey(trial['b']) == grey(trial['example']) == row[0, 0, 0]
+    assert data['question'].startswith('Which side has taken over more') and data['trials'][0]['asked'] == 'as the example'

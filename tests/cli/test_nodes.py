@@ -1,0 +1,85 @@
+"""Several machines: two nodes on loopback train what one process trains, and one that dies and comes back loses nothing."""
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from retouch.engine.state import load_state
+from tests.nodes import METHODS, one_process, weights_after
+
+QUIET = {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
+SMALL = ['--data.n', '60', '--data.size', '16', '--method.width-g', '4', '--method.width-d', '4', '--method.blocks', '1']
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(('127.0.0.1', 0))
+        return int(found.getsockname()[1])
+
+
+def as_on_node(node: int, port: int) -> dict[str, str]:
+    """The environment that `torchrun --nnodes 2 --nproc-per-node 1` gives its one process on a node."""
+    return {**QUIET, 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(port), 'WORLD_SIZE': '2', 'RANK': str(node), 'GROUP_WORLD_SIZE': '2',
+            'GROUP_RANK': str(node), 'LOCAL_WORLD_SIZE': '1', 'LOCAL_RANK': '0', 'TORCHELASTIC_RUN_ID': 'test'}
+
+
+def test_two_nodes_train_the_weights_of_one_process(tmp_path: Path, repository: Path) -> None:
+    """A method of every kind that has one without batch norm: two nodes with two pictures each against one process with four."""
+    alone = {kind: weights_after(kind, one_process()) for kind in METHODS}
+    port, out = free_port(), tmp_path / 'two.pt'
+    nodes = [subprocess.Popen([sys.executable, '-m', 'tests.nodes', str(out)], env=as_on_node(node, port), cwd=repository,
+                              stderr=subprocess.PIPE, text=True) for node in (0, 1)]
+    for node in nodes:
+        said = node.communicate(timeout=240)[1]
+        assert node.returncode == 0, said[-3000:]
+    together = torch.load(out)
+    assert set(alone) == set(together) == {'attributes', 'domains', 'pairs'}
+    for kind, weights in alone.items():
+        assert weights.keys() == together[kind].keys() and len(weights) > 20
+        for k, v in weights.items():
+            torch.testing.assert_close(together[kind][k], v, rtol=1e-6, atol=1e-8, msg=lambda m, k=k, kind=kind: f'{kind} {k}: {m}')
+
+
+@pytest.mark.slow
+def test_a_node_that_dies_and_comes_back_loses_nothing(tmp_path: Path, repository: Path) -> None:
+    """Two agents of torchrun; the second and its worker are killed, then started again: the weights of a training that nobody killed."""
+    port = free_port()
+    words = ['-m', 'retouch', 'train', 'stargan.toyfaces', *SMALL, '--train.batch-size', '1', '--train.iterations', '400',
+             '--train.save-every', '20', '--train.log-every', '5', '--resume', 'auto', '--out']
+
+    def agent(node: int, out: Path) -> subprocess.Popen:
+        launch = [sys.executable, '-m', 'torch.distributed.run', '--nnodes', '2', '--nproc-per-node', '1', '--max-restarts', '3',
+                  '--rdzv-backend', 'c10d', '--rdzv-id', 'test', '--rdzv-endpoint', f'127.0.0.1:{port}',
+                  '--rdzv-conf', f'is_host={"true" if node == 0 else "false"}', '--local-addr', '127.0.0.1']
+        return subprocess.Popen([*launch, *words, str(out)], env=QUIET, cwd=repository, start_new_session=True,
+                                stdout=subprocess.DEVNULL, stderr=open(tmp_path / f'node{node}.txt', 'a'))
+
+    straight, broken = tmp_path / 'straight', tmp_path / 'broken'
+    for out in (straight, broken):
+        agents = [agent(node, out) for node in (0, 1)]
+        try:
+            if out == broken:
+                deadline = time.monotonic() + 300
+                while not (out / 'state' / 'last.pt').exists() and time.monotonic() < deadline:
+                    time.sleep(0.1)
+                os.killpg(agents[1].pid, signal.SIGKILL)
+                agents[1].wait()
+                assert load_state(out / 'state')['iteration'] < 400
+                agents[1] = agent(1, out)
+            for one in agents:
+                assert one.wait(timeout=900) == 0, (tmp_path / 'node0.txt').read_text()[-3000:]
+        finally:
+            for one in agents:
+                if one.poll() is None:
+                    os.killpg(one.pid, signal.SIGKILL)
+    a, b = (load_state(out / 'state') for out in (straight, broken))
+    assert a['iteration'] == b['iteration'] == 400
+    assert all(torch.equal(v, b['trainable'][k]) for k, v in a['trainable'].items())

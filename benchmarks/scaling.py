@@ -38,8 +38,8 @@ from retouch.recipes.registry import load_run, override
 from retouch.toyfaces import ATTRIBUTES
 
 PAPERS = ('stargan.paper', 'attgan.paper', 'stgan.paper', 'cam.stargan_paper', 'secgan.stargan_paper', 'aggan_multi.paper',
-          'cyclegan.paper', 'aggan.paper', 'attentiongan.paper', 'asgit.paper', 'pix2pix.paper', 'asgit_pairs.paper', 'munit.paper', 'drit.paper',
-          'lomit.paper', 'classifier.paper', 'parser.celebamask')
+          'cyclegan.paper', 'aggan.paper', 'attentiongan.paper', 'asgit.paper', 'pix2pix.paper', 'asgit_pairs.paper', 'munit.paper',
+          'drit.paper', 'lomit.paper', 'classifier.paper', 'parser.celebamask')
 PROCESSES = 64
 
 

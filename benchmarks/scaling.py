@@ -8,7 +8,7 @@ exchanges 4 bytes a parameter of every Update that is due, on the mean over a cy
 2 (P - 1) / P of that. Networks of the recipes at the papers' sizes are built on the meta device.
 
 `set` measures: JPEG pictures with CelebA's list of labels, of which `--distinct` are drawn (smooth noise) and the others are hard links to
-these, are opened by `training.make_trainer` with the small networks of stargan.folder64, in a fresh process each time: the first decodes
+these, are opened by `training.make_trainer` with the small networks, in a fresh process each time: the first decodes
 them into the cache, the second finds them there, with the files in the page cache. Seconds are of the wall and of the process.
 """
 from __future__ import annotations
@@ -82,9 +82,9 @@ def open_it(folder: str, size: int) -> dict[str, float]:
     """Opens the set as a training does, in a process of its own; draws batches as one of 64 processes."""
     from retouch.training import make_fabric, make_trainer
 
-    changes = {'data.source': folder, 'data.size': str(size), 'train.threads': '1', 'train.batch_size': '16', 'method.blocks': '1'}
-    changes = {'data.source': folder, 'data.size': str(size), 'train.threads': '1', 'train.batch_size': '16', 'method.blocks': '1'}
-    run = override(load_run('stargan.folder64'), {**changes, 'method.width_g': '4', 'method.width_d': '4'})
+    changes = {'data.source': folder, 'data.size': str(size), 'data.crop': 'none', 'data.attributes': 'none', 'method.blocks': '1'}
+    changes |= {'train.threads': '1', 'train.batch_size': '16'}
+    run = override(load_run('stargan.paper'), {**changes, 'method.width_g': '4', 'method.width_d': '4'})
     before, wall, cpu = resident_peak() or 0, time.perf_counter(), time.process_time()
     _, loader, _ = make_trainer(run, make_fabric(run), False)
     found = {'seconds': time.perf_counter() - wall, 'process_seconds': time.process_time() - cpu,

@@ -57,10 +57,11 @@ def test_a_node_that_dies_and_comes_back_loses_nothing(tmp_path: Path, repositor
 
     def agent(node: int, out: Path) -> subprocess.Popen:
         launch = [sys.executable, '-m', 'torch.distributed.run', '--nnodes', '2', '--nproc-per-node', '1', '--max-restarts', '3',
-                  '--rdzv-backend', 'c10d', '--rdzv-id', 'test', '--rdzv-endpoint', f'127.0.0.1:{port}',
+                  '--rdzv-backend', 'c10d', '--rdzv-id', out.name, '--rdzv-endpoint', f'127.0.0.1:{port}',
                   '--rdzv-conf', f'is_host={"true" if node == 0 else "false"}', '--local-addr', '127.0.0.1']
-        return subprocess.Popen([*launch, *words, str(out)], env=QUIET, cwd=repository, start_new_session=True,
-                                stdout=subprocess.DEVNULL, stderr=open(tmp_path / f'node{node}.txt', 'a'))
+        with open(tmp_path / f'{out.name}-{node}.txt', 'a') as said:
+            return subprocess.Popen([*launch, *words, str(out)], env=QUIET, cwd=repository, start_new_session=True,
+                                    stdout=subprocess.DEVNULL, stderr=said)
 
     straight, broken = tmp_path / 'straight', tmp_path / 'broken'
     for out in (straight, broken):
@@ -73,13 +74,16 @@ def test_a_node_that_dies_and_comes_back_loses_nothing(tmp_path: Path, repositor
                 os.killpg(agents[1].pid, signal.SIGKILL)
                 agents[1].wait()
                 assert load_state(out / 'state')['iteration'] < 400
+                time.sleep(20)                                   # a machine takes longer; 15 s without a sign are death to torchrun
                 agents[1] = agent(1, out)
             for one in agents:
-                assert one.wait(timeout=900) == 0, (tmp_path / 'node0.txt').read_text()[-3000:]
+                assert one.wait(timeout=900) == 0, (tmp_path / f'{out.name}-0.txt').read_text()[-3000:]
         finally:
             for one in agents:
                 if one.poll() is None:
                     os.killpg(one.pid, signal.SIGKILL)
+                    one.wait()
     a, b = (load_state(out / 'state') for out in (straight, broken))
     assert a['iteration'] == b['iteration'] == 400
     assert all(torch.equal(v, b['trainable'][k]) for k, v in a['trainable'].items())
+    assert 'resumed at iteration' in (tmp_path / 'broken-0.txt').read_text()

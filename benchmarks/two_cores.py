@@ -23,7 +23,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from retouch.data.sets import open_set
+from retouch.hardware import hardware
+from retouch.recipes.registry import load_run, override
+from retouch.training import make_fabric, make_trainer
+
 WAYS = ('threads', 'processes', 'rows')
+FACES = '256'
 
 
 def worker(pipe: Connection, recipe: str, way: str, rank: int, port: int) -> None:
@@ -32,13 +40,8 @@ def worker(pipe: Connection, recipe: str, way: str, rank: int, port: int) -> Non
     if together:
         os.environ |= {'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(port), 'WORLD_SIZE': '2', 'RANK': str(rank), 'LOCAL_RANK': str(rank),
                        'LOCAL_WORLD_SIZE': '2', 'TORCHELASTIC_RUN_ID': 'two'}
-    import torch
-
-    from retouch.recipes.registry import load_run, override
-    from retouch.training import make_fabric, make_trainer
-
     torch.set_num_threads(2 if way == 'threads' else 1)
-    run = override(load_run(recipe), {'data.n': '256', 'train.iterations': '1000000'})
+    run = override(load_run(recipe), {'data.n': FACES, 'train.iterations': '1000000'})
     if together:
         run = override(run, {'train.batch_size': str(run.train.batch_size // 2)})
     trainer, loader, _ = make_trainer(run, make_fabric(run), False)
@@ -69,9 +72,10 @@ def measure(recipe: str, o: argparse.Namespace) -> dict[str, Any]:
     context, pipes, started = multiprocessing.get_context('spawn'), dict[str, list[Connection]](), []
     for way in WAYS:
         ends = [context.Pipe() for _ in range(1 if way == 'threads' else 2)]
-        started += [context.Process(target=worker, args=(there, recipe, way, rank, port), daemon=True)
+        started += [context.Process(target=worker, args=(there, recipe, way, rank, port))
                     for rank, (_, there) in enumerate(ends)]
         pipes[way] = [here for here, _ in ends]
+    open_set(override(load_run(recipe), {'data.n': FACES}).data)          # drawn before anybody asks for it
     for process in started:
         process.start()
     for here in (pipe for ends in pipes.values() for pipe in ends):
@@ -107,8 +111,6 @@ def main() -> None:
         rows.append(measure(recipe, o))
         print(json.dumps(rows[-1]), flush=True)
     if o.json:
-        from retouch.hardware import hardware
-
         record = {'command': shlex.join(['python', *sys.argv]), 'date': date.today().isoformat(), 'hardware': hardware(),
                   'seconds': o.seconds, 'rounds': o.rounds, 'rows': rows}
         o.json.write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')

@@ -50,9 +50,12 @@ def test_two_nodes_train_the_weights_of_one_process(tmp_path: Path, repository: 
 
 @pytest.mark.slow
 def test_a_node_that_dies_and_comes_back_loses_nothing(tmp_path: Path, repository: Path) -> None:
-    """Two agents of torchrun; the second and its worker are killed, then started again: the weights of a training that nobody killed."""
+    """Two agents of torchrun; the second and its worker are killed, then started again: the weights of a training that nobody killed.
+
+    With a shared store, torch 2.15 hands no address to an agent that joins later: the first keeps the one of its first round.
+    """
     port = free_port()
-    words = ['-m', 'retouch', 'train', 'stargan.toyfaces', *SMALL, '--train.batch-size', '1', '--train.iterations', '400',
+    words = ['-m', 'retouch', 'train', 'stargan.toyfaces', *SMALL, '--train.batch-size', '1', '--train.iterations', '200',
              '--train.save-every', '20', '--train.log-every', '5', '--resume', 'auto', '--out']
 
     def agent(node: int, out: Path) -> subprocess.Popen:
@@ -60,8 +63,8 @@ def test_a_node_that_dies_and_comes_back_loses_nothing(tmp_path: Path, repositor
                   '--rdzv-backend', 'c10d', '--rdzv-id', out.name, '--rdzv-endpoint', f'127.0.0.1:{port}',
                   '--rdzv-conf', f'is_host={"true" if node == 0 else "false"}', '--local-addr', '127.0.0.1']
         with open(tmp_path / f'{out.name}-{node}.txt', 'a') as said:
-            return subprocess.Popen([*launch, *words, str(out)], env=QUIET, cwd=repository, start_new_session=True,
-                                    stdout=subprocess.DEVNULL, stderr=said)
+            return subprocess.Popen([*launch, *words, str(out)], env={**QUIET, 'TORCH_DISABLE_SHARE_RDZV_TCP_STORE': '1'}, cwd=repository,
+                                    start_new_session=True, stdout=subprocess.DEVNULL, stderr=said)
 
     straight, broken = tmp_path / 'straight', tmp_path / 'broken'
     for out in (straight, broken):
@@ -73,7 +76,7 @@ def test_a_node_that_dies_and_comes_back_loses_nothing(tmp_path: Path, repositor
                     time.sleep(0.1)
                 os.killpg(agents[1].pid, signal.SIGKILL)
                 agents[1].wait()
-                assert load_state(out / 'state')['iteration'] < 400
+                assert load_state(out / 'state')['iteration'] < 200
                 time.sleep(20)                                   # a machine takes longer; 15 s without a sign are death to torchrun
                 agents[1] = agent(1, out)
             for one in agents:
@@ -84,6 +87,6 @@ def test_a_node_that_dies_and_comes_back_loses_nothing(tmp_path: Path, repositor
                     os.killpg(one.pid, signal.SIGKILL)
                     one.wait()
     a, b = (load_state(out / 'state') for out in (straight, broken))
-    assert a['iteration'] == b['iteration'] == 400
+    assert a['iteration'] == b['iteration'] == 200
     assert all(torch.equal(v, b['trainable'][k]) for k, v in a['trainable'].items())
     assert 'resumed at iteration' in (tmp_path / 'broken-0.txt').read_text()

@@ -1,6 +1,7 @@
 """Several machines: two nodes on loopback train what one process trains, and one that dies and comes back loses nothing."""
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -8,11 +9,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from retouch import training
+from retouch.cli.training import _command_to_resume
 from retouch.engine.state import load_state
+from retouch.recipes.registry import load_run
 from tests.nodes import METHODS, one_process, weights_after
 
 QUIET = {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
@@ -46,6 +51,25 @@ def test_two_nodes_train_the_weights_of_one_process(tmp_path: Path, repository: 
         assert weights.keys() == together[kind].keys() and len(weights) > 20
         for k, v in weights.items():
             torch.testing.assert_close(together[kind][k], v, rtol=1e-6, atol=1e-8, msg=lambda m, k=k, kind=kind: f'{kind} {k}: {m}')
+
+
+@pytest.mark.parametrize(('seen', 'words'), [([40, -1], 'process 0 iteration 40, process 1 no state'),
+                                             ([40, 20], 'process 0 iteration 40, process 1 iteration 20')])
+def test_machines_that_do_not_share_the_run_directory_are_told(seen: list[int], words: str, tmp_path: Path) -> None:
+    fabric = SimpleNamespace(world_size=2, device='cpu', all_gather=lambda mine: torch.tensor(seen))
+    with pytest.raises(ValueError, match=f'is not one folder for all processes .*{words}.*expected --out on a disk'):
+        training._check_same_folder(tmp_path, {'iteration': 40}, fabric)       # type: ignore[arg-type]
+    training._check_same_folder(tmp_path, None, SimpleNamespace(world_size=2, device='cpu',      # type: ignore[arg-type]
+                                                                all_gather=lambda mine: mine.repeat(2)))
+
+
+def test_the_command_that_goes_on_names_the_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = load_run('stargan.toyfaces').model_copy(update={'processes': 16})
+    (tmp_path / 'run.json').write_text(json.dumps({'run': run.model_dump(mode='json')}))
+    monkeypatch.setenv('GROUP_WORLD_SIZE', '2')
+    assert _command_to_resume(tmp_path).startswith('torchrun --nnodes 2 --nproc-per-node 8 -m retouch train ')
+    monkeypatch.delenv('GROUP_WORLD_SIZE')
+    assert _command_to_resume(tmp_path).startswith('torchrun --nproc-per-node 16 -m retouch train ')
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ them into the cache, the second finds them there, with the files in the page cac
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import os
@@ -30,7 +31,7 @@ import torch
 from PIL import Image
 
 from retouch.data.batches import DataSpec
-from retouch.data.cache import cached_images, cores
+from retouch.data.cache import _key, cores
 from retouch.data.loader import Loader
 from retouch.hardware import hardware, resident_peak
 from retouch.methods.registry import find_method
@@ -58,24 +59,21 @@ def exchange(recipe: str) -> dict[str, Any]:
             'mb_a_picture_of_a_process': round(mean / batch / 1e6, 2)}
 
 
-def write_set(folder: Path, pictures: int, size: int, distinct: int) -> int:
-    """The folder; mean bytes of a file."""
+def write_set(folder: Path, pictures: int, size: int, distinct: int) -> None:
+    """Pictures and their list of labels."""
     rng, inner = np.random.default_rng(0), folder / 'img_align_celeba'
     inner.mkdir(parents=True)
-    total = 0
     for i in range(pictures):
         path = inner / f'{i:07d}.jpg'
         if i < distinct:
             smooth = Image.fromarray(rng.integers(0, 256, (9, 9, 3), dtype=np.uint8)).resize((size, size), Image.Resampling.BICUBIC)
             smooth.save(path, quality=90)
-            total += path.stat().st_size
         else:
             os.link(inner / f'{i % distinct:07d}.jpg', path)
     with open(folder / 'list_attr_celeba.txt', 'w', encoding='utf-8') as file:
         file.write(f'{pictures}\n{" ".join(ATTRIBUTES)}\n')
         labels = np.where(rng.random((pictures, len(ATTRIBUTES))) < 0.5, '1', '-1')
         file.writelines(f'{i:07d}.jpg {" ".join(row)}\n' for i, row in enumerate(labels))
-    return total // distinct
 
 
 def open_it(folder: str, size: int) -> dict[str, float]:
@@ -104,7 +102,7 @@ def stages(folder: Path, size: int) -> dict[str, float]:
     found = read_attribute_folder(folder, None)
     labels = time.process_time() - start
     start = time.process_time()
-    cached_images(found.paths, size)
+    _key(found.paths, {})
     lookup = time.process_time() - start
     start = time.process_time()
     Loader(16, 0, size, True, torch.device('cpu'), 0, PROCESSES).global_indices(0, 10_000_000, 'A')
@@ -113,17 +111,19 @@ def stages(folder: Path, size: int) -> dict[str, float]:
 
 
 def measure_set(o: argparse.Namespace) -> dict[str, Any]:
-    """The set written, opened twice, and removed."""
-    with tempfile.TemporaryDirectory(dir=o.folder) as name:
-        os.environ['RETOUCH_CACHE'] = str(Path(name) / 'cache')
-        folder = Path(name) / 'set'
-        kilobytes = write_set(folder, o.pictures, o.size, min(o.distinct, o.pictures)) / 1e3
-        row: dict[str, Any] = {'pictures': o.pictures, 'size': o.size, 'file_kilobytes': round(kilobytes, 1)}
-        for what in ('first_start', 'later_start'):
+    """The set opened for the first time, unless its cache is there, and again."""
+    with tempfile.TemporaryDirectory() if o.folder is None else contextlib.nullcontext(o.folder) as name:
+        folder, cache = Path(name) / 'set', Path(name) / 'cache'
+        os.environ['RETOUCH_CACHE'] = str(cache)
+        if not folder.exists():
+            write_set(folder, o.pictures, o.size, min(o.distinct, o.pictures))
+        bytes_each = [path.stat().st_size for path, _ in zip((folder / 'img_align_celeba').iterdir(), range(1000), strict=False)]
+        row: dict[str, Any] = {'pictures': o.pictures, 'size': o.size, 'file_kilobytes': round(sum(bytes_each) / len(bytes_each) / 1e3, 1)}
+        for what in ('later_start',) if [*cache.glob('*.npy')] else ('first_start', 'later_start'):
             with multiprocessing.get_context('spawn').Pool(1) as fresh:
                 row[what] = fresh.apply(open_it, (str(folder), o.size))
             print(what, row[what], file=sys.stderr, flush=True)
-        row['cache_megabytes'] = round(sum(p.stat().st_size for p in (Path(name) / 'cache').iterdir()) / 1e6)
+        row['cache_megabytes'] = round(sum(path.stat().st_size for path in cache.glob('*.npy')) / 1e6)
         return {**row, **stages(folder, o.size)}
 
 
@@ -132,7 +132,7 @@ def main() -> None:
     parser.add_argument('what', choices=('exchange', 'set'))
     for name, default in {'pictures': 100_000, 'size': 64, 'distinct': 1000}.items():
         parser.add_argument(f'--{name}', type=int, default=default)
-    parser.add_argument('--folder', help='where the set lies while it is measured; default: the folder of temporary files')
+    parser.add_argument('--folder', help='where the set and its cache are kept, or were; default: nowhere')
     parser.add_argument('--json', type=Path, help='also writes a record here')
     o = parser.parse_args()
     rows = [exchange(recipe) for recipe in PAPERS] if o.what == 'exchange' else [measure_set(o)]

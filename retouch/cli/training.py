@@ -97,7 +97,8 @@ def _command_to_resume(folder: Path) -> str:
     changes = [word for field, value in last.items() for word in (f'--{field.replace("_", "-")}', 'none' if value is None else str(value))]
     nodes = int(os.environ.get('GROUP_WORLD_SIZE', '1'))
     machines = ['--nnodes', str(nodes)] if nodes > 1 else []
-    launch = ['torchrun', *machines, '--nproc-per-node', str(run.processes // nodes), '-m'] if (run.processes or 1) > 1 else []
+    processes = run.processes or 1
+    launch = ['torchrun', *machines, '--nproc-per-node', str(processes // nodes), '-m'] if processes > 1 else []
     return shlex.join([*launch, 'retouch', 'train', str(folder / 'run.json'), '--out', str(folder), '--resume', 'auto', *changes])
 
 

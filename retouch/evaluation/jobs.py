@@ -17,7 +17,7 @@ from threading import Thread
 
 from retouch.engine.fit import Interrupt
 
-ROW_BYTES = 1_600_000_000        # the most that a row of a suite was seen to hold, docs/evaluation.md has the measurement
+ROW_BYTES = 1_600_000_000        # scoring 500 faces holds 1.2 GB (docs/evaluation.md), training a small recipe less; and some room
 RETOUCH = (sys.executable, '-m', 'retouch')
 
 

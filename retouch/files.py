@@ -118,6 +118,29 @@ def alone_in(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+@contextlib.contextmanager
+def in_turn(place: Path) -> Iterator[bool]:
+    """One process at a time does what several would do twice; the others wait, and find it done. A killed one frees the lock.
+
+    Args:
+        place: of the lock, in a folder that is there; removed at the end.
+
+    Gives whether this process is sure to be alone: on a disk without locks it is not.
+    """
+    lock = FileLock(place)
+    try:
+        lock.acquire()
+    except (OSError, NotImplementedError):
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+    with contextlib.suppress(OSError):                           # whoever waits for it has it open
+        place.unlink()
+
+
 def cache_root() -> Path:
     """RETOUCH_CACHE, or retouch/ in the user's cache folder (XDG_CACHE_HOME or ~/.cache on Linux), or a temporary one (`cache_note`)."""
     if own := os.environ.get('RETOUCH_CACHE'):

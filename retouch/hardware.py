@@ -1,6 +1,7 @@
 """The machine: which device computes, and what to call it in a record."""
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import sys
@@ -53,3 +54,16 @@ def resident_peak() -> int | None:
         return None
     unit = 1 if sys.platform == 'darwin' else 1024               # ru_maxrss: bytes on macOS, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def free_memory() -> int | None:
+    """Bytes that processes may still take: of the machine, or of what this container may hold if that is less; None if unknown."""
+    try:
+        lines = Path('/proc/meminfo').read_text().splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith('MemAvailable'))
+    except (OSError, StopIteration):                             # not Linux
+        return None
+    with contextlib.suppress(OSError, ValueError):               # no limit is the word max
+        limit, used = (int(Path(f'/sys/fs/cgroup/memory.{name}').read_text()) for name in ('max', 'current'))
+        free = min(free, max(limit - used, 0))
+    return free

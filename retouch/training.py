@@ -183,6 +183,7 @@ def _train_alone(run: Run, out: Path, resume: str | None, stop_after: int | None
     existed = out.is_dir()
     main = fabric.global_rank == 0
     state = load_state(out / 'state')
+    _check_same_folder(out, state, fabric)
     if state is None and (out / 'model').exists():
         raise ValueError(f'{out} holds a model without the state it was trained from: choose another --out, so that it is not overwritten')
     if state is not None and resume != 'auto':
@@ -253,6 +254,17 @@ def _train_alone(run: Run, out: Path, resume: str | None, stop_after: int | None
             with contextlib.suppress(OSError):                   # which is told already
                 note_time()
     return out, outcome
+
+
+def _check_same_folder(out: Path, state: dict[str, Any] | None, fabric: Fabric) -> None:
+    """ValueError in every process where the machines do not share the run directory: they would go on from different states, or wait."""
+    if fabric.world_size == 1:
+        return
+    found = torch.tensor(-1 if state is None else state['iteration'], device=fabric.device)
+    seen: list[int] = fabric.all_gather(found).tolist()          # type: ignore[union-attr]
+    if len({*seen}) > 1:
+        listed = ', '.join(f'process {rank} {"no state" if i < 0 else f"iteration {i}"}' for rank, i in enumerate(seen))
+        raise ValueError(f'{out} is not one folder for all processes ({listed}): expected --out on a disk that the machines share')
 
 
 def begin(run: Run, trainer: Trainer) -> tuple[Run, list[str]]:

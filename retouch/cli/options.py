@@ -206,7 +206,11 @@ class CompareOptions:
     n: Annotated[int | None, arg(metavar='N', help_behavior_hint='')] = None
     """With --suite: number of held-out faces; default: 500."""
     threads: Annotated[int | None, arg(metavar='T', help_behavior_hint='')] = None
-    """With --suite: CPU threads of training; default: torch's choice."""
+    """With --suite: CPU threads of training; default: torch's choice, with --jobs its share of the cores."""
+    jobs: Annotated[int | None, arg(metavar='J', help_behavior_hint='')] = None
+    """With --suite: rows that run side by side, a process each; default: one after another. Fewer where memory is short."""
+    print_commands: Annotated[bool, arg(help_behavior_hint='')] = False
+    """With --suite: run nothing, print one command a row, for the machines of a cluster that share the folders."""
     parser: Annotated[str | None, arg(metavar='MODEL', help_behavior_hint='')] = None
     """With --suite: the face parser that guides SeCGAN; default: one that is trained first."""
     print: Annotated[bool, arg(help_behavior_hint='')] = False

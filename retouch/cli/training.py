@@ -95,7 +95,10 @@ def _command_to_resume(folder: Path) -> str:
     run = load_run(folder)
     last = {change.field: change.now for change in run.history if change.field != 'processes'}
     changes = [word for field, value in last.items() for word in (f'--{field.replace("_", "-")}', 'none' if value is None else str(value))]
-    launch = ['torchrun', '--nproc-per-node', str(run.processes), '-m'] if run.processes not in (None, 1) else []
+    nodes = int(os.environ.get('GROUP_WORLD_SIZE', '1'))
+    machines = ['--nnodes', str(nodes)] if nodes > 1 else []
+    processes = run.processes or 1
+    launch = ['torchrun', *machines, '--nproc-per-node', str(processes // nodes), '-m'] if processes > 1 else []
     return shlex.join([*launch, 'retouch', 'train', str(folder / 'run.json'), '--out', str(folder), '--resume', 'auto', *changes])
 
 

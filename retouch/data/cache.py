@@ -7,18 +7,16 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from filelock import FileLock
 
 from retouch.data.frame import Frame
 from retouch.data.images import read_image, to_seen
-from retouch.files import cache_root, whole_file
+from retouch.files import cache_root, in_turn, whole_file
 
 Side = Literal['whole', 'left', 'right']
 VERSION = 3                  # raised when the same files and arguments would give other pixels
@@ -62,7 +60,7 @@ def cached_images(paths: Sequence[Path], size: int | tuple[int, int], frame: Fra
     needed = len(paths) * height * width * 3
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with _alone(target) as alone:                    # another process may have written it while this one waited
+        with in_turn(target.with_suffix('.lock')) as alone:   # another process may have written it while this one waited
             if (stored := _stored(target, (len(paths), height, width, 3))) is None:
                 _check_room(root, needed)
                 _write(target, paths, (height, width), frame, side, transform, progress, workers, alone)
@@ -120,24 +118,6 @@ def _stored(target: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     except (OSError, ValueError, EOFError):
         return None
     return images if images.shape == shape and images.dtype == np.uint8 else None
-
-
-@contextmanager
-def _alone(target: Path) -> Iterator[bool]:
-    """One process at a time decodes for a target; a killed one frees the lock. Gives whether this one is sure to be alone."""
-    place = target.with_suffix('.lock')
-    lock = FileLock(place)
-    try:
-        lock.acquire()
-    except (OSError, NotImplementedError):               # a file system without locks: two may work, the rename still decides
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
-    with suppress(OSError):                              # whoever waits for it has it open, and finds the target there
-        place.unlink()
 
 
 def _existing(folder: Path) -> Path:

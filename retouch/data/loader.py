@@ -55,14 +55,16 @@ class Loader:
     def global_indices(self, iteration: int, n: int, name: str) -> Tensor:
         """Sample numbers [world * batch] of one iteration: an endless stream of reshuffled epochs over n samples."""
         total = self.world * self.batch_size
+        at, end = iteration * total, (iteration + 1) * total
         out = []
-        for p in range(iteration * total, (iteration + 1) * total):
-            epoch, at = divmod(p, n)
+        while at < end:                                          # one piece of every epoch that the iteration touches
+            epoch, first = divmod(at, n)
             if (name, epoch) not in self.orders:
                 self.orders = {k: v for k, v in self.orders.items() if k[0] != name or k[1] >= epoch - 1}
                 self.orders[name, epoch] = torch.randperm(n, generator=keyed_generator(self.seed, 'order', name, epoch))
-            out.append(self.orders[name, epoch][at])
-        return torch.stack(out)
+            out.append(self.orders[name, epoch][first:first + end - at])
+            at += len(out[-1])
+        return torch.cat(out)
 
     def mine(self, rows: Tensor) -> Tensor:
         """This process's rows of a global draw."""

@@ -13,12 +13,13 @@ class EMA:
         self.live = {f'{n}.{k}': v for n in names for k, v in nets[n].state_dict(keep_vars=True).items()}
         self.weights = {k: v.detach().clone() for k, v in self.live.items()}
         self.floats = [k for k, v in self.weights.items() if v.is_floating_point()]
+        self.averages, self.sources = ([part[k].detach() for k in self.floats] for part in (self.weights, self.live))   # views, made once
 
     @torch.no_grad()
     def update(self, iteration: int) -> None:
         """One step; early steps average over what there is: beta_t = min(beta, (1 + t) / (10 + t))."""
         beta = min(self.beta, (1 + iteration) / (10 + iteration))
-        torch._foreach_lerp_([self.weights[k] for k in self.floats], [self.live[k].detach() for k in self.floats], 1 - beta)
+        torch._foreach_lerp_(self.averages, self.sources, 1 - beta)
         for k in self.weights.keys() - set(self.floats):
             self.weights[k].copy_(self.live[k])
 

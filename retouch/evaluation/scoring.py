@@ -187,8 +187,9 @@ def against_region(mask: Tensor, region: Tensor) -> Found:
 
 def against_truth(image: Tensor, x: Tensor, truth: Tensor, region: Tensor) -> Found:
     """The psnr_* measures, mse_truth and ssim_outside of answers [b,3,S,S] to inputs x, with true results and regions bool [b,1,S,S]."""
-    kept = psnr.squared_error_inside_outside(image, x, region)
-    made = psnr.squared_error_inside_outside(image, truth, region)
+    shown, before, wanted = (psnr.to_bytes(picture) for picture in (image, x, truth))
+    kept = psnr.squared_error_inside_outside(shown, before, region)
+    made = psnr.squared_error_inside_outside(shown, wanted, region)
     whole, values = made.inside + made.outside, made.inside_count + made.outside_count
     similar, has_outside = ssim.images_to_ssim_outside(image, x, region)
     found: Found = {'ssim_outside': (torch.where(has_outside, similar, 0.0), has_outside), 'mse_truth': (whole, values)}

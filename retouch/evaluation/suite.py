@@ -18,7 +18,7 @@ from retouch.engine.logs import read_jsonl
 from retouch.errors import one_line, unknown
 from retouch.evaluation.card import Card
 from retouch.evaluation.comparison import cards_to_comparison
-from retouch.files import read_json, write_atomically
+from retouch.files import in_turn, read_json, write_atomically
 from retouch.metrics.measure import Measure
 from retouch.model import CONFIG, find_model_dir
 from retouch.recipes.registry import load_run
@@ -128,6 +128,20 @@ def record_path(folder: Path, recipe: str, seed: int) -> Path:
     return folder / f'{recipe}-s{seed}.json'
 
 
+def still_to_run(rows: Sequence[tuple[str, int]], folder: Path, n: int, parser: str | None = None) -> list[tuple[str, int]]:
+    """The rows that have no record yet. ValueError where a record is of another run, or no parser is where one was named."""
+    todo = []
+    if parser:
+        find_model_dir(parser)                                   # said now, and not hours later
+    for recipe, seed in rows:
+        path = record_path(folder, recipe, seed)
+        if path.is_file():
+            check_record(path, load_row(recipe, seed), n)
+        else:
+            todo.append((recipe, seed))
+    return todo
+
+
 def run_suite(rows: Sequence[tuple[str, int]], folder: Path, score: Callable[[Path], Card], n: int, threads: int | None = None,
               parser: str | None = None) -> None:
     """Trains and scores the rows that have no record yet.
@@ -144,15 +158,7 @@ def run_suite(rows: Sequence[tuple[str, int]], folder: Path, score: Callable[[Pa
         ValueError: a record of another recipe, n or drawing, a run directory of another run, or no parser where one was named.
         KeyboardInterrupt: somebody stopped it. All that was done is kept.
     """
-    todo = []
-    if parser:
-        find_model_dir(parser)                                   # said now, and not hours later
-    for recipe, seed in rows:
-        path = record_path(folder, recipe, seed)
-        if path.is_file():
-            check_record(path, load_row(recipe, seed), n)
-        else:
-            todo.append((recipe, seed))
+    todo = still_to_run(rows, folder, n, parser)
     for i, (recipe, seed) in enumerate(todo, 1):
         run, out = load_row(recipe, seed, threads), runs_folder() / f'{recipe}-s{seed}'
         if getattr(run.method, 'uses_parser', False):
@@ -168,8 +174,10 @@ def run_suite(rows: Sequence[tuple[str, int]], folder: Path, score: Callable[[Pa
 
 def _own_parser(threads: int | None) -> str:
     out = runs_folder() / f'{PARSER}-s0'
-    _say(f'the parser that guides SeCGAN: {PARSER}, in {out}')
-    finish(load_row(PARSER, 0, threads), out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with in_turn(out.with_name(f'.{out.name}.lock')):            # rows of other processes wait until it is trained
+        _say(f'the parser that guides SeCGAN: {PARSER}, in {out}')
+        finish(load_row(PARSER, 0, threads), out)
     return str(out)
 
 

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.feature_extractor_dinov2 import FeatureExtractorDinoV2
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
-from torchmetrics.functional.image.lpips import _LPIPS  # the public class would fetch AlexNet by itself
 from torchvision.models import inception_v3, resnet50
 from torchvision.models.vision_transformer import VisionTransformer
 from torchvision.transforms.v2.functional import normalize, resize
@@ -260,6 +259,8 @@ for _name, _kind in {'inception-v3-torchvision': _Inception, 'swav-resnet50': _S
 
 def load_lpips(path: Path, device: torch.device | str = 'cpu') -> nn.Module:
     """LPIPS 0.1 on AlexNet: pictures [N,3,H,W] in [-1,1], at least 31 px, twice -> [N,1,1,1]."""
+    from torchmetrics.functional.image.lpips import _LPIPS  # the public class would fetch AlexNet by itself
+
     net = _LPIPS(net='alex', pnet_rand=True)
     state = torch.load(path, map_location='cpu', weights_only=True)
     # its parts are AlexNet's layers under their numbers, in five slices: slice2.3.weight is features.3.weight

@@ -40,7 +40,7 @@ BUILT_ON = {'methods/registry.py': {'methods'}, 'methods/cam.py': {'methods.star
             'methods/aggan.py': {'methods.cyclegan'}, 'methods/attentiongan.py': {'methods.cyclegan'},
             'methods/asgit.py': {'methods.cyclegan'}, 'methods/secgan.py': {'methods.stargan', 'methods.attgan', 'methods.stgan'}}
 # What functions import: torch takes seconds and is not loaded for help and mistakes, or an extra may be missing.
-TORCH, EXTRA = 'saves loading torch', 'an extra may be missing'
+TORCH, EXTRA, SELDOM = 'saves loading torch', 'an extra may be missing', 'takes a second, for one measure'
 LATE: dict[tuple[str, str], str] = {
     ('__init__.py', 'retouch.api'): TORCH, ('__init__.py', 'retouch.editor'): TORCH,
     ('cli/main.py', 'retouch.cli.training'): TORCH, ('cli/main.py', 'retouch.cli.editing'): TORCH,
@@ -57,6 +57,7 @@ LATE: dict[tuple[str, str], str] = {
     ('report/figures.py', 'sklearn.manifold'): EXTRA, ('cli/main.py', 'retouch.cli.exporting'): TORCH,
     ('editor/editor.py', 'retouch.hardware'): TORCH, ('editor/editor.py', 'retouch.model'): TORCH,
     ('editor/editor.py', 'retouch.exported'): EXTRA, ('exported.py', 'onnxruntime'): EXTRA, ('export/formats.py', 'onnxscript'): EXTRA,
+    ('metrics/features.py', 'torchmetrics.functional.image.lpips'): SELDOM,
 }
 
 

@@ -101,6 +101,9 @@ def test_scores_equal_torchmetrics_on_the_same_pictures() -> None:
     a, b = (some.float() / 127.5 - 1 for some in (x, y))
     similar = image.structural_similarity_index_measure(a, b, data_range=2.0, reduction='none')
     assert torch.allclose(ssim.images_to_ssim_outside(a, b, nowhere)[0], similar, atol=1e-6)
+    wide, other = a[:, :, :24], b[:, :, :24]
+    _, full = image.structural_similarity_index_measure(wide, other, data_range=2.0, reduction='none', return_full_image=True)
+    assert torch.allclose(ssim.images_to_ssim(wide, other), full, atol=1e-5) and full.shape == (3, 3, 24, 40)
     mask, region = (torch.rand(3, 1, 40, 40, generator=generator) for _ in range(2))
     ours, _ = masks.mask_to_iou(mask, region > 0.7)
     for n in range(3):

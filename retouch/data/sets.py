@@ -126,8 +126,7 @@ def two_hair_colours(attribute: str) -> tuple[str, str] | None:
     return a, b
 
 
-def open_domains(config: DomainData, split: Split = 'train', progress: Progress | None = None,
-                 frame: Frame | None = None) -> TwoSets:
+def open_domains(config: DomainData, split: Split = 'train', progress: Progress | None = None, frame: Frame | None = None) -> TwoSets:
     """Reads one part of a two-domain set. Test pictures come at `size`, training pictures at `load_size`; `frame` as above."""
     side = config.load_size if config.load_size and split == 'train' else config.size
     if config.source == 'toyfaces':
@@ -151,8 +150,7 @@ def open_domains(config: DomainData, split: Split = 'train', progress: Progress 
     return two_sets(config.size, images_a, images_b, frame=frame)
 
 
-def open_pairs(config: PairData, split: Split = 'train', progress: Progress | None = None,
-                 frame: Frame | None = None) -> TwoSets:
+def open_pairs(config: PairData, split: Split = 'train', progress: Progress | None = None, frame: Frame = SQUASHED) -> TwoSets:
     """Reads one part of a paired set; `a` is what is given, `b` what is wanted. frame: how files are resized."""
     if config.direction == 'b_to_a':
         forward = open_pairs(config.model_copy(update={'direction': 'a_to_b'}), split, progress, frame)

@@ -69,7 +69,7 @@ def trainer_of(backbone: str, apply_to: str, o: argparse.Namespace, **changes: A
 
 def secgan_trainer(backbone: str, row: str, o: argparse.Namespace, **changes: Any) -> Trainer:
     """A row of SECGAN on a backbone that is told d, with a parser that has learned nothing."""
-    told = {'condition': 'difference', **({'reconstruct': 'self'} if backbone == 'stargan' else {}), **changes}
+    told = {**secgan.TOLD[backbone], **changes}
     torch.manual_seed(0)
     method: Any = secgan.SeCGAN(secgan.Config.model_validate({'backbone': backbone_of(backbone, o, **told), **SECGAN[row]}),
                                 DataSpec(size=o.size, attributes=ATTRIBUTES))
@@ -223,7 +223,7 @@ def measure(o: argparse.Namespace) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     peaks: dict[tuple[str, str], float] = {}
     wanted = [(f'cam {b}', a) for b in cam.BACKBONES for a in APPLY_TO if o.case in ('cam', 'all')]
-    wanted += [(f'secgan {b}', row) for b in secgan.BACKBONES for row in SECGAN if o.case in ('secgan', 'all')]
+    wanted += [(f'secgan {b}', row) for b in ('stargan', 'attgan') for row in SECGAN if o.case in ('secgan', 'all')]
     wanted += [('domains', row) for row in DOMAINS if o.case in ('domains', 'all')]
     wanted += [('exemplars', row) for row in EXEMPLARS if o.case in ('exemplars', 'all')]
     for key in wanted:

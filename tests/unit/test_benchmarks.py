@@ -230,7 +230,7 @@ def test_every_case_of_step_runs(repository: Path) -> None:
     systems = {row: step.domain_trainer(row, o) for row in step.DOMAINS}
     runners |= {row: step.cycle_runner(trainer, pictures, o) for row, trainer in systems.items()}
     o32 = argparse.Namespace(**{**vars(o), 'size': 32})          # a parser's least size
-    trainers = {f'{b} {row}': step.secgan_trainer(b, row, o32, n_critic=1) for b in step.secgan.BACKBONES for row in step.SECGAN}
+    trainers = {f'{b} {row}': step.secgan_trainer(b, row, o32, n_critic=1) for b in ('stargan', 'attgan') for row in step.SECGAN}
     runners |= {name: step.cycle_runner(trainer, step.random_batch(o32), o32) for name, trainer in trainers.items()}
     edits = {f'{name} edits': step.edit_runner(trainer, step.random_batch(o32), o32) for name, trainer in trainers.items()}
     assert all(run().keys() == {'all'} for run in edits.values()) and len(edits) == 8

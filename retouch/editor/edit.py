@@ -25,7 +25,7 @@ class Edit:
     gradcam: np.ndarray | None              # uint8 [H,W] where a system without an edit mask sees its edit; explains, confines nothing
     untouched: float                        # share of pixels identical to the input's in every byte, in [0,1]
     source: dict[str, float]                # attribute -> probability read from the picture, or the value the user stated
-    target: dict[str, int]                  # attribute -> value asked of the model
+    target: dict[str, float]                # attribute -> value asked of the model
     notes: list[str]                        # one sentence each: what was decided for the user
     record: dict[str, Any] = field(default_factory=dict)  # what the note inside a saved picture says
     inputs: tuple[Path, ...] = ()           # the files the pictures came from; never overwritten
@@ -56,6 +56,15 @@ class Edit:
             if any(_same_file(path, known) for known in self.inputs):
                 raise ValueError(f'{path} is an input picture and is never overwritten: choose another --out folder')
         paths[0].parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(paths[0], self.encode(note=note))
+        write_atomically(paths[1], _png(Image.fromarray(self.mask)))
+        write_atomically(paths[2], _png(Image.fromarray(self.difference)))
+        for path, pixels in more:
+            write_atomically(path, _png(Image.fromarray(pixels)))
+        return written
+
+    def encode(self, *, note: bool = True) -> bytes:
+        """The bytes of the picture's PNG file, as `save` writes it."""
         text = PngImagePlugin.PngInfo()
         if note:
             edits = ' '.join([*(f'{k}={v}' for k, v in self.record.get('set', {}).items()),
@@ -64,12 +73,7 @@ class Edit:
             text.add_text('Software', f'Retouch {__version__}')
             text.add_text('Comment', f"Edited with AI: model {self.record.get('model')}, {edits}")
             text.add_text('retouch', json.dumps(self.record))
-        write_atomically(paths[0], _png(self.image, pnginfo=text, icc_profile=self.image.info.get('icc_profile')))
-        write_atomically(paths[1], _png(Image.fromarray(self.mask)))
-        write_atomically(paths[2], _png(Image.fromarray(self.difference)))
-        for path, pixels in more:
-            write_atomically(path, _png(Image.fromarray(pixels)))
-        return written
+        return _png(self.image, pnginfo=text, icc_profile=self.image.info.get('icc_profile'))
 
 
 def output_paths(folder: str | Path, name: str) -> tuple[Path, ...]:

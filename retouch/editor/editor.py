@@ -53,7 +53,7 @@ class Editor:
 
     def edit(self, image: Picture, *, exemplar: Picture | None = None, box: Box | None = None, mask: Painted | None = None,
              exemplar_mask: Painted | None = None, source: Mapping[str, int] | None = None, strength: float = 1.0, mask_floor: float = 0.02,
-             **attributes: int) -> Edit:
+             **attributes: float) -> Edit:
         """Sets attributes of a picture and leaves the others as they are read, or gives it the look of an exemplar.
 
         Args:
@@ -69,7 +69,7 @@ class Editor:
             source: attribute -> 0 or 1 where the reading of the picture should be overruled.
             strength: factor on the change, 0 to 2; 1 is what the model was trained for.
             mask_floor: mask values under it become 0.
-            **attributes: attribute -> 0 or 1.
+            **attributes: attribute -> 0 or 1, or a number between them for a part of it.
 
         Raises:
             ValueError: an unknown attribute, a mask, box or exemplar that does not fit, or a picture that cannot be used.
@@ -108,9 +108,26 @@ class Editor:
                 notes.append(f'{name} reads as {value} already ({shown[name]:.2f}): state --source {name}={1 - value} if that is wrong')
         with torch.no_grad():                                    # not inference_mode: a Grad-CAM of what comes out is still to be taken
             translation = self._in_turn(x, labels, attributes)
-        values = {name: int(v) for name, v in zip(names, target[0].tolist(), strict=True)}
-        record = {'set': {name: int(v) for name, v in attributes.items()}}
+        values = {name: _number(v) for name, v in zip(names, target[0].tolist(), strict=True)}
+        record = {'set': {name: _number(v) for name, v in attributes.items()}}
         return self._finish(canvas, x, translation, strength, mask_floor, shown, values, notes, record)
+
+    def read(self, image: Picture, box: Box | None = None) -> dict[str, float]:
+        """What the model reads of a picture's attributes: name -> probability in [0,1]; empty for a model without any.
+
+        Args:
+            image: as in `edit`.
+            box: as in `edit`.
+
+        Raises:
+            ValueError: a picture that cannot be used, or a box that does not fit.
+        """
+        canvas = Canvas.open(image, box, None, self.data.frame)
+        if self.method.kind != 'attributes':
+            return {}
+        with torch.inference_mode():
+            read = self.method.read(canvas.model_input(self.data.size).to(self.model.device))
+        return self._labels(read, {})[1]
 
     def translate(self, image: Picture, to: str | None = None, *, exemplar: Picture | None = None, box: Box | None = None,
                   mask: Painted | None = None, strength: float = 1.0, mask_floor: float = 0.02) -> Edit:
@@ -199,7 +216,7 @@ class Editor:
             labels[0, names.index(name)] = shown[name] = float(value)
         return labels, shown
 
-    def _target(self, labels: Tensor, edits: Mapping[str, int]) -> tuple[Tensor, list[str]]:
+    def _target(self, labels: Tensor, edits: Mapping[str, float]) -> tuple[Tensor, list[str]]:
         names = self.data.attributes
         if not self._one_hot():
             return apply_edits(labels, edits, names, getattr(self.method.config, 'label_rule', 'attgan_tf'))
@@ -213,7 +230,7 @@ class Editor:
     def _one_hot(self) -> bool:
         return getattr(self.method.config, 'labels', 'multi') == 'single'
 
-    def _in_turn(self, x: Tensor, labels: Tensor, edits: Mapping[str, int]) -> Translation:
+    def _in_turn(self, x: Tensor, labels: Tensor, edits: Mapping[str, float]) -> Translation:
         """All edits at once; for a model that was trained on one edit at a time, one after another, their masks united.
 
         A system without an edit mask is asked where its class head sees the edit (`extras['gradcam']`).
@@ -233,7 +250,7 @@ class Editor:
         return Translation(image, mask, {} if gradcam is None else {'gradcam': gradcam})
 
     def _finish(self, canvas: Canvas, x: Tensor, translation: Translation, strength: float, mask_floor: float, source: dict[str, float],
-                target: dict[str, int], notes: list[str], record: dict[str, Any]) -> Edit:
+                target: dict[str, float], notes: list[str], record: dict[str, Any]) -> Edit:
         if not (math.isfinite(strength) and 0 <= strength <= 2):
             raise ValueError(f'strength={strength}: expected a number from 0 to 2; 1 is the model as trained')
         if not 0 <= mask_floor < 1:
@@ -259,6 +276,11 @@ class Editor:
         return Edit(canvas.image_of(pixels), mask8, difference_map(canvas.rgb, pixels),
                     None if shown is None else canvas.enlarge(shown), float((pixels == canvas.rgb).all(2).mean()),
                     source, target, notes, record, canvas.inputs)
+
+
+def _number(value: float) -> float:
+    """A label as a record has it: 0 and 1 without a point."""
+    return int(value) if float(value).is_integer() else round(float(value), 4)
 
 
 def _name_of(image: Picture) -> str:

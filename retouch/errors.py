@@ -57,7 +57,7 @@ def _path(parts: Iterable[Any], record: Any) -> list[str]:
 
 
 EXTRAS = {'lightning_fabric': 'train', 'torchmetrics': 'evaluate', 'torch_fidelity': 'evaluate', 'torchvision': 'evaluate',
-          'sklearn': 'figures'}
+          'sklearn': 'figures', 'fastapi': 'app', 'starlette': 'app', 'uvicorn': 'app'}
 
 
 def missing_extra(error: ModuleNotFoundError) -> str | None:

@@ -1,4 +1,4 @@
-"""The command line: train, edit, evaluate, compare, study, data check, list.
+"""The command line: train, edit, app, evaluate, compare, study, data check, list.
 
 Every mistake of the user is one line on stderr and exit status 2; `--debug` adds the traceback.
 """
@@ -12,13 +12,22 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from retouch.cli.arguments import parse
-from retouch.cli.options import CheckOptions, CompareOptions, EditOptions, EvaluateOptions, ListOptions, StudyOptions, TrainOptions
+from retouch.cli.options import (
+    AppOptions,
+    CheckOptions,
+    CompareOptions,
+    EditOptions,
+    EvaluateOptions,
+    ListOptions,
+    StudyOptions,
+    TrainOptions,
+)
 from retouch.errors import missing_extra, one_line, unknown
 from retouch.files import cache_note
 from retouch.version import __version__
 
-COMMANDS: dict[str, type] = {'train': TrainOptions, 'edit': EditOptions, 'evaluate': EvaluateOptions, 'compare': CompareOptions,
-                             'study': StudyOptions, 'data check': CheckOptions, 'list': ListOptions}
+COMMANDS: dict[str, type] = {'train': TrainOptions, 'edit': EditOptions, 'app': AppOptions, 'evaluate': EvaluateOptions,
+                             'compare': CompareOptions, 'study': StudyOptions, 'data check': CheckOptions, 'list': ListOptions}
 
 
 def handler_of(command: str) -> Callable[[Any], int]:
@@ -27,6 +36,10 @@ def handler_of(command: str) -> Callable[[Any], int]:
         from retouch.cli.editing import edit
 
         return edit
+    if command == 'app':
+        from retouch.cli.serving import serve_app
+
+        return serve_app
     if command == 'evaluate':
         from retouch.cli.evaluating import evaluate
 

@@ -13,7 +13,7 @@ import pytest
 HOUSE: tuple[tuple[str, ...], ...] = (
     ('demo', '__main__'),
     ('cli',),
-    ('report', 'api'),
+    ('report', 'api', 'app'),
     ('evaluation',),
     ('editor', 'training', 'recipes'),
     ('run', 'model'),
@@ -46,6 +46,7 @@ LATE: dict[tuple[str, str], str] = {
     ('cli/main.py', 'retouch.cli.training'): TORCH, ('cli/main.py', 'retouch.cli.editing'): TORCH,
     ('cli/main.py', 'retouch.cli.evaluating'): TORCH, ('cli/main.py', 'retouch.cli.comparing'): TORCH,
     ('cli/main.py', 'retouch.cli.studying'): TORCH, ('cli/main.py', 'retouch.cli.data'): TORCH,
+    ('cli/main.py', 'retouch.cli.serving'): TORCH, ('cli/serving.py', 'retouch.app.server'): EXTRA,
     ('cli/main.py', 'retouch.cli.listing'): TORCH, ('cli/editing.py', 'retouch.editor'): TORCH,
     ('cli/training.py', 'retouch.api'): TORCH, ('cli/training.py', 'retouch.training'): TORCH,
     ('cli/training.py', 'retouch.recipes.registry'): TORCH, ('data/mask_check.py', 'retouch.data.parsing'): TORCH,

@@ -53,7 +53,7 @@ def routes(service: Service) -> APIRouter:
 
     @api.get('/images/{image}/preview', response_class=Response, responses=PNG | problems(404))
     async def get_image_preview(image: ImageId, side: Side = 2048) -> Response:
-        """The picture to look at, its longer side at most `side` pixels: PNG, JPEG or WebP."""
+        """The picture to look at, its longer side at most `side` pixels: PNG, JPEG or, with alpha, WebP."""
         return preview(*await service.code(to_preview, service.find(image, Source).image, side))
 
     @api.delete('/images/{image}', status_code=204, responses=problems(404))
@@ -156,9 +156,12 @@ def routes(service: Service) -> APIRouter:
         return png(await service.code(to_png, found))
 
     @api.get('/edits/{edit}/preview', response_class=Response, responses=PNG | problems(404, 409))
-    async def get_edit_preview(edit: EditId, of: Literal['result', 'heat'] = 'result', side: Side = 2048) -> Response:
-        """The result or its heat map to look at, the longer side at most `side` pixels: PNG, JPEG or WebP."""
+    async def get_edit_preview(edit: EditId, of: Literal['result', 'heat'] = 'result', side: Side = 2048,
+                               exact: bool = False) -> Response:
+        """The result or its heat map to look at, as a picture's preview; `exact`: at its own size, as a PNG that is quickly written."""
         done = finished(edit)
+        if exact:
+            return png(await service.code(to_png, done.image if of == 'result' else done.difference))
         return preview(*await service.code(lambda: to_preview(done.image if of == 'result' else done.difference, side)))
 
     @api.post('/edits/{edit}/image', status_code=201, responses=problems(404, 409, 413))

@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import signal
 import socket
 import webbrowser
 from collections.abc import AsyncIterator, Sequence
@@ -111,12 +112,14 @@ def serve(names: Sequence[str], host: str | None, port: int | None, device: str,
     url = f'http://{shown}:{access.port}/?token={access.token}'
     if access.host not in LOOPBACK:
         print(f'Listening on {access.host}: whoever reaches this machine on port {access.port} and has the token below can send pictures '
-              'and see results. Nothing is encrypted on the way: put a proxy with TLS before it where others share the network.', flush=True)
+              'and see results. Nothing is encrypted on the way; where others share the network, put a proxy with TLS before it.', flush=True)
     print(url, flush=True)
     if show:
         webbrowser.open(url)
     config = uvicorn.Config(create_app(models, access, limits), log_level='warning', access_log=False, server_header=False,
                             date_header=False, timeout_graceful_shutdown=2, h11_max_incomplete_event_size=32 << 10, lifespan='on')
+    for number in (signal.SIGTERM, signal.SIGINT):               # uvicorn raises them again when it has ended well
+        signal.signal(number, lambda *_: None)
     with contextlib.closing(listening):
         uvicorn.Server(config).run(sockets=[listening])
 

@@ -103,11 +103,12 @@ def serve(names: Sequence[str], host: str | None, port: int | None, device: str,
         ValueError: no such model, or an address that cannot be bound.
     """
     limits = limits or Limits()
+    token = os.environ.get(TOKEN) or secrets.token_urlsafe(32)
+    if len(token) < 16:
+        raise ValueError(f'{TOKEN} has {len(token)} characters: expected at least 16; leave it unset for a random one')
     models = open_models(names, device, limits.queued)
     listening = bind(host or '127.0.0.1', port)
-    access = Access(os.environ.get(TOKEN) or secrets.token_urlsafe(32), host or '127.0.0.1', listening.getsockname()[1])
-    if len(access.token) < 16:
-        raise ValueError(f'{TOKEN} has {len(access.token)} characters: expected at least 16; leave it unset for a random one')
+    access = Access(token, host or '127.0.0.1', listening.getsockname()[1])
     shown = f'[{access.host}]' if ':' in access.host else access.host
     url = f'http://{shown}:{access.port}/?token={access.token}'
     if access.host not in LOOPBACK:

@@ -63,6 +63,8 @@ def _decoded(body: bytes, limits: Limits) -> tuple[Image.Image, int]:
                 return upright(picture), frames
     except Refused as error:
         raise ValueError(str(error)) from None
+    except Image.DecompressionBombError:
+        raise ValueError(f'too many pixels: expected at most {limits.pixels // 10**6} megapixels') from None
     except UnidentifiedImageError:
         raise ValueError(f'not a picture: {EXPECTED}') from None
     except MemoryError:

@@ -113,7 +113,8 @@ def serve(names: Sequence[str], host: str | None, port: int | None, device: str,
     url = f'http://{shown}:{access.port}/?token={access.token}'
     if access.host not in LOOPBACK:
         print(f'Listening on {access.host}: whoever reaches this machine on port {access.port} and has the token below can send pictures '
-              'and see results. Nothing is encrypted on the way; where others share the network, put a proxy with TLS before it.', flush=True)
+              'and see results. Nothing is encrypted on the way; where others share the network, put a proxy with TLS before it.',
+              flush=True)
     print(url, flush=True)
     if show:
         webbrowser.open(url)

@@ -2,6 +2,10 @@
 from __future__ import annotations
 
 import json
+import os
+import runpy
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 pytest.importorskip('fastapi', reason="fastapi is not installed: pip install 'retouch[app]'")
@@ -22,7 +27,7 @@ from retouch.app.limits import Limits
 from retouch.app.models import open_models
 from retouch.app.store import Store, TooMuch
 from retouch.editor.edit import Edit
-from tests.serving import added, face, finished, opened, png, save_tiny, serving
+from tests.serving import TOKEN, added, face, finished, opened, png, save_tiny, serving
 from tests.unit.test_colour import PROFILES, profile_of
 
 API = '/api/v1'
@@ -317,7 +322,8 @@ def test_models_are_found_and_named(models: Path, tmp_path: Path) -> None:
     assert list(open_models([], 'cpu', 1)) == ['toyfaces', 'leaves']
     assert list(open_models([str(tmp_path / 'mine'), str(models / 'cyclegan'), str(models / 'cyclegan')], 'cpu', 1)) == [
         'mine', 'cyclegan', 'cyclegan#2']
-    for names, said in ((['nowhere'], 'unknown model'), ([str(models / 'parser')], 'nothing in .* edits'), ([str(tmp_path / 'x')], 'holds no model')):
+    for names, said in ((['nowhere'], 'unknown model'), ([str(models / 'parser')], 'nothing in .* edits'),
+                        ([str(tmp_path / 'x')], 'holds no model')):
         with pytest.raises(ValueError, match=said):
             open_models(names, 'cpu', 1)
 
@@ -332,3 +338,34 @@ def test_what_was_deleted_is_freed(client: Any) -> None:
     client.delete(f'{API}/images/{image}')
     time.sleep(0.05)
     assert store.bytes == before
+
+
+def test_the_client_of_the_examples_edits(client: Any, repository: Path, tmp_path: Path) -> None:
+    lines = (repository / 'examples' / 'app_client.py').read_text().splitlines()
+    assert len(lines) <= 31
+    face().save(tmp_path / 'a.png')
+    command = [sys.executable, repository / 'examples' / 'app_client.py', str(client.base_url), 'aggan_multi', tmp_path / 'a.png',
+               tmp_path / 'b.png', 'Blond_Hair=1']
+    done = subprocess.run(command, env={**os.environ, 'RETOUCH_APP_TOKEN': TOKEN}, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 and done.stdout.endswith('outside unchanged: True\n'), done.stderr
+    assert opened((tmp_path / 'b.png').read_bytes()).size == (64, 48)
+
+
+def test_the_node_of_the_examples_edits(models: Path, repository: Path) -> None:
+    path = repository / 'examples' / 'comfyui' / 'retouch_node.py'
+    assert len(path.read_text().splitlines()) < 60
+    node = runpy.run_path(str(path))['NODE_CLASS_MAPPINGS']['RetouchEdit']
+    assert set(node.INPUT_TYPES()['required']) == {'image', 'model', 'attributes', 'strength'}
+    pixels, mask = torch.from_numpy(np.array(face())).float()[None] / 255, torch.zeros(1, 48, 64)
+    mask[:, :, :20] = 1
+    images, found = node().edit(pixels, str(models / 'aggan_multi'), 'Blond_Hair=1 Eyeglasses=1', 1.0, mask)
+    assert images.shape == pixels.shape and not found[:, :, 20:].any() and torch.equal(images[:, :, 20:], pixels[:, :, 20:])
+    assert not torch.equal(images, pixels)
+
+
+def test_the_page_on_the_api_names_every_route(client: Any, repository: Path) -> None:
+    text = (repository / 'docs' / 'api.md').read_text()
+    paths = client.get(f'{API}/openapi.json').json()['paths']
+    missing = [f'{method} {path}' for path, methods in paths.items() for method in methods
+               if f'`{method.upper()} {path.removeprefix(API)}' not in text]
+    assert len(paths) >= 17 and not missing

@@ -61,7 +61,8 @@ def test_every_route_but_one_wants_the_token(client: Any) -> None:
                 for method in methods:
                     answer = stranger.request(method, path.format(image=some, edit=some))
                     assert answer.status_code == (200 if path == '/healthz' else 401), (method, path)
-            for path in ('/', '/static/main.js', '/static/../server.py', f'{API}/nothing', f'/?token={TOKEN[:-1]}', f'/static/?token={TOKEN}'):
+            for path in ('/', '/static/main.js', '/static/../server.py', f'{API}/nothing', f'/?token={TOKEN[:-1]}',
+                         f'/static/?token={TOKEN}'):
                 answer = stranger.get(path)
                 assert answer.status_code == 401 and TOKEN not in answer.text, path
 
@@ -71,7 +72,8 @@ def test_the_address_with_the_token_becomes_a_cookie(client: Any) -> None:
         answer = browser.get(f'/?token={TOKEN}')
         cookie = answer.headers['set-cookie']
         assert answer.status_code == 303 and answer.headers['location'] == '/'
-        assert cookie.startswith(f'retouch-{client.access.port}=') and 'HttpOnly' in cookie and 'SameSite=strict' in cookie and 'Path=/' in cookie
+        assert cookie.startswith(f'retouch-{client.access.port}=')
+        assert all(part in cookie for part in ('HttpOnly', 'SameSite=strict', 'Path=/'))
         page = browser.get('/')
         assert page.status_code == 200 and TOKEN not in page.text and browser.get(f'{API}/info').status_code == 200
         scripts = re.findall(r'(?:src|href)="([^"]+)"', page.text)
@@ -80,7 +82,8 @@ def test_the_address_with_the_token_becomes_a_cookie(client: Any) -> None:
 
 def test_foreign_hosts_and_origins_are_refused(client: Any) -> None:
     port = client.access.port
-    for host in ('evil.example', f'evil.example:{port}', f'127.0.0.1.evil.example:{port}', f'127.0.0.1:{port + 1}', '192.168.0.9', '', '[::2]'):
+    for host in ('evil.example', f'evil.example:{port}', f'127.0.0.1.evil.example:{port}', f'127.0.0.1:{port + 1}', '192.168.0.9', '',
+                 '[::2]'):
         for path in ('/healthz', f'{API}/info', f'/?token={TOKEN}'):
             assert client.get(path, headers={'Host': host}).status_code == 400, host
     for host in (f'localhost:{port}', f'127.0.0.1:{port}', f'[::1]:{port}'):
@@ -107,7 +110,8 @@ def test_every_answer_forbids_what_a_page_must_not_do(client: Any) -> None:
     answers += [client.get('/', headers={'Host': 'evil.example'}), client.post(f'{API}/edits', content='{')]
     for answer in answers:
         policy = answer.headers['content-security-policy']
-        assert policy.startswith("default-src 'none'") and "frame-ancestors 'none'" in policy and 'unsafe' not in policy and '*' not in policy
+        assert policy.startswith("default-src 'none'") and "frame-ancestors 'none'" in policy
+        assert 'unsafe' not in policy and '*' not in policy
         assert answer.headers['x-content-type-options'] == 'nosniff' and answer.headers['referrer-policy'] == 'no-referrer'
         assert 'access-control-allow-origin' not in answer.headers and answer.headers['x-frame-options'] == 'DENY'
     assert client.get(f'{API}/images/{image}').headers['cache-control'] == 'no-store'
@@ -207,7 +211,8 @@ def test_names_of_clients_are_no_paths(client: Any) -> None:
         assert client.get(f'{API}/images/{image}').status_code in (404, 422)
     for path in ('/static/../server.py', '/static/%2e%2e/server.py', '/static/..%2fserver.py', '/static//etc/passwd'):
         assert client.get(path).status_code == 404, path
-    answer = client.post(f'{API}/images', content=png(face()), headers={'Content-Disposition': 'attachment; filename="../../x.png"', 'X-File-Name': '/etc/x'})
+    names = {'Content-Disposition': 'attachment; filename="../../x.png"', 'X-File-Name': '/etc/x'}
+    answer = client.post(f'{API}/images', content=png(face()), headers=names)
     assert answer.status_code == 201 and re.fullmatch(r'[A-Za-z0-9_-]{22}', answer.json()['id'])
 
 
@@ -215,7 +220,8 @@ def test_no_number_that_is_none_and_no_field_that_is_unknown(client: Any) -> Non
     image = added(client, face(20, 20))
     for text in ('{"model":"cyclegan","image":"%s","strength":NaN}', '{"model":"cyclegan","image":"%s","strength":Infinity}',
                  '{"model":"cyclegan","image":"%s","strength":1e999}', '{"model":"cyclegan","image":"%s","url":"http://x"}',
-                 '{"model":"\\ud800","image":"%s"}', '{"model":"cyclegan","image":"%s","box":[1,2,3,9999999999999999999999]}', '[]', 'null', '{', '\xff'):
+                 '{"model":"\\ud800","image":"%s"}', '{"model":"cyclegan","image":"%s","box":[1,2,3,9999999999999999999999]}',
+                 '[]', 'null', '{', '\xff'):
         body = text % image if '%s' in text else text
         answer = client.post(f'{API}/edits', content=body.encode('latin-1'), headers={'Content-Type': 'application/json'})
         assert answer.status_code in (400, 422) and answer.json()['error'], (text, answer.text)
@@ -234,7 +240,8 @@ def test_logs_hold_no_token_and_no_names_and_a_signal_ends_cleanly(models: Path,
     command = [sys.executable, '-m', 'retouch', 'app', str(models), '--no-open', '--port', '0', '--device', 'cpu']
     log = tmp_path / 'log'
     with log.open('wb') as errors:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ, 'RETOUCH_APP_TOKEN': TOKEN})
+        environment = {**os.environ, 'RETOUCH_APP_TOKEN': TOKEN}
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment)
     assert process.stdout is not None
     try:
         url = process.stdout.readline().strip()

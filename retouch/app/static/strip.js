@@ -29,7 +29,8 @@ export class Strip {
 
   draw() {
     const { app } = this, doc = app.picture
-    this.element.hidden = !doc?.results.length
+    this.element.hidden = !doc
+    this.element.classList.toggle('bare', !doc?.results.length)
     if (!doc) return
     const key = [doc.id, ...doc.results.map((result) => result.id)].join()
     if (key !== this.built) {

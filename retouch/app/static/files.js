@@ -39,6 +39,7 @@ export class Files {
         problems.push(S.notOpened(name, error.message))
       }
     }
+    if (files.length - problems.length > 1) app.say(S.openedMany(files.length - problems.length))
     if (problems.length) app.say(problems.join(' · '), 'problem')
     app.changed()
     this.remember()

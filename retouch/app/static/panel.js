@@ -55,6 +55,7 @@ export class Panel {
         digits: 0, unit: '%', factor: 100, change: (value) => app.set((settings) => { settings.strength = value }), done: () => app.commit(),
         reset: () => { app.set((settings) => { settings.strength = 1 }); app.commit() }, resetLabel: S.reset(S.strength) })),
       doc && app.masks.element,
+      doc && (this.notes = h('section', { class: 'notes' })),
       !doc && h('section', {}, h('p', { class: 'hint' }, S.openFirst)),
     ].filter(Boolean))
     this.refresh(doc, model)
@@ -135,6 +136,9 @@ export class Panel {
     }
     if (this.resetAll) this.resetAll.hidden = !Object.keys(set).length
     for (const one of this.buttons || []) one.refresh()
+    const notes = (doc.shown ? doc.shown.answer.notes : doc.notes) || []
+    this.notes.hidden = !notes.length
+    this.notes.replaceChildren(h('div', { class: 'title' }, h('h2', {}, S.notes)), h('ul', {}, notes.map((note) => h('li', {}, note))))
     this.strength?.show(strength)
     this.strength?.touch(strength !== 1)
   }

@@ -82,6 +82,7 @@ export class Stage {
       c.imageSmoothingEnabled = false
       c.drawImage(this.overlay.canvas, 0, 0)
     }
+    if (!app.painting) this.frame(doc)
     if (this.cursor && app.tool !== 'move') this.circle(doc)
     this.canvas.dataset.shown = after ? show : before ? 'original' : ''
   }
@@ -89,6 +90,21 @@ export class Stage {
   mask(doc, show) {
     if (!this.app.tint || this.app.holding || show === 'heat') return null
     return doc.mask ? doc.mask.values : doc.shown?.mask || null
+  }
+
+  // The part that the model sees, where that is not the whole picture.
+  frame(doc) {
+    const frame = doc.readings[doc.settings.model]?.frame, c = this.context, { scale, x, y } = doc.view
+    if (!frame || (frame[2] === doc.width && frame[3] === doc.height)) return
+    const [left, top, w, h] = frame
+    for (const [colour, offset] of [['#000a', 0], ['#fffc', 4]]) {
+      c.strokeStyle = colour
+      c.lineWidth = 1
+      c.setLineDash([4, 4])
+      c.lineDashOffset = offset
+      c.strokeRect(Math.round(x + left * scale) + 0.5, Math.round(y + top * scale) + 0.5, Math.round(w * scale) - 1, Math.round(h * scale) - 1)
+    }
+    c.setLineDash([])
   }
 
   part(bitmap, x, y, w, h, left, right) {

@@ -28,7 +28,7 @@ export const S = {
   ahead: (n) => `Waiting, ${n} before this one`,
   status: (a) => [`${a.width} × ${a.height}`, `mask ${percent(a.mask_share)}`, `outside unchanged: ${a.outside_unchanged ? 'yes' : 'no'}`].join(', '),
   dimensions: (w, h) => `${w} × ${h}`, seconds: (s) => `${s.toFixed(s < 10 ? 1 : 0)} s`,
-  opening: (name) => `Opening ${name}`, opened: (name, w, h) => `${name}, ${w} × ${h}`, cancelled: 'Cancelled', downloaded: 'Downloading',
+  opening: (name) => `Opening ${name}`, opened: (name, w, h) => `${name}, ${w} × ${h}`, openedMany: (n) => `${n} pictures opened`, cancelled: 'Cancelled', downloaded: 'Downloading',
   failed: { gone: 'The server does not answer. Start `retouch app` again, then apply again.', lost: 'The server no longer keeps this picture: open it again.',
     token: 'This page has lost its token: open the address that `retouch app` printed.' },
   notOpened: (name, why) => `${name} cannot be opened: ${why}`,

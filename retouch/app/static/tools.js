@@ -55,6 +55,7 @@ export class Tools {
     this.redo.disabled = !doc?.steps[doc.at + 1]
     this.segments.hidden = !picture?.shown || !!app.painting
     for (const one of this.looks) one.setAttribute('aria-pressed', app.show === one.look)
+    this.tint.hidden = !doc?.mask && !doc?.shown
     this.tint.setAttribute('aria-pressed', app.tint)
     this.held()
     this.zoomed()

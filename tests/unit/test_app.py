@@ -125,7 +125,7 @@ def test_the_models_own_mask_taken_whole_changes_nothing(client: Any) -> None:
 
 
 def test_a_result_has_its_note_its_heat_map_and_previews(client: Any) -> None:
-    image = added(client, face(900, 700))
+    image = added(client, face(600, 500))
     edit = client.post(f'{API}/edits', json={'model': 'cyclegan', 'image': image, 'to': 'A', 'strength': 0.5}).json()['id']
     assert finished(client, edit)['notes']
     with_note, without = (opened(client.get(f'{API}/edits/{edit}/result.png', params={'note': note}).content) for note in (True, False))
@@ -133,11 +133,11 @@ def test_a_result_has_its_note_its_heat_map_and_previews(client: Any) -> None:
     assert 'retouch' not in without.info and 'Comment' not in without.info
     assert np.array_equal(np.asarray(with_note), np.asarray(without))
     heat = opened(client.get(f'{API}/edits/{edit}/heat.png').content)
-    assert heat.size == (900, 700) and np.asarray(heat).any()
-    small = client.get(f'{API}/edits/{edit}/preview?side=450')
-    assert small.headers['content-type'] == 'image/png' and opened(small.content).size == (450, 350)
+    assert heat.size == (600, 500) and np.asarray(heat).any()
+    small = client.get(f'{API}/edits/{edit}/preview?side=300')
+    assert small.headers['content-type'] == 'image/png' and opened(small.content).size == (300, 250)
     large = client.get(f'{API}/images/{image}/preview')
-    assert large.headers['content-type'] == 'image/jpeg' and opened(large.content).size == (900, 700)
+    assert large.headers['content-type'] == 'image/jpeg' and opened(large.content).size == (600, 500)
     exact = opened(client.get(f'{API}/edits/{edit}/preview?exact=true').content)
     assert np.array_equal(np.asarray(exact), np.asarray(without))
 

@@ -7,6 +7,7 @@ import { S, percent, readable } from './strings.js'
 export class Masks {
   constructor(app) {
     this.app = app
+    this.seen = null                                             // the version of the mask whose share is shown
     this.share = h('p', { class: 'hint' })
     this.size = slider({ label: S.size, min: 0, max: 1, step: 0.005, value: 0.4, change: (v) => app.resize(this.toSize(v)), done: () => {} })
     this.number = this.size.querySelector('input[type=number]')

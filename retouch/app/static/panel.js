@@ -37,7 +37,7 @@ export class Panel {
     this.main.classList.toggle('pending', !!doc && (app.stale || !doc.shown) && !this.main.disabled)
     this.stop.hidden = !busy
     this.progress.classList.toggle('on', busy)
-    const told = busy ? app.busy.step : (doc && app.edits.obstacle()) || (app.stale ? S.stale : '')
+    const told = busy ? app.busy.step : (doc && app.edits.obstacle()) || ''
     this.progress.lastChild.textContent = told
     this.progress.classList.toggle('quiet', !told)
   }

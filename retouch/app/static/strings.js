@@ -18,7 +18,7 @@ export const S = {
   maskSome: (share) => `${share} painted. The model decides inside it.`,
   maskModel: 'Take the model’s mask', maskInvert: 'Invert', maskClear: 'Clear',
   size: 'Brush size', amount: 'By', grow: 'Grow', shrink: 'Shrink', feather: 'Feather inside',
-  colour: 'Colour of the mask', colours: { '#ff3db5': 'Magenta', '#00b8ff': 'Blue', '#ffd000': 'Yellow', '#19d26b': 'Green', '#ffffff': 'White' },
+  colour: 'Tint', colours: { '#ff3db5': 'Magenta', '#00b8ff': 'Blue', '#ffd000': 'Yellow', '#19d26b': 'Green', '#ffffff': 'White' },
   region: 'By region', regionTake: 'Add',
   apply: 'Apply', applyAgain: 'Apply again', cancel: 'Cancel',
   history: 'Results', source: 'Original', useAsSource: 'Edit further', compareFrom: 'Compare', compareStop: 'Stop comparing',

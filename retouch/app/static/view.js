@@ -10,7 +10,7 @@ export class View {
   fit(picture, box) {
     const room = Math.min(24, box.width / 20, box.height / 20)
     this.scale = Math.min((box.width - 2 * room) / picture.width, (box.height - 2 * room) / picture.height)
-    if (this.scale > 1) this.scale = Math.min(this.scale, Math.max(1, Math.floor(this.scale)))
+    if (this.scale > 3) this.scale = Math.floor(this.scale)      // every pixel of a small picture as large as the next
     this.centre(picture, box)
     this.touched = false
   }

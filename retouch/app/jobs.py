@@ -95,6 +95,8 @@ class Job:
         except BaseException as error:
             self._end('failed', f'{type(error).__name__}: a fault of retouch')
             logging.getLogger('retouch.app').exception('an edit failed')
+        finally:
+            self.options = {}                                    # masks are large
 
     def asked(self, editor: Any) -> Edit:
         """What the editor makes of it."""

@@ -3,9 +3,9 @@
     python benchmarks/app.py [--rounds 7] [--edits 500]
 
 A server of `retouch app` with the shipped editor of drawn faces, and the system's Chromium, on this machine. Each round edits a picture of
-every size once, so that what else runs on the machine falls on all of them; the first round warms up and is left out. Beside `whole`, what the server
-says of its steps (waiting, loading, editing, checking), `page` the rest: sending the mask, fetching, decoding and drawing the preview;
-`server_cpu` are the processor's seconds, which other programs' work moves little.
+every size once, so that what else runs on the machine falls on all of them; the first round warms up and is left out. Beside `whole`, what
+the server says of its steps (waiting, loading, editing, checking), `page` the rest: sending the mask, fetching, decoding and drawing the
+preview; `server_cpu` are the processor's seconds, which other programs' work moves little.
 """
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from retouch.hardware import hardware
 
 TOKEN = 'benchmark-of-the-app'
 SIZES = {'256 x 256': (256, 256), '1600 x 1200': (1600, 1200), '4000 x 3000': (4000, 3000)}
-FLAGS = ('--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update',
-         '--disable-sync')
+FLAGS = ('--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+         '--disable-component-update', '--disable-sync')
 START = """import os, sys
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 from retouch.app.limits import Limits
@@ -62,13 +62,15 @@ def clicks(url: str, pid: int, rounds: int) -> dict[str, Any]:
         page = browser.new_page(viewport={'width': 1280, 'height': 800})
         page.goto(url)
         page.wait_for_selector('body[data-ready]')
-        page.set_input_files('#picker', [{'name': f'{name}.jpg', 'mimeType': 'image/jpeg', 'buffer': face(size)} for name, size in SIZES.items()])
+        files = [{'name': f'{name}.jpg', 'mimeType': 'image/jpeg', 'buffer': face(size)} for name, size in SIZES.items()]
+        page.set_input_files('#picker', files)
         poll(page, f'app.docs.length === {len(SIZES)}')
         for i in range(rounds + 1):
             for at, name in enumerate(SIZES):
                 page.evaluate(f'() => retouch.go({at})')
-                poll(page, 'app.picture.readings.toyfaces && app.stage.canvas.dataset.shown')
-                page.evaluate(f'() => {{ retouch.set((s) => {{ s.set = {{Blond_Hair: {1 - i / 100}, Eyeglasses: 1}} }}); retouch.commit() }}')
+                poll(page, 'app.picture.reading && app.stage.canvas.dataset.shown')
+                wanted = {'Blond_Hair': 1 - i / 100, 'Eyeglasses': 1}
+                page.evaluate('(set) => { retouch.set((s) => { s.set = set }); retouch.commit() }', wanted)
                 seen = page.evaluate('document.body.dataset.applied')
                 cpu = processor_s(pid)
                 page.click('#panel .apply .primary')
@@ -116,7 +118,7 @@ def main() -> None:
     print(json.dumps({'hardware': hardware(), 'rounds': options.rounds, 'load': os.getloadavg()}))
     process, url = start(1024)
     try:
-        for name, row in clicks(url, process.pid, options.rounds).items():
+        for name, row in (clicks(url, process.pid, options.rounds) if options.rounds else {}).items():
             print(json.dumps({'size': name, **row}), flush=True)
     finally:
         process.terminate()

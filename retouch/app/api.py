@@ -24,6 +24,7 @@ HEARTBEAT = 10.0         # seconds between two signs of life on a quiet stream o
 RAW = {'requestBody': {'required': True, 'content': {'application/octet-stream': {'schema': {'type': 'string', 'format': 'binary'}}}}}
 PNG: dict[int | str, dict[str, Any]] = {200: {'content': {'image/png': {'schema': {'type': 'string', 'format': 'binary'}}}}}
 Side = Annotated[int, Query(ge=16, le=8192)]
+BoxText = Annotated[str | None, Query(pattern=r'^\d{1,6},\d{1,6},\d{1,6},\d{1,6}$', description='x,y,width,height')]
 ImageId = Annotated[Id, Path()]
 EditId = Annotated[Id, Path()]
 
@@ -73,7 +74,8 @@ def routes(service: Service) -> APIRouter:
 
     @api.get('/images/{image}/mask', response_class=Response, responses=PNG | problems(404, 429))
     async def suggest_mask(image: ImageId, model: Name, set: Annotated[list[str] | None, Query(max_length=100)] = None,
-                           to: Name | None = None, exemplar: Annotated[Id | None, Query()] = None, region: Name | None = None) -> Response:
+                           to: Name | None = None, exemplar: Annotated[Id | None, Query()] = None, region: Name | None = None,
+                           box: BoxText = None) -> Response:
         """The mask that a model would draw for an edit (`set=NAME=VALUE`, repeated; `to`; `exemplar`), or where a parser sees a region."""
         served, source = service.model(model), service.find(image, Source)
         if (region is not None) != served.parses:
@@ -81,17 +83,21 @@ def routes(service: Service) -> APIRouter:
         if region is not None:
             values = await service.ask(served, lambda: served.region(source.image, region))
         else:
-            job = Job(*service.options(asked(model, image, set or [], to, exemplar)))
+            job = Job(*service.options(asked(model, image, set or [], to, exemplar, box)))
             values = (await service.ask(served, lambda: job.asked(served.loaded()))).mask
         return png(await service.code(to_png, values))
 
     @api.get('/images/{image}/reading', responses=problems(404, 429))
-    async def read_image(image: ImageId, model: Name) -> Reading:
+    async def read_image(image: ImageId, model: Name, box: BoxText = None) -> Reading:
         """What a model reads of the picture's attributes, and the part of it (left, top, width, height) that the model sees."""
         served, source = service.model(model), service.find(image, Source)
-        read = await service.ask(served, lambda: served.loaded().read(source.image)) if served.edits else {}
-        width, height = source.image.size
-        return Reading(attributes=read, frame=frame_of(width, height, None, served.data.frame))
+        (width, height), around = source.image.size, to_box(box)
+        try:
+            frame = frame_of(width, height, around, served.data.frame)
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from None
+        read = await service.ask(served, lambda: served.loaded().read(source.image, around)) if served.edits else {}
+        return Reading(attributes=read, frame=frame)
 
     @api.post('/edits', status_code=202, responses=problems(404, 413, 429))
     async def add_edit(edit: EditRequest) -> EditAnswer:
@@ -184,7 +190,14 @@ def image_answer(key: str, source: Source) -> ImageAnswer:
     return ImageAnswer(id=key, width=width, height=height, alpha=source.image.mode == 'RGBA', notes=[*source.notes])
 
 
-def asked(model: str, image: str, pairs: list[str], to: str | None, exemplar: str | None) -> EditRequest:
+def to_box(text: str | None) -> tuple[int, int, int, int] | None:
+    if text is None:
+        return None
+    x, y, width, height = map(int, text.split(','))
+    return x, y, width, height
+
+
+def asked(model: str, image: str, pairs: list[str], to: str | None, exemplar: str | None, box: str | None) -> EditRequest:
     """What a query asks, as a body would. 422 where it is none."""
     values: dict[str, float] = {}
     for pair in pairs:
@@ -194,7 +207,7 @@ def asked(model: str, image: str, pairs: list[str], to: str | None, exemplar: st
         except ValueError:
             raise HTTPException(422, f'set={pair[:80]}: expected NAME=VALUE, the value from 0 to 1') from None
     try:
-        return EditRequest(model=model, image=image, set=values, to=to, exemplar=exemplar)
+        return EditRequest(model=model, image=image, set=values, to=to, exemplar=exemplar, box=to_box(box))
     except ValidationError as error:
         raise HTTPException(422, one_line(error)) from None
 

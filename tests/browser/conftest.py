@@ -96,12 +96,12 @@ class Page:
         self.page.set_input_files('#picker', [{'name': name, 'mimeType': 'image/png', 'buffer': body}])
         self.until(f'app.docs.length === {count + 1}')
         if not count:
-            self.until('app.picture.readings[app.picture.settings.model]')
+            self.until('app.picture.reading')
             self.until("app.stage.canvas.dataset.shown === 'original'")
 
     def choose(self, model: str) -> None:
         self.page.select_option('#panel select', model)
-        self.until('app.picture.readings[app.picture.settings.model]')
+        self.until('app.picture.reading')
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Where a point of the picture lies in the window."""

@@ -239,6 +239,26 @@ def test_an_exemplar_and_where_its_style_is_read(tab: Any) -> None:
     assert request.value.post_data_json['exemplar_mask'] and page.js('app.picture.shown.answer.exemplar_mask')
 
 
+def test_the_part_that_the_model_sees_is_drawn(tab: Any) -> None:
+    page = tab()
+    page.open(png(face(200, 80)))
+    assert page.js('app.picture.reading.frame') == [60, 0, 80, 80]
+    page.click('text=Draw another part')
+    page.mouse.move(*page.at(10, 20))
+    page.mouse.down()
+    page.mouse.move(*page.at(50, 60), steps=3)
+    page.mouse.up()
+    page.until('app.picture.reading?.frame[0] === 10')
+    assert page.js('[app.picture.settings.box, app.picture.reading.frame, app.tool]') == [[10, 20, 40, 40], [10, 20, 40, 40], 'move']
+    page.js('(app.set(({set}) => { set.Blond_Hair = 1 }), app.commit())')
+    page.apply()
+    mask = np.asarray(opened(downloaded(page, 'Mask')))
+    assert mask[20:60, 10:50].any() and mask.astype(int).sum() == mask[20:60, 10:50].astype(int).sum()
+    for _ in range(2):
+        page.keyboard.press('Control+z')
+    assert page.js('app.picture.settings.box') is None
+
+
 def test_domains_regions_and_models(tab: Any) -> None:
     page = tab()
     page.open(png(face()))

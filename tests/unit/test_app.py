@@ -170,6 +170,10 @@ def test_readings_and_regions(client: Any) -> None:
     image = added(client, face())
     reading = client.get(f'{API}/images/{image}/reading', params={'model': 'aggan_multi'}).json()
     assert set(reading['attributes']) == {'Black_Hair', 'Blond_Hair', 'Eyeglasses'} and reading['frame'] == [8, 0, 48, 48]
+    boxed = client.get(f'{API}/images/{image}/reading', params={'model': 'aggan_multi', 'box': '0,8,20,10'}).json()
+    assert boxed['frame'] == [0, 3, 20, 20]
+    for box, status in (('60,0,20,20', 422), ('1,2,3', 422), ('a,b,c,d', 422)):
+        assert client.get(f'{API}/images/{image}/reading', params={'model': 'aggan_multi', 'box': box}).status_code == status
     regions = next(model['regions'] for model in client.get(f'{API}/info').json()['models'] if model['name'] == 'parser')
     masks = [np.asarray(opened(client.get(f'{API}/images/{image}/mask', params={'model': 'parser', 'region': region}).content))
              for region in regions]

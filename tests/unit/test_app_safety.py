@@ -286,6 +286,15 @@ def test_it_listens_on_this_machine_alone_unless_told_otherwise(models: Path, mo
     taken.close()
 
 
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for package in ('fastapi', 'uvicorn'):
+        with monkeypatch.context() as patch:
+            patch.delitem(sys.modules, 'retouch.app.server')
+            patch.setitem(sys.modules, package, None)
+            assert main(['app', '--no-open']) == 2
+        assert capsys.readouterr().err == f"retouch: error: {package} is not installed: pip install 'retouch[app]'\n"
+
+
 def test_masks_of_another_shape_are_refused_and_of_another_size_are_brought(client: Any) -> None:
     image = added(client, face(40, 20))
     small = client.post(f'{API}/images/{image}/masks', content=png(np.full((10, 20), 255, np.uint8))).json()

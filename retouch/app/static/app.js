@@ -14,6 +14,7 @@ export class App {
     this.show = 'result'
     this.wipeAt = 0.5
     this.holding = false
+    this.framing = null                                          // a frame that is being drawn
     this.busy = null                                             // an edit on its way
     this.listeners = new Set()
   }
@@ -82,6 +83,22 @@ export class App {
     const { width, height } = this.stage.box
     this.doc.view.zoomTo(scale, width / 2, height / 2)
     this.viewed()
+  }
+
+  // ---- the part that the model works on: [x, y, width, height], or null for the model's own choice
+
+  frame(box) {
+    this.framing = null
+    this.set((settings) => { settings.box = box })
+    this.commit()
+    this.panel.read()
+  }
+
+  // From one corner to another, in whole pixels inside the picture.
+  between(a, b) {
+    const { width, height } = this.picture, clip = (value, most) => Math.min(most, Math.max(0, Math.round(value)))
+    const x = clip(Math.min(a.x, b.x), width), y = clip(Math.min(a.y, b.y), height)
+    return [x, y, clip(Math.max(a.x, b.x), width) - x, clip(Math.max(a.y, b.y), height) - y]
   }
 
   // ---- painting

@@ -10,9 +10,9 @@ export class Doc {
     Object.assign(this, { id: answer.id, name, width: answer.width, height: answer.height, alpha: answer.alpha, notes: answer.notes })
     this.view = new View()
     this.mask = null                                             // a Mask once something was painted
-    this.settings = { model: null, set: {}, to: null, strength: 1 }
+    this.settings = { model: null, set: {}, to: null, strength: 1, box: null }
     this.exemplar = null                                         // another Doc
-    this.readings = {}                                           // by model
+    this.readings = {}                                           // by model and box
     this.results = []
     this.shown = null                                            // a result
     this.before = null                                           // a result that it is compared with; null: the picture itself
@@ -53,6 +53,9 @@ export class Doc {
     }
     return true
   }
+
+  get reading() { return this.readings[this.readingKey] }
+  get readingKey() { return `${this.settings.model} ${this.settings.box || ''}`.trim() }
 
   // Back to the last step, as if nothing had been begun.
   reload() { this.go(0) }

@@ -17,8 +17,8 @@ export class Edits {
 
   // What POST /edits takes, without the masks.
   request(doc, model) {
-    const { set, to, strength } = doc.settings
-    const asked = { model: model.name, image: doc.id, strength }
+    const { set, to, strength, box } = doc.settings
+    const asked = { model: model.name, image: doc.id, strength, box }
     if (model.kind === 'attributes') asked.set = set
     else if (!model.exemplar_mask) asked.to = to || model.domains.at(-1)
     if (model.exemplar && doc.exemplar) asked.exemplar = doc.exemplar.id

@@ -37,6 +37,7 @@ const KEYS = {
   v: (app) => app.choose('move'),
   b: (app) => app.choose('brush'),
   e: (app) => app.choose('eraser'),
+  f: (app) => app.choose('frame'),
   '[': (app) => app.resize(Math.min(app.size - 1, app.size / 1.15)),
   ']': (app) => app.resize(Math.max(app.size + 1, app.size * 1.15)),
   0: (app) => app.fit(),
@@ -62,7 +63,7 @@ const KEYS = {
 function arrow(app, event) {
   const [dx, dy] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key]
   const { stage, doc } = app
-  if (app.tool === 'move') {
+  if (app.tool === 'move' || app.tool === 'frame') {
     doc.view.pan(-40 * dx, -40 * dy)
     app.viewed()
     return
@@ -76,7 +77,7 @@ function arrow(app, event) {
 
 function dab(app, event) {
   const { stage, doc } = app
-  if (app.tool === 'move') return
+  if (app.tool === 'move' || app.tool === 'frame') return
   stage.cursor ||= { x: stage.box.width / 2, y: stage.box.height / 2 }
   const point = doc.view.toPicture(stage.cursor.x, stage.cursor.y)
   app.strokeEnd(app.strokeBegin(point, app.tool === 'eraser', event.shiftKey))

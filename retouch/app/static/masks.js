@@ -63,6 +63,7 @@ export class Masks {
     const asked = app.edits.request(picture, model), query = [['model', model.name]]
     for (const [name, value] of Object.entries(asked.set || {})) query.push(['set', `${name}=${value}`])
     if (asked.to) query.push(['to', asked.to])
+    if (asked.box) query.push(['box', asked.box])
     if (asked.exemplar) query.push(['exemplar', asked.exemplar])
     const found = await this.suggested(query)
     if (found) app.paint((mask) => mask.take(found))

@@ -17,10 +17,10 @@ export class Panel {
 
   // Asks what the model reads of the picture, once for each.
   async read() {
-    const { app } = this, doc = app.picture, name = doc?.settings.model
-    if (!doc || !name || doc.readings[name]) { this.draw(); return }
+    const { app } = this, doc = app.picture, name = doc?.settings.model, key = doc?.readingKey
+    if (!doc || !name || doc.readings[key]) { this.draw(); return }
     try {
-      doc.readings[name] = await api.reading(doc.id, name)
+      doc.readings[key] = await api.reading(doc.id, name, doc.settings.box)
     } catch (error) {
       app.say(error.message, 'problem')
     }
@@ -29,7 +29,7 @@ export class Panel {
 
   draw() {
     const { app } = this, doc = app.picture, model = app.model, busy = !!app.busy
-    const key = JSON.stringify([doc?.id, model?.name, !!doc?.readings[model?.name], doc?.exemplar?.id, app.info?.models.length, app.paintsExemplar])
+    const key = JSON.stringify([doc?.id, model?.name, doc?.readingKey, !!doc?.reading, doc?.exemplar?.id, app.info?.models.length, app.paintsExemplar])
     if (key !== this.built) { this.built = key; this.build(doc, model) }
     else this.refresh(doc, model)
     this.main.disabled = busy || !!app.edits.obstacle()
@@ -54,6 +54,7 @@ export class Panel {
       model && doc && this.section(null, null, this.strength = slider({ label: S.strength, min: 0, max: 2, step: 0.05, value: doc.settings.strength, mark: 1,
         digits: 0, unit: '%', factor: 100, change: (value) => app.set((settings) => { settings.strength = value }), done: () => app.commit(),
         reset: () => { app.set((settings) => { settings.strength = 1 }); app.commit() }, resetLabel: S.reset(S.strength) })),
+      doc && model && this.seen(doc),
       doc && app.masks.element,
       doc && (this.notes = h('section', { class: 'notes' })),
       !doc && h('section', {}, h('p', { class: 'hint' }, S.openFirst)),
@@ -65,9 +66,18 @@ export class Panel {
     return h('section', {}, title && h('div', { class: 'title' }, h('h2', {}, title), aside), ...content)
   }
 
+  // The part of the picture that the model works on.
+  seen(doc) {
+    const { app } = this, frame = doc.reading?.frame, whole = frame && frame[2] === doc.width && frame[3] === doc.height
+    const reset = button(S.resetAll, () => app.frame(null), 'plain')
+    reset.hidden = !doc.settings.box
+    return this.section(S.seen, reset, h('p', { class: 'hint' }, whole ? S.seenWhole : frame ? S.seenPart(frame[2], frame[3]) : ''),
+      button(S.seenChoose, () => { app.choose('frame'); app.stage.canvas.focus() }))
+  }
+
   models(doc) {
     const { app } = this, select = h('select', { 'aria-label': S.model, disabled: !doc, onchange: () => {
-      app.set((settings) => Object.assign(settings, { model: select.value, set: {}, to: null }))
+      app.set((settings) => Object.assign(settings, { model: select.value, set: {}, to: null, box: null }))
       app.commit()
       this.read()
     } }, app.editors.map((model) => h('option', { value: model.name }, model.name)))
@@ -76,7 +86,7 @@ export class Panel {
   }
 
   attributes(doc, model) {
-    const { app } = this, reading = doc?.readings[model.name]?.attributes
+    const { app } = this, reading = doc?.reading?.attributes
     if (model.exclusive) {
       return this.section(S.classes, null, this.choices(model.attributes, (name) => doc?.settings.set[name] === 1, (name) => {
         app.set((settings) => { settings.set = { [name]: 1 } })

@@ -1,7 +1,7 @@
 // Mouse, pen and fingers on the stage: painting, moving, pinching.
 export function attach(app, stage, canvas) {
   const fingers = new Map()
-  let stroke = null, drag = null, pinch = null, space = false
+  let stroke = null, drag = null, pinch = null, framed = null, space = false
 
   const place = (event) => {
     const box = canvas.getBoundingClientRect()
@@ -17,7 +17,7 @@ export function attach(app, stage, canvas) {
       fingers.set(event.pointerId, at)
       if (fingers.size === 2) {                                  // a second finger: what the first has begun was the start of a pinch
         if (stroke) app.strokeAbandon(stroke)
-        stroke = drag = null
+        stroke = drag = framed = app.framing = null
         pinch = spread(fingers)
         return
       }
@@ -27,6 +27,8 @@ export function attach(app, stage, canvas) {
     if (event.button === 1 || space || (app.tool === 'move' && event.button === 0)) {
       drag = { id: event.pointerId, ...at }
       canvas.classList.add('dragging')
+    } else if (app.tool === 'frame') {
+      if (!app.painting) framed = { id: event.pointerId, from: doc.view.toPicture(at.x, at.y) }
     } else if (event.button === 0 || event.button === 2) {
       const erase = event.button === 2 || app.tool === 'eraser' || event.buttons === 32
       stroke = app.strokeBegin(doc.view.toPicture(at.x, at.y), erase, event.shiftKey)
@@ -50,6 +52,8 @@ export function attach(app, stage, canvas) {
       doc.view.pan(at.x - drag.x, at.y - drag.y)
       Object.assign(drag, at)
       app.viewed()
+    } else if (framed?.id === event.pointerId) {
+      app.framing = app.between(framed.from, doc.view.toPicture(at.x, at.y))
     } else if (stroke?.id === event.pointerId) {
       const events = event.getCoalescedEvents?.() || []
       for (const one of events.length ? events : [event]) {
@@ -67,6 +71,12 @@ export function attach(app, stage, canvas) {
     if (fingers.size < 2) pinch = null
     if (drag?.id === event.pointerId) drag = null
     canvas.classList.toggle('dragging', !!drag)
+    if (framed?.id === event.pointerId) {
+      const box = app.framing
+      framed = app.framing = null
+      if (box?.[2] > 3 && box[3] > 3) app.frame(box)
+      app.choose('move')
+    }
     if (stroke?.id === event.pointerId) {
       app.strokeEnd(stroke)
       stroke = null
@@ -89,7 +99,7 @@ export function attach(app, stage, canvas) {
 
   return {
     set space(down) { space = down; canvas.classList.toggle('grab', down) },
-    release() { space = false; stroke = drag = pinch = null; fingers.clear(); canvas.classList.remove('grab', 'dragging') },
+    release() { space = false; stroke = drag = pinch = framed = app.framing = null; fingers.clear(); canvas.classList.remove('grab', 'dragging') },
   }
 }
 

@@ -83,7 +83,7 @@ export class Stage {
       c.drawImage(this.overlay.canvas, 0, 0)
     }
     if (!app.painting) this.frame(doc)
-    if (this.cursor && app.tool !== 'move') this.circle(doc)
+    if (this.cursor && ['brush', 'eraser'].includes(app.tool)) this.circle(doc)
     this.canvas.dataset.shown = after ? show : before ? 'original' : ''
   }
 
@@ -94,7 +94,7 @@ export class Stage {
 
   // The part that the model sees, where that is not the whole picture.
   frame(doc) {
-    const frame = doc.readings[doc.settings.model]?.frame, c = this.context, { scale, x, y } = doc.view
+    const frame = this.app.framing || doc.reading?.frame, c = this.context, { scale, x, y } = doc.view
     if (!frame || (frame[2] === doc.width && frame[3] === doc.height)) return
     const [left, top, w, h] = frame
     for (const [colour, offset] of [['#000a', 0], ['#fffc', 4]]) {

@@ -15,7 +15,7 @@ export class Tools {
       iconButton('open', S.openLong, () => app.files.pick(), S.open), iconButton('keys', S.help, () => app.help.showModal()))
 
     const tool = (name) => Object.assign(iconButton(name, S[name], () => app.choose(name)), { tool: name })
-    this.choice = ['move', 'brush', 'eraser'].map(tool)
+    this.choice = ['move', 'brush', 'eraser', 'frame'].map(tool)
     this.undo = iconButton('undo', S.undo, () => app.undo())
     this.redo = iconButton('redo', S.redo, () => app.redo())
     rail.append(...this.choice, h('hr'), this.undo, this.redo)
@@ -59,7 +59,8 @@ export class Tools {
     this.tint.setAttribute('aria-pressed', app.tint)
     this.held()
     this.zoomed()
-    app.stage?.canvas.classList.toggle('paints', has && app.tool !== 'move')
+    app.stage?.canvas.classList.toggle('paints', has && ['brush', 'eraser'].includes(app.tool))
+    app.stage?.canvas.classList.toggle('frames', has && app.tool === 'frame')
   }
 
   held() { this.original.setAttribute('aria-pressed', this.app.holding) }

@@ -19,6 +19,7 @@ from retouch.app.guard import Access
 from retouch.app.limits import Limits
 from retouch.app.models import open_models
 from retouch.app.server import bind, create_app
+from retouch.editor.edit import Edit
 from retouch.methods.registry import find_method
 from retouch.model import save_model
 
@@ -89,3 +90,19 @@ def added(client: httpx.Client, image: Image.Image | bytes) -> str:
     answer = client.post('/api/v1/images', content=image if isinstance(image, bytes) else png(image))
     assert answer.status_code == 201, answer.text
     return str(answer.json()['id'])
+
+
+class Slow:
+    """An editor that waits for a sign."""
+
+    def __init__(self) -> None:
+        self.go, self.begun = threading.Event(), threading.Semaphore(0)
+
+    def read(self, image: Image.Image, box: Any = None) -> dict[str, float]:
+        return {}
+
+    def translate(self, image: Image.Image, **options: Any) -> Edit:
+        self.begun.release()
+        assert self.go.wait(60)
+        size = image.size[::-1]
+        return Edit(image, np.zeros(size, np.uint8), np.zeros((*size, 3), np.uint8), None, 1.0, {}, {}, [])

@@ -4,7 +4,6 @@ from __future__ import annotations
 import base64
 import io
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,8 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-
-from retouch.editor.edit import Edit
 
 CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'))), None)
 FLAGS = ('--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
@@ -142,19 +139,3 @@ def tab(browser: Any, client: Any) -> Iterator[Callable[..., Page]]:
     for context in contexts:
         context.close()
     assert not problems
-
-
-class Slow:
-    """An editor that waits for a sign."""
-
-    def __init__(self) -> None:
-        self.go, self.begun = threading.Event(), threading.Semaphore(0)
-
-    def read(self, image: Image.Image) -> dict[str, float]:
-        return {}
-
-    def translate(self, image: Image.Image, **options: Any) -> Edit:
-        self.begun.release()
-        assert self.go.wait(60)
-        size = image.size[::-1]
-        return Edit(image, np.zeros(size, np.uint8), np.zeros((*size, 3), np.uint8), None, 1.0, {}, {}, [])

@@ -17,8 +17,7 @@ pytest.importorskip('httpx', reason='httpx is not installed: it asks the server'
 
 
 from retouch.app.limits import Limits
-from tests.browser.conftest import Slow
-from tests.serving import face, opened, png, serving
+from tests.serving import Slow, face, opened, png, serving
 from tests.unit.test_colour import PROFILES, profile_of
 
 DROP = """((kind) => {

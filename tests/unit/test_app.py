@@ -7,12 +7,10 @@ import os
 import runpy
 import subprocess
 import sys
-import threading
 import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,10 +23,7 @@ pytest.importorskip('httpx', reason='httpx is not installed: it asks the server'
 
 from retouch import Editor
 from retouch.app.jobs import Job, outside_unchanged
-from retouch.app.limits import Limits
 from retouch.app.models import open_models
-from retouch.app.store import Store, TooMuch
-from retouch.editor.edit import Edit
 from tests.serving import TOKEN, added, face, finished, opened, png, save_tiny, serving
 from tests.unit.test_colour import PROFILES, profile_of
 
@@ -216,99 +211,6 @@ def test_a_failure_of_the_editor_is_said(client: Any) -> None:
     answer = finished(client, edit)
     assert answer['state'] == 'failed' and 'does not fit' in answer['error']
     assert client.get(f'{API}/edits/{edit}/result.png').status_code == 409
-
-
-class Slow:
-    """An editor that waits for a sign, and says when it began."""
-
-    def __init__(self) -> None:
-        self.go, self.begun = threading.Event(), threading.Semaphore(0)
-
-    def translate(self, image: Image.Image, **options: Any) -> Edit:
-        self.begun.release()
-        assert self.go.wait(20)
-        size = image.size[::-1]
-        return Edit(image, np.zeros(size, np.uint8), np.zeros((*size, 3), np.uint8), None, 1.0, {}, {}, [])
-
-
-@pytest.fixture
-def slow(models: Path) -> Iterator[Any]:
-    with serving([str(models / 'cyclegan')], Limits(queued=2)) as client:
-        editor = Slow()
-        client.app.state.service.models['cyclegan'].editor = editor    # type: ignore[attr-defined]
-        yield SimpleNamespace(client=client, editor=editor, image=added(client, face()))
-        editor.go.set()
-
-
-def test_the_queue_is_bounded_and_edits_are_cancelled(slow: Any) -> None:
-    client, asked = slow.client, {'model': 'cyclegan', 'image': slow.image}
-    first = client.post(f'{API}/edits', json=asked).json()['id']
-    assert slow.editor.begun.acquire(timeout=20)
-    second, third = (client.post(f'{API}/edits', json=asked).json() for _ in range(2))
-    assert (second['state'], second['ahead'], third['ahead']) == ('queued', 1, 2)
-    full = client.post(f'{API}/edits', json=asked)
-    assert full.status_code == 429 and full.headers['retry-after'] and 'wait for this model' in full.json()['error']
-    assert client.get(f'{API}/images/{slow.image}/mask', params={'model': 'cyclegan'}).status_code == 429
-    kept = len(client.app.state.service.store.items)
-    assert client.delete(f'{API}/edits/{second["id"]}').status_code == 204        # one that waits: at once
-    assert client.get(f'{API}/edits/{second["id"]}').json()['state'] == 'cancelled'
-    assert client.delete(f'{API}/edits/{first}').status_code == 204               # one that runs: after its step
-    assert client.get(f'{API}/edits/{first}').json()['state'] == 'running'
-    slow.editor.go.set()
-    assert finished(client, first)['state'] == 'cancelled' and finished(client, third['id'])['state'] == 'done'
-    assert client.get(f'{API}/edits/{first}/result.png').status_code == 409
-    assert client.delete(f'{API}/edits/{first}').status_code == 204               # and what has ended is freed
-    assert client.get(f'{API}/edits/{first}').status_code == 404 and len(client.app.state.service.store.items) == kept - 1
-
-
-def test_events_tell_every_step(slow: Any) -> None:
-    edit = slow.client.post(f'{API}/edits', json={'model': 'cyclegan', 'image': slow.image}).json()['id']
-    seen = []
-    with slow.client.stream('GET', f'{API}/edits/{edit}/events') as stream:
-        assert stream.headers['content-type'].startswith('text/event-stream')
-        for line in stream.iter_lines():
-            if line.startswith('data: '):
-                seen.append(json.loads(line[6:]))
-                slow.editor.go.set()
-    assert seen[-1]['state'] == 'done' and seen[-1]['outside_unchanged'] and seen[0]['state'] in ('queued', 'running')
-    assert set(seen[-1]['seconds']) == {'waiting', 'loading', 'editing', 'checking'}
-
-
-def test_a_server_that_ends_ends_its_edits(models: Path) -> None:
-    with serving([str(models / 'cyclegan')]) as client:
-        editor = Slow()
-        served = client.app.state.service.models['cyclegan']         # type: ignore[attr-defined]
-        served.editor, image = editor, added(client, face())
-        for _ in range(2):
-            client.post(f'{API}/edits', json={'model': 'cyclegan', 'image': image})
-        assert editor.begun.acquire(timeout=20)
-        threading.Timer(0.5, editor.go.set).start()
-    assert not served.worker.thread.is_alive() and not served.line
-    assert not client.app.state.service.store.items                  # type: ignore[attr-defined]
-
-
-def test_the_store_frees_the_least_recently_used_and_what_is_old() -> None:
-    now = [0.0]
-    store = Store(Limits(kept_bytes=100, kept_seconds=10), lambda: now[0])
-    a, b = store.put('a', 40), store.put('b', 40)
-    owned = store.put('mask of a', 10, a)
-    store.get(a, str)                                            # b is now the one that was not used for longest
-    c = store.put('c', 50)
-    assert store.bytes == 100 and [k in store.items for k in (a, b, owned, c)] == [True, False, True, True]
-    with pytest.raises(TooMuch):
-        store.put('d', 101)
-    assert store.bytes == 100
-    now[0] = 9.0
-    store.get(owned, str)                                        # keeps its owner too
-    now[0] = 15.0
-    store.purge()
-    assert set(store.items) == {a, owned}
-    store.delete(a)
-    assert not store.items and store.bytes == 0
-    with pytest.raises(KeyError):
-        store.get(a, str)
-    with pytest.raises(KeyError):
-        store.get(store.put(1, 1), str)                          # of another kind
 
 
 def test_what_changed_outside_the_mask_is_seen() -> None:

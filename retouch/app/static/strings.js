@@ -2,7 +2,7 @@
 export const S = {
   title: 'Retouch',
   open: 'Open', openLong: 'Open pictures', help: 'Keyboard', close: 'Close',
-  empty: 'Drop a picture here', emptyMore: 'or paste one, or', emptyFormats: 'PNG, JPEG, WebP, AVIF or TIFF. It stays on this machine’s server.',
+  empty: 'Drop a picture here', emptyMore: 'or paste one, or', emptyFormats: 'PNG, JPEG, WebP, AVIF or TIFF. They go to this server and nowhere else.',
   consent: 'Edit pictures of people only with their consent, and say that a picture was edited where you show it.',
   previous: 'Previous picture', next: 'Next picture', position: (i, n) => `${i} of ${n}`, closePicture: 'Close this picture',
   move: 'Move', brush: 'Brush', eraser: 'Eraser', frame: 'Frame', undo: 'Undo', redo: 'Redo',

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -208,9 +209,7 @@ def test_a_server_that_ends_leaves_the_page_usable(tab: Any, models: Path) -> No
         page.open(png(face()))
         page.click('#panel .primary')
         assert editor.begun.acquire(timeout=20)
-        editor.go.set()
-        client.app.state.service.models['cyclegan'].editor = editor    # type: ignore[attr-defined]
-    page.js('app.edits.apply()')
+        threading.Timer(3, editor.go.set).start()                # while it works, the server is told to end
     page.until("document.querySelector('#status .problem')")
     assert page.status().startswith('The server does not answer') and not page.js('app.busy')
     page.js("(app.choose('brush'), app.resize(10))")

@@ -7,10 +7,10 @@ WANTED := $(shell { cat requirements.lock pyproject.toml; pwd; } | cksum | cut -
 STAMP  := $(VENV)/.installed-$(WANTED)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check clean
+.PHONY: help install demo test test-browser check clean
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{ printf "make %-8s  %s\n", $$1, $$2 }'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{ printf "make %-12s  %s\n", $$1, $$2 }'
 
 install: $(STAMP)  ## .venv with the locked, hash-checked dependencies and this package (does nothing when up to date)
 
@@ -30,6 +30,12 @@ demo: install  ## draws faces, trains a small editor on them, scores it, writes 
 
 test: install  ## the test suite, minutes on two cores
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
+
+# Installs no browser: what is missing is said.
+test-browser: install  ## the page of `retouch app` in the system's Chromium, minutes on two cores
+	@command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null 2>&1 || { echo 'make: no Chromium or Chrome: install the package chromium (Debian, Ubuntu: apt-get install chromium)' >&2; exit 1; }
+	@$(BIN)/python -c 'import playwright' 2>/dev/null || { echo 'make: playwright is not installed: $(BIN)/python -m pip install playwright' >&2; exit 1; }
+	$(BIN)/python -m pytest -q -m slow tests/browser
 
 check: install  ## ruff and mypy
 	$(BIN)/python -m ruff check .

@@ -58,7 +58,7 @@ def _path(parts: Iterable[Any], record: Any) -> list[str]:
 
 EXTRAS = {'onnxruntime': 'onnx', 'onnx': 'export', 'onnxscript': 'export',
           'lightning_fabric': 'train', 'torchmetrics': 'evaluate', 'torch_fidelity': 'evaluate', 'torchvision': 'evaluate',
-          'sklearn': 'figures', 'huggingface_hub': 'hub'}
+          'sklearn': 'figures', 'huggingface_hub': 'hub', 'fastapi': 'app', 'starlette': 'app', 'uvicorn': 'app'}
 
 
 def missing_extra(error: ModuleNotFoundError) -> str | None:

@@ -1,4 +1,4 @@
-"""The command line: train, edit, evaluate, score, compare, export, reproduce, study, data check, import, push, list.
+"""The command line: train, edit, app, evaluate, score, compare, export, reproduce, study, data check, import, push, list.
 
 Every mistake of the user is one line on stderr and exit status 2; `--debug` adds the traceback.
 """
@@ -13,6 +13,7 @@ from typing import Any
 
 from retouch.cli.arguments import parse
 from retouch.cli.options import (
+    AppOptions,
     CheckOptions,
     CompareOptions,
     EditOptions,
@@ -30,9 +31,10 @@ from retouch.errors import missing_extra, one_line, unknown
 from retouch.files import cache_note
 from retouch.version import __version__
 
-COMMANDS: dict[str, type] = {'train': TrainOptions, 'edit': EditOptions, 'evaluate': EvaluateOptions, 'score': ScoreOptions,
-                             'compare': CompareOptions, 'reproduce': ReproduceOptions, 'export': ExportOptions, 'study': StudyOptions,
-                             'data check': CheckOptions, 'import': ImportOptions, 'push': PushOptions, 'list': ListOptions}
+COMMANDS: dict[str, type] = {'train': TrainOptions, 'edit': EditOptions, 'app': AppOptions, 'evaluate': EvaluateOptions,
+                             'score': ScoreOptions, 'compare': CompareOptions, 'reproduce': ReproduceOptions, 'export': ExportOptions,
+                             'study': StudyOptions, 'data check': CheckOptions, 'import': ImportOptions, 'push': PushOptions,
+                             'list': ListOptions}
 
 
 def handler_of(command: str) -> Callable[[Any], int]:
@@ -41,6 +43,10 @@ def handler_of(command: str) -> Callable[[Any], int]:
         from retouch.cli.editing import edit
 
         return edit
+    if command == 'app':
+        from retouch.cli.serving import serve_app
+
+        return serve_app
     if command == 'evaluate':
         from retouch.cli.evaluating import evaluate
 

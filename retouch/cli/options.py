@@ -103,6 +103,22 @@ class ExportOptions:
 
 
 @dataclass(frozen=True)
+class AppOptions:
+    """Serve a page to edit pictures on, in the browser of this machine: prints its address and opens it."""
+
+    models: Annotated[Positional[tuple[str, ...]], arg(metavar='MODEL…', help_behavior_hint='')] = ()
+    """Run directories, model directories, shipped models, or folders that hold such; default: the shipped editors."""
+    host: Annotated[str | None, arg(metavar='ADDRESS', help_behavior_hint='')] = None
+    """Address to listen on, for other machines to reach; default: 127.0.0.1, this machine alone."""
+    port: Annotated[int | None, arg(metavar='PORT', help_behavior_hint='')] = None
+    """Port; 0 for any that is free; default: 8420 or, where that is taken, any."""
+    no_open: Annotated[bool, arg(help_behavior_hint='')] = False
+    """Print the address and open no browser."""
+    device: Annotated[str, arg(metavar='DEVICE')] = 'auto'
+    """auto, cpu, cuda or mps."""
+
+
+@dataclass(frozen=True)
 class EvaluateOptions:
     """Score a model: a metric card and, for a run directory or with --out, card.json and report.html."""
 

@@ -29,12 +29,14 @@ _CONFLICTS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 
-def apply_edits(labels: Any, edits: Mapping[str, int], names: Sequence[str], rule: LabelRule = 'attgan_tf') -> tuple[Any, list[str]]:
+def apply_edits(labels: Any, edits: Mapping[str, float], names: Sequence[str], rule: LabelRule = 'attgan_tf') -> tuple[Any, list[str]]:
     """Sets attributes and whatever the rule says follows from them.
+
+    A value between 0 and 1 asks for that much of an attribute and leaves so much less of what it excludes; networks are trained on 0 and 1.
 
     Args:
         labels: [N,K] in {0,1}, a tensor or an array.
-        edits: attribute name -> 0 or 1.
+        edits: attribute name -> 0 to 1.
         names: the K names of the columns.
         rule: which published conflict table to use.
 
@@ -42,28 +44,29 @@ def apply_edits(labels: Any, edits: Mapping[str, int], names: Sequence[str], rul
         target [N,K] and a list of sentences about what the rule changed besides what was asked.
 
     Raises:
-        ValueError: an unknown attribute, a value other than 0 or 1, or two edits that the rule excludes.
+        ValueError: an unknown attribute, a value outside 0 to 1, or two edits that the rule excludes.
     """
     columns = {name: k for k, name in enumerate(names)}
     target, notes = labels + 0, []
     for name, value in edits.items():
         if name not in columns:
             raise unknown('attribute', name, names)
-        if value not in (0, 1):
-            raise ValueError(f'{name}={value}: expected 0 or 1')
+        if not 0 <= value <= 1:
+            raise ValueError(f'{name}={value}: expected 0 or 1, or a number between them')
         target[:, columns[name]] = float(value)
     for name, value in edits.items():
-        if value != 1:
+        if value == 0:
             continue
         others = [c for c in HAIR_COLOURS if c != name] if name in HAIR_COLOURS else []
         for other in (*others, *_CONFLICTS[rule].get(name, ())):
             if other not in columns:
                 continue
-            if edits.get(other) == 1:
-                raise ValueError(f'{name}=1 and {other}=1 exclude each other (rule {rule}): set only one of them')
-            if bool((target[:, columns[other]] != 0).any()):
-                target[:, columns[other]] = 0.0
-                notes.append(f'{other}=0 because {name}=1 (rule {rule})')
+            if value + edits.get(other, 0) > 1:
+                raise ValueError(f'{name}={value:g} and {other}={edits[other]:g} exclude each other (rule {rule}): set only one of them')
+            left = 1 - float(value)
+            if bool((target[:, columns[other]] > left).any()):
+                target[:, columns[other]] = target[:, columns[other]].clip(max=left)
+                notes.append(f'{other}={left:.4g} because {name}={value:g} (rule {rule})')
     return target, notes
 
 

@@ -29,7 +29,7 @@ class Edit:
     gradcam: np.ndarray | None              # uint8 [H,W] where a system without an edit mask sees its edit; explains, confines nothing
     untouched: float                        # share of pixels identical to the input's in every byte, in [0,1]
     source: dict[str, float]                # attribute -> probability read from the picture, or the value the user stated
-    target: dict[str, int]                  # attribute -> value asked of the model
+    target: dict[str, float]                # attribute -> value asked of the model
     notes: list[str]                        # one sentence each: what was decided for the user
     record: dict[str, Any] = field(default_factory=dict)  # what the note inside a saved picture says
     inputs: tuple[Path, ...] = ()           # the files the pictures came from; never overwritten

@@ -88,7 +88,7 @@ class Editor:
 
     def edit(self, image: Picture, *, exemplar: Picture | None = None, box: Box | None = None, mask: Painted | None = None,
              exemplar_mask: Painted | None = None, source: Mapping[str, int] | None = None, strength: float = 1.0, mask_floor: float = 0.02,
-             **attributes: int) -> Edit:
+             **attributes: float) -> Edit:
         """Sets attributes of a picture and leaves the others as they are read, or gives it the look of an exemplar.
 
         Args:
@@ -104,7 +104,7 @@ class Editor:
             source: attribute -> 0 or 1 where the reading of the picture should be overruled.
             strength: factor on the change, 0 to 2; 1 is what the model was trained for.
             mask_floor: mask values under it become 0.
-            **attributes: attribute -> 0 or 1.
+            **attributes: attribute -> 0 or 1, or a number between them for a part of it.
 
         Raises:
             ValueError: an unknown attribute, a mask, box or exemplar that does not fit, or a picture that cannot be used.
@@ -210,14 +210,29 @@ class Editor:
                     if before[0, names.index(name)] == value:
                         notes.append(f'{name} reads as {value} already ({shown[name]:.2f}): state --source {name}={1 - value} if that is '
                                      'wrong')
-                values = {name: int(v) for name, v in zip(names, target[0].tolist(), strict=True)}
-                found.append(Answer(seen, part, shown, values, notes, {'set': {name: int(v) for name, v in attributes.items()}}))
+                values = {name: _number(v) for name, v in zip(names, target[0].tolist(), strict=True)}
+                found.append(Answer(seen, part, shown, values, notes, {'set': {name: _number(v) for name, v in attributes.items()}}))
             return found
         return answers
 
     def _seen(self, canvases: Sequence[Canvas]) -> np.ndarray:
         """What the network sees of them, [N,3,S,S]."""
         return np.concatenate([canvas.model_input(self.data.size) for canvas in canvases])
+
+    def read(self, image: Picture, box: Box | None = None) -> dict[str, float]:
+        """What the model reads of a picture's attributes: name -> probability in [0,1]; empty for a model that reads none.
+
+        Args:
+            image: as in `edit`.
+            box: as in `edit`.
+
+        Raises:
+            ValueError: a picture that cannot be used, or a box that does not fit.
+        """
+        canvas = Canvas.open(image, box, None, self.data.frame)
+        if self.method.kind != 'attributes' or not (self.model.reads or self.reader):
+            return {}
+        return self._labels(self._read(canvas, canvas.model_input(self.data.size), box, {}), {})[1]
 
     def translate(self, image: Picture, to: str | None = None, *, exemplar: Picture | None = None, box: Box | None = None,
                   mask: Painted | None = None, strength: float = 1.0, mask_floor: float = 0.02) -> Edit:
@@ -340,7 +355,7 @@ class Editor:
             labels[0, names.index(name)] = shown[name] = float(value)
         return labels, shown
 
-    def _target(self, labels: np.ndarray, edits: Mapping[str, int]) -> tuple[np.ndarray, list[str]]:
+    def _target(self, labels: np.ndarray, edits: Mapping[str, float]) -> tuple[np.ndarray, list[str]]:
         names = self.data.attributes
         if not self._one_hot():
             return apply_edits(labels, edits, names, getattr(self.method.config, 'label_rule', 'attgan_tf'))
@@ -354,7 +369,7 @@ class Editor:
     def _one_hot(self) -> bool:
         return getattr(self.method.config, 'labels', 'multi') == 'single'
 
-    def _in_turn(self, x: np.ndarray, labels: np.ndarray, edits: Mapping[str, int]) -> list[Translation]:
+    def _in_turn(self, x: np.ndarray, labels: np.ndarray, edits: Mapping[str, float]) -> list[Translation]:
         """All edits at once; for a model that was trained on one edit at a time, one after another, their masks united.
 
         A system without an edit mask is asked where its class head sees the edit (`extras['gradcam']`), of every picture by itself: one
@@ -423,6 +438,11 @@ def _parts_of(translation: Translation) -> list[Translation]:
     return [Translation(image, None if translation.mask is None else translation.mask[i:i + 1],
                         {name: value[i:i + 1] for name, value in translation.extras.items() if isinstance(value, np.ndarray)})
             for i, image in enumerate(_rows_of(translation.image))]
+
+
+def _number(value: float) -> float:
+    """A label as a record has it: 0 and 1 without a point."""
+    return int(value) if float(value).is_integer() else round(float(value), 4)
 
 
 def _name_of(image: Picture) -> str:

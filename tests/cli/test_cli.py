@@ -220,7 +220,7 @@ def test_help_is_shown_in_every_locale() -> None:
 def test_every_command_has_help_and_every_option_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(['--help']) == 0
     overview = capsys.readouterr().out
-    assert len(COMMANDS) == 12
+    assert len(COMMANDS) == 13
     for name, options in COMMANDS.items():
         assert name in overview and (options.__doc__ or '').splitlines()[0] in overview
         assert main([*name.split(), '--help']) == 0

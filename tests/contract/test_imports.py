@@ -13,7 +13,7 @@ import pytest
 HOUSE: tuple[tuple[str, ...], ...] = (
     ('demo', '__main__'),
     ('cli',),
-    ('report', 'api', 'papers'),
+    ('report', 'api', 'papers', 'app'),
     ('evaluation', 'export'),
     ('editor', 'training', 'recipes', 'weights'),
     ('run', 'model', 'exported'),
@@ -50,6 +50,7 @@ LATE: dict[tuple[str, str], str] = {
     ('cli/main.py', 'retouch.cli.listing'): TORCH, ('cli/main.py', 'retouch.cli.importing'): TORCH,
     ('engine/update.py', 'torch'): TORCH,
     ('hub.py', 'huggingface_hub'): EXTRA, ('hub.py', 'huggingface_hub.utils'): EXTRA, ('cli/editing.py', 'retouch.editor'): TORCH,
+    ('cli/main.py', 'retouch.cli.serving'): TORCH, ('cli/serving.py', 'retouch.app.server'): EXTRA,
     ('cli/training.py', 'retouch.api'): TORCH, ('cli/training.py', 'retouch.training'): TORCH,
     ('cli/training.py', 'retouch.recipes.registry'): TORCH, ('data/mask_check.py', 'retouch.data.parsing'): TORCH,
     ('api.py', 'retouch.training'): EXTRA, ('api.py', 'retouch.evaluation.evaluate'): EXTRA,

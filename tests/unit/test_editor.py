@@ -251,6 +251,20 @@ def test_attributes_not_named_keep_what_is_read() -> None:
     assert method.requests[-1].source.tolist() == [[0, 0, 0]] and edit.source['Black_Hair'] == 0
 
 
+def test_a_part_of_an_attribute_is_asked_and_recorded() -> None:
+    method = Brighten()
+    edit = editor(method).edit(noise(SIZE, SIZE), Eyeglasses=0.25)
+    assert method.requests[-1].target.tolist() == [[1, 0, 0.25]] and edit.record['set'] == {'Eyeglasses': 0.25}
+    assert edit.target == {'Black_Hair': 1, 'Blond_Hair': 0, 'Eyeglasses': 0.25} and isinstance(edit.target['Black_Hair'], int)
+
+
+def test_what_a_model_reads_is_told_without_an_edit() -> None:
+    assert editor().read(noise(20, 50)) == {'Black_Hair': 0.9, 'Blond_Hair': 0.2, 'Eyeglasses': 0.3}
+    assert editor(Domains()).read(noise(20, 50)) == {}
+    with pytest.raises(ValueError, match='does not fit'):
+        editor().read(noise(20, 50), (40, 0, 20, 20))
+
+
 def test_the_label_rule_is_applied_and_reported() -> None:
     edit = editor(Brighten(label_rule='stargan')).edit(noise(20, 20), Blond_Hair=1)
     assert edit.target == {'Black_Hair': 0, 'Blond_Hair': 1, 'Eyeglasses': 0}

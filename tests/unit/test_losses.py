@@ -132,8 +132,17 @@ def test_edits_that_cannot_be() -> None:
         apply_edits(labels, {'Blond': 1}, NAMES)
     with pytest.raises(ValueError, match='Blond_Hair=2: expected 0 or 1'):
         apply_edits(labels, {'Blond_Hair': 2}, NAMES)
-    with pytest.raises(ValueError, match='exclude each other'):
-        apply_edits(labels, {'Blond_Hair': 1, 'Black_Hair': 1}, NAMES)
+    for blond, black in ((1, 1), (0.6, 0.5), (1, 0.01)):
+        with pytest.raises(ValueError, match='exclude each other'):
+            apply_edits(labels, {'Blond_Hair': blond, 'Black_Hair': black}, NAMES)
+
+
+def test_a_part_of_an_attribute_leaves_so_much_less_of_what_it_excludes() -> None:
+    labels = torch.tensor([[0., 1, 1, 0, 0, 1]])
+    target, notes = apply_edits(labels, {'Blond_Hair': 0.25, 'Bald': 0.5}, NAMES)
+    assert target[0].tolist() == [0.5, 0.5, 0.75, 0.25, 0, 1]
+    assert notes == ['Black_Hair=0.75 because Blond_Hair=0.25 (rule attgan_tf)', 'Bangs=0.5 because Bald=0.5 (rule attgan_tf)']
+    assert apply_edits(labels, {'Blond_Hair': 0.5, 'Black_Hair': 0.5}, NAMES)[0][0].tolist() == [0, 1, 0.5, 0.5, 0, 1]
 
 
 def test_single_edits_change_every_row() -> None:

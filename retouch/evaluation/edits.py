@@ -173,7 +173,7 @@ def score_edits(given: Given, *, edit: tuple[str, int] | None = None, judge: Jud
     n, batch_size = len(given.names), batch_size if given.one_size else 1
     task_name = 'edit' if edit is None else f'{edit[0]}={edit[1]}'
     reader: Any = _Nobody() if judge is None else FramedJudge(judge.model, judge.names, judge.card)
-    column = None if edit is None or judge is None else judge.column(edit[0])
+    columns = None if edit is None or judge is None else (judge.column(edit[0]),)
     looks = {e.name: e.look for e in looking}
     wanted = expected = None
     if judge is not None and edit is not None:
@@ -181,14 +181,14 @@ def score_edits(given: Given, *, edit: tuple[str, int] | None = None, judge: Jud
         read = look_at_all(reader, given.before, {}, batch_size, advance=step)['read']            # type: ignore[arg-type]
         if judge.exclusive:
             wanted = torch.zeros_like(read)
-            wanted[:, column] = bool(edit[1])
+            wanted[:, columns] = bool(edit[1])
         else:
             wanted = apply_edits(read.float(), {edit[0]: edit[1]}, judge.names, RULE)[0] > 0.5
         expected = wanted
         if given.truth is not None:
             step = counting(progress, n, 'reading true results')
             expected = look_at_all(reader, given.truth, {}, batch_size, advance=step)['read']     # type: ignore[arg-type]
-    task = Task(task_name, column, np.arange(n), wanted, lambda x, part: None)
+    task = Task(task_name, columns, np.arange(n), wanted, lambda x, part: None)
     proxy = 'toyfaces_classifier' if judge is not None and judge.card is not None and judge.card.data.source == 'toyfaces' else 'classifier'
     real = None
     if given.real is not None and (judge is not None or looks):

@@ -18,9 +18,11 @@ import retouch
 from retouch import compare, evaluate, load_run, train
 from retouch.cli.main import main
 from retouch.engine.state import load_state
+from retouch.errors import missing_extra
 from retouch.evaluation.evaluate import Request, Scored
 from retouch.evaluation.ledger import Ledger
 from retouch.evaluation.tallies import read_tallies
+from retouch.metrics.features import load_lpips
 from retouch.model import load_model
 
 SMALL = {'data.n': 24, 'data.size': 16, 'method.width_g': 4, 'method.width_d': 4, 'method.blocks': 1, 'train.batch_size': 2,
@@ -208,7 +210,7 @@ def test_mistakes_are_the_commands_own(call: object, words: list[str], capsys: p
 
 
 @pytest.mark.parametrize(('package', 'extra', 'words'), [
-    ('lightning_fabric', 'train', ['train', 'aggan_multi.demo', '--dry-run']), ('torchmetrics', 'evaluate', ['evaluate', 'toyfaces']),
+    ('lightning_fabric', 'train', ['train', 'aggan_multi.demo', '--dry-run']),
     ('torch_fidelity', 'evaluate', ['compare', 'toyfaces']), ('torchvision', 'evaluate', ['evaluate', 'toyfaces'])])
 def test_a_missing_extra_is_named(package: str, extra: str, words: list[str]) -> None:
     script = (f'import sys\nsys.modules[{package!r}] = None\nfrom retouch.cli.main import main\nfrom retouch import {words[0]}\n'
@@ -217,6 +219,13 @@ def test_a_missing_extra_is_named(package: str, extra: str, words: list[str]) ->
     done = subprocess.run([sys.executable, '-c', script, *words], capture_output=True, text=True, timeout=120)
     line = f"{package.replace('_', '-')} is not installed: pip install 'retouch[{extra}]'\n"
     assert (done.returncode, done.stderr, done.stdout) == (2, f'retouch: error: {line}', line), done
+
+
+def test_lpips_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, 'torchmetrics.functional.image.lpips', None)
+    with pytest.raises(ModuleNotFoundError) as error:
+        load_lpips(Path('alexnet.pth'))
+    assert missing_extra(error.value) == "torchmetrics is not installed: pip install 'retouch[evaluate]'"
 
 
 def test_listing_and_editing_need_no_extra(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def measure(name: str, which: str, threads: int, o: argparse.Namespace) -> dict[
     sides = ['theirs', *o.precision]
     peaks: dict[str, float] = {}
     for side in sides if o.memory else ():
-        with multiprocessing.get_context('spawn').Pool(1) as fresh:
+        with multiprocessing.get_context('forkserver').Pool(1) as fresh:
             peaks[side] = round(fresh.apply(peak_of, (name, which, side, o.peers, threads)))
     made = {side: side_of(name, which, side, o.peers) for side in sides}
     counts = {side: authors.parameters(nets) for side, (_, nets) in made.items()}

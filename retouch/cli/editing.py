@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from retouch.editor import Edit, Editor
 
 MOST_NOTES = 10          # of a folder that are printed; all of them are in its table
-RE_ENCODED = 'identical in the decoded input, re-encoded'
 
 
 def edit(options: EditOptions) -> int:
@@ -96,7 +95,11 @@ class Command:
         before = read_rows(self.options.out / FILE) if self.options.resume else None
         there = [] if before is None else [named for named in self.pictures if self._is_there(named, before)]
         table = Table(self.options.out, before) if self.many else None
-        left, done = [named for named in self.pictures if named not in set(there)], 0
+        known = set(there)
+        left, done, failed = [named for named in self.pictures if named not in known], 0, 0
+        if table is not None:
+            for path, error in self.failures.items():            # that are not there
+                table.add(Row(str(path), error=one_line(error)))
         started = time.monotonic()
         try:
             with progress_bar() as progress:
@@ -107,15 +110,15 @@ class Command:
                         if isinstance(result, OSError):          # of the disk: the next one would fare no better
                             raise result
                         if isinstance(result, Exception):
-                            self.failures[named.path] = result
+                            failed, self.failures[named.path] = failed + 1, result
                             result = Told(Row(str(named.path), error=one_line(result)), '', [])
                         else:
                             done += 1
                         self._tell(result, table)
-                        told(done + len(self.failures), len(left), 'editing pictures')
+                        told(done + failed, len(left), 'editing pictures')
         except (KeyboardInterrupt, OSError):
             if self.many:
-                print(f'stopped: {done} pictures are edited, {len(left) - done} are left; the same command with --resume goes on',
+                print(f'stopped: {done} pictures are edited, {len(left) - done - failed} are left; the same command with --resume goes on',
                       file=sys.stderr)
             raise
         finally:
@@ -136,6 +139,8 @@ class Command:
 
     def _save(self, item: tuple[Path, Named], edit: Edit) -> Told:
         """On another thread, while the network sees what comes next."""
+        from retouch.editor.edit import RE_ENCODED
+
         options, named = self.options, item[1]
         try:
             paths = edit.save(options.out / named.name.parent, named.name.name, note=not options.no_note, format=options.format,

@@ -107,6 +107,15 @@ def test_resume_edits_what_is_missing_or_older(capsys: pytest.CaptureFixture[str
     assert files_under(tmp_path / 'out') == after
 
 
+def test_a_picture_that_is_not_there_has_a_row(capsys: pytest.CaptureFixture[str], model: Path, shots: Path, tmp_path: Path) -> None:   # noqa: F811
+    gone, out = shots / 'gone.png', tmp_path / 'out'
+    assert run('edit', model, shots / 'day two', gone, '--set', 'Eyeglasses=1', '--out', out) == 2
+    assert f'retouch: error: {gone} is not there: expected a picture' in capsys.readouterr().err.splitlines()
+    rows = rows_of(out)
+    assert sorted(Path(row['picture']).name for row in rows if row['error']) == ['bad.png', 'gone.png']
+    assert [row['result'] for row in rows if row['result']] == ['late.png']
+
+
 def test_patterns_formats_and_pictures_alone(capsys: pytest.CaptureFixture[str], model: Path, shots: Path, tmp_path: Path) -> None:   # noqa: F811
     assert run('edit', model, f'{shots}/*/l*.png', '--set', 'Eyeglasses=1', '--format', 'jpg', '--quality', '80', '--no-mask', '--out',
                tmp_path / 'out') == 0

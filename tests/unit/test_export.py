@@ -163,7 +163,12 @@ def test_bad_files_are_one_line(local: Path, tmp_path: Path, capsys: pytest.Capt
             ('unknown', lambda said: {**said, 'more': 1}, 'unknown field'), ('path', lambda said: {
                 **said, 'parts': {**said['parts'], 'reader': '../m.reader.onnx'}}, 'is no file name'),
             ('less', lambda said: {**said, 'parts': {k: v for k, v in said['parts'].items() if k != 'reader'}}, 'cannot read what a'),
-            ('other', lambda said: {**said, 'inputs': ['image', 'target', 'noise']}, 'takes image, difference, noise: expected image, t')):
+            ('other', lambda said: {**said, 'condition': 'target', 'inputs': ['image', 'target', 'noise']},
+             'takes image, difference, noise: expected image, t'),
+            ('told', lambda said: {**said, 'inputs': ['image', 'target', 'noise']}, 'attributes told difference, of image, target'),
+            ('kind', lambda said: {**said, 'kind': 'domains'}, 'domains of'),
+            ('size', lambda said: {**said, 'data': {**said['data'], 'size': said['data']['size'] * 2}}, 'm.onnx takes image of [3, '),
+            ('names', lambda said: {**said, 'data': {**said['data'], 'attributes': ['Male']}}, 'takes difference of [')):
         path = fresh(name)
         made = change(json.loads(path.with_suffix('.json').read_text()))
         path.with_suffix('.json').write_text(made if isinstance(made, str) else json.dumps(made))

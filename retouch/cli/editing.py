@@ -76,7 +76,7 @@ class Command:
         self.options, self.editor, self.edits, self.many = options, editor, edits, found.many
         self.failures, self.total, self.order = missing, len(found.pictures), [named.path for named in found.pictures]
         self.pictures = [named for named in found.pictures if named.path not in missing]
-        self.notes = Counter(found.notes)
+        self.notes, self.untold = Counter(found.notes), dict[Named, Told]()              # saved, and not in the table yet
         self.asked = ' '.join([f'weights={editor.model.weights_sha256[:12]}', *(f'{k}={v}' for k, v in edits.items()), *(
             f'{flag}={value}' for flag, value in (
                 ('to', options.to), ('reader', options.reader), ('source', ','.join(options.source)), ('box', options.box),
@@ -114,15 +114,19 @@ class Command:
                             result = Told(Row(str(named.path), error=one_line(result)), '', [])
                         else:
                             done += 1
+                            self.untold.pop(named)
                         self._tell(result, table)
                         told(done + failed, len(left), 'editing pictures')
         except (KeyboardInterrupt, OSError):
+            done += len(self.untold)                             # by other threads, until they were stopped
             if self.many:
                 print(f'stopped: {done} pictures are edited, {len(left) - done - failed} are left; the same command with --resume goes on',
                       file=sys.stderr)
             raise
         finally:
             if table is not None:
+                for saved in self.untold.values():
+                    table.add(saved.row)
                 table.close([str(self._result(named)) for named in self.pictures])
         if self.many:
             already = f'; {len(there)} were there already' if there else ''
@@ -159,7 +163,9 @@ class Command:
         notes = [*edit.notes, *([f'{options.format}: outside the mask {RE_ENCODED}'] if options.format != 'png' else [])]
         row = Row(str(named.path), str(self._result(named)), self.asked, ' '.join(f'{name}={p:.4f}' for name, p in edit.source.items()),
                   f'{edit.untouched:.6f}', '; '.join(notes))
-        return Told(row, f'{named.path}: {did}; untouched {edit.untouched:.1%}; {" ".join(map(str, paths))}', notes)
+        told = Told(row, f'{named.path}: {did}; untouched {edit.untouched:.1%}; {" ".join(map(str, paths))}', notes)
+        self.untold[named] = told
+        return told
 
     def _tell(self, told: Told, table: Table | None) -> None:
         if table is not None:

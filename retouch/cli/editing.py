@@ -143,7 +143,7 @@ class Command:
 
     def _save(self, item: tuple[Path, Named], edit: Edit) -> Told:
         """On another thread, while the network sees what comes next."""
-        from retouch.editor.edit import RE_ENCODED
+        from retouch.editor import RE_ENCODED
 
         options, named = self.options, item[1]
         try:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from retouch.config import Config
 from retouch.data.labels import LabelRule
@@ -24,6 +24,12 @@ from retouch.errors import one_line
 from retouch.files import read_json
 
 Condition = Literal['difference', 'target', 'source and target', 'domain', 'exemplar', 'none']
+TOLD: dict[str, tuple[str, ...]] = {                            # condition -> inputs after `image`
+    'difference': ('difference',), 'target': ('target',), 'source and target': ('source', 'target'), 'domain': ('domain',),
+    'exemplar': ('exemplar', 'painted', 'exemplar_painted'), 'none': ()}
+OF_KIND: dict[str, tuple[Condition, ...]] = {
+    'attributes': ('difference', 'target', 'source and target'), 'domains': ('domain', 'none'), 'pairs': ('none',),
+    'exemplars': ('exemplar',)}
 UNPAINTED = -1.0         # of a painted mask's pixels: nothing was painted, the model's own mask holds
 WRITTEN = 'the files that `retouch export` wrote together; export the model again or copy all of them'
 
@@ -80,6 +86,24 @@ class Sidecar(Config):
     """As stored; everything is computed in float32."""
     parity: dict[str, Any] = Field(default_factory=dict)
     """How far the files are from torch, on which pictures, and how far they might be."""
+
+    @model_validator(mode='after')
+    def _agrees(self) -> Sidecar:
+        """What the editor relies on, so that a file somebody altered is refused before a picture is opened."""
+        if self.data.size < 1 or (self.kind == 'attributes' and not self.data.attributes) or (
+                self.kind in ('domains', 'pairs') and len(self.data.domains) != 2):
+            names = ', '.join((*self.data.attributes, *self.data.domains)) or 'nothing'
+            raise ValueError(f'{self.kind} of {self.data.size} px named {names}')
+        inputs = ('image', *TOLD[self.condition], *(one.name for one in self.noise))
+        if self.condition not in OF_KIND[self.kind] or self.inputs != inputs or self.outputs[:3] != ('output', 'mask', 'change'):
+            raise ValueError(f'{self.kind} told {self.condition}, of {", ".join(self.inputs)}, for {", ".join(self.outputs)}')
+        return self
+
+    def shapes(self) -> dict[str, list[int]]:
+        """What inputs of the parts have beside their batch."""
+        size, labels = self.data.size, dict.fromkeys(('difference', 'target', 'source'), [len(self.data.attributes)])
+        return {**dict.fromkeys(('image', 'exemplar'), [3, size, size]), **dict.fromkeys(('painted', 'exemplar_painted'), [1, size, size]),
+                **labels, **{one.name: list(one.shape) for one in self.noise}}
 
     def inputs_of(self, part: str) -> tuple[str, ...]:
         """What a part takes, in order."""
@@ -194,7 +218,7 @@ def load_exported(path: str | Path, device: str = 'auto') -> Exported:
         raise ValueError(f'{path} is for torch.export.load: expected an ONNX file to edit with; export the model with --format onnx')
     if sidecar.parts.get('translator') != path.name:
         raise ValueError(f'{beside} describes {sidecar.parts.get("translator")}, not {path.name}: expected {WRITTEN}')
-    runners = {part: _session(path.parent / name, _read(path.parent, name, sidecar), device)
+    runners = {part: _session(path.parent / name, _read(path.parent, name, sidecar), device, sidecar)
                for part, name in sidecar.parts.items() if part != 'noise'}
     return Exported(path, sidecar, runners, read_noise(path.parent, sidecar), device in ('auto', 'cpu'))
 
@@ -213,7 +237,7 @@ def _read(folder: Path, name: str, sidecar: Sidecar) -> bytes:
     return payload
 
 
-def _session(path: Path, payload: bytes, device: str) -> Runner:
+def _session(path: Path, payload: bytes, device: str, sidecar: Sidecar) -> Runner:
     """From bytes, so that a graph can name no other file."""
     import onnxruntime
 
@@ -229,6 +253,11 @@ def _session(path: Path, payload: bytes, device: str) -> Runner:
         session = onnxruntime.InferenceSession(payload, options, [*(['CUDAExecutionProvider'] if cuda else []), 'CPUExecutionProvider'])
     except Exception as error:                                   # onnxruntime has a class for every fault, with no base of their own
         raise ValueError(f'{path} cannot be run ({one_line(error)}): expected {WRITTEN}') from error
+    shapes = sidecar.shapes()
+    for one in session.get_inputs():                             # other names are refused by whoever knows the part
+        if one.name in shapes and list(one.shape[1:]) != (shape := shapes[one.name]):
+            raise ValueError(f'{path} takes {one.name} of {list(one.shape[1:])} beside the batch, its .json says {shape}: expected '
+                             f'{WRITTEN}')
     return Runner(tuple(i.name for i in session.get_inputs()), tuple(o.name for o in session.get_outputs()),
                   lambda feed: session.run(None, feed))
 

@@ -53,6 +53,14 @@ def name_of(folder: Path) -> str | None:
     return f'{folder.parents[1].name.removeprefix("models--").replace("--", "/")}@{folder.name[:12]}'
 
 
+def check_repository(repository: str) -> str:
+    """USER/MODEL, with or without hf:// before it -> USER/MODEL. ValueError for anything else."""
+    match = _NAME.fullmatch(repository.removeprefix(PREFIX))
+    if match is None or match[2]:
+        raise ValueError(f'{repository}: expected USER/MODEL')
+    return match[1]
+
+
 def push_files(repository: str, files: Mapping[str, bytes | Path], message: str, private: bool = False) -> str:
     """One commit of files to a model repository, made if there is none; the token is huggingface_hub's own business.
 
@@ -68,18 +76,15 @@ def push_files(repository: str, files: Mapping[str, bytes | Path], message: str,
     Raises:
         ValueError: a malformed name, no login, no right to write, no connection, or the extra is missing.
     """
-    match = _NAME.fullmatch(repository.removeprefix(PREFIX))
-    if match is None or match[2]:
-        raise ValueError(f'{repository}: expected USER/MODEL')
-    hub = _library()
+    name, hub = check_repository(repository), _library()
     api = hub.HfApi()
-    operations = [hub.CommitOperationAdd(path_in_repo=name, path_or_fileobj=content if isinstance(content, bytes) else str(content))
-                  for name, content in files.items()]
+    operations = [hub.CommitOperationAdd(path_in_repo=file, path_or_fileobj=content if isinstance(content, bytes) else str(content))
+                  for file, content in files.items()]
     try:
-        api.create_repo(match[1], repo_type='model', private=private, exist_ok=True)
-        return str(api.create_commit(match[1], operations, commit_message=message, repo_type='model').commit_url)
+        api.create_repo(name, repo_type='model', private=private, exist_ok=True)
+        return str(api.create_commit(name, operations, commit_message=message, repo_type='model').commit_url)
     except Exception as error:                                   # as above
-        raise ValueError(f'{match[1]} {_why(error)}') from None
+        raise ValueError(f'{name} {_why(error)}') from None
 
 
 def _library() -> Any:

@@ -50,8 +50,8 @@ class Model:
 
     @property
     def terms(self) -> str | None:
-        """Of imported weights: what they may not be used for; None where nothing is known."""
-        return origin_to_terms(self.info.get('origin') or {})
+        """Of imported weights, and of those that began with them: what they may not be used for; None where nothing is known."""
+        return origin_to_terms(self.info.get('origin') or self.info.get('begun_with') or {})
 
     @property
     def reads(self) -> bool:
@@ -158,6 +158,9 @@ def find_model_dir(name: str | Path) -> Path:
             return candidate
     if str(name) in SHIPPED:
         return SHIPPED[str(name)]
+    if path.suffix in ('.onnx', '.pt2'):
+        raise ValueError(f'{path} is an exported model, which `retouch edit` alone takes, as its MODEL: expected the model directory '
+                         'that it was exported from')
     if path.exists():
         raise ValueError(f'{path} holds no model: expected {CONFIG} and {WEIGHTS} in it or in its model/ folder')
     raise unknown('model', str(name), [*SHIPPED, 'a run directory', 'a model directory'])
@@ -194,6 +197,19 @@ def read_start(name: str | Path) -> tuple[dict[str, Tensor], dict[str, Any] | No
         raise ValueError(f'{path / STATE} is no state of a training ({type(error).__name__}: {error}): expected a run directory') from error
     with open(path / STATE, 'rb') as file:
         return weights, optimisers, hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def read_origin(name: str | Path) -> dict[str, Any] | None:
+    """Whose weights a run or model is made of, where they were imported, or where it began with such: what the import recorded.
+
+    Raises:
+        ValueError: a description that cannot be read.
+    """
+    record = Path(name) / 'run.json'
+    if record.is_file():                                         # of a run there may be a state and no model yet
+        return read_json(record, WRITTEN).get('begun_with')
+    info = read_json(find_model_dir(name) / CONFIG, WRITTEN).get('info') or {}
+    return info.get('origin') or info.get('begun_with')
 
 
 def read_weights(folder: Path) -> tuple[dict[str, Tensor], str]:

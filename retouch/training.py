@@ -31,7 +31,7 @@ from retouch.errors import one_line
 from retouch.files import alone_in, read_json, write_atomically
 from retouch.hardware import hardware
 from retouch.methods.registry import find_method
-from retouch.model import load_model, model_to_parser, read_start, save_model
+from retouch.model import load_model, model_to_parser, read_origin, read_start, save_model
 from retouch.run import Run, resumed, started
 from retouch.version import __version__
 
@@ -194,6 +194,8 @@ def _train_alone(run: Run, out: Path, resume: str | None, stop_after: int | None
         trainer, loader, pictures = make_trainer(run.at(0), fabric, show and main)
         run, told = begin(run, trainer)
         record = _record(run, trainer, pictures, command)
+        if run.init is not None and (origin := read_origin(run.init.path)) is not None:
+            record['begun_with'] = origin                        # its terms hold for what is made of it
         if main and not existed:
             out.mkdir(parents=True, exist_ok=True)
             stack.enter_context(alone_in(out))
@@ -224,6 +226,8 @@ def _train_alone(run: Run, out: Path, resume: str | None, stop_after: int | None
     def export(folder: Path, weights: dict[str, Tensor], iteration: int) -> None:
         info = {'recipe': run.recipe, 'iteration': iteration, 'iterations': run.at(iteration).train.iterations, 'seed': run.seed,
                 'ema': run.train.ema, 'batch_size': run.train.batch_size, 'data': run.data.model_dump(mode='json')}
+        if 'begun_with' in record:
+            info['begun_with'] = record['begun_with']
         note_time()                                              # before a model says that the training has ended
         save_model(folder, trainer.trainable, weights, info)
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from retouch.editor import Edit, Editor
 
 MOST_NOTES = 10          # of a folder that are printed; all of them are in its table
-RE_ENCODED = 'identical in the decoded input, re-encoded'
 
 
 def edit(options: EditOptions) -> int:
@@ -77,7 +76,7 @@ class Command:
         self.options, self.editor, self.edits, self.many = options, editor, edits, found.many
         self.failures, self.total, self.order = missing, len(found.pictures), [named.path for named in found.pictures]
         self.pictures = [named for named in found.pictures if named.path not in missing]
-        self.notes = Counter(found.notes)
+        self.notes, self.untold = Counter(found.notes), dict[Named, Told]()              # saved, and not in the table yet
         self.asked = ' '.join([f'weights={editor.model.weights_sha256[:12]}', *(f'{k}={v}' for k, v in edits.items()), *(
             f'{flag}={value}' for flag, value in (
                 ('to', options.to), ('reader', options.reader), ('source', ','.join(options.source)), ('box', options.box),
@@ -96,7 +95,11 @@ class Command:
         before = read_rows(self.options.out / FILE) if self.options.resume else None
         there = [] if before is None else [named for named in self.pictures if self._is_there(named, before)]
         table = Table(self.options.out, before) if self.many else None
-        left, done = [named for named in self.pictures if named not in set(there)], 0
+        known = set(there)
+        left, done, failed = [named for named in self.pictures if named not in known], 0, 0
+        if table is not None:
+            for path, error in self.failures.items():            # that are not there
+                table.add(Row(str(path), error=one_line(error)))
         started = time.monotonic()
         try:
             with progress_bar() as progress:
@@ -107,19 +110,23 @@ class Command:
                         if isinstance(result, OSError):          # of the disk: the next one would fare no better
                             raise result
                         if isinstance(result, Exception):
-                            self.failures[named.path] = result
+                            failed, self.failures[named.path] = failed + 1, result
                             result = Told(Row(str(named.path), error=one_line(result)), '', [])
                         else:
                             done += 1
+                            self.untold.pop(named)
                         self._tell(result, table)
-                        told(done + len(self.failures), len(left), 'editing pictures')
+                        told(done + failed, len(left), 'editing pictures')
         except (KeyboardInterrupt, OSError):
+            done += len(self.untold)                             # by other threads, until they were stopped
             if self.many:
-                print(f'stopped: {done} pictures are edited, {len(left) - done} are left; the same command with --resume goes on',
+                print(f'stopped: {done} pictures are edited, {len(left) - done - failed} are left; the same command with --resume goes on',
                       file=sys.stderr)
             raise
         finally:
             if table is not None:
+                for saved in self.untold.values():
+                    table.add(saved.row)
                 table.close([str(self._result(named)) for named in self.pictures])
         if self.many:
             already = f'; {len(there)} were there already' if there else ''
@@ -136,6 +143,8 @@ class Command:
 
     def _save(self, item: tuple[Path, Named], edit: Edit) -> Told:
         """On another thread, while the network sees what comes next."""
+        from retouch.editor import RE_ENCODED
+
         options, named = self.options, item[1]
         try:
             paths = edit.save(options.out / named.name.parent, named.name.name, note=not options.no_note, format=options.format,
@@ -154,7 +163,9 @@ class Command:
         notes = [*edit.notes, *([f'{options.format}: outside the mask {RE_ENCODED}'] if options.format != 'png' else [])]
         row = Row(str(named.path), str(self._result(named)), self.asked, ' '.join(f'{name}={p:.4f}' for name, p in edit.source.items()),
                   f'{edit.untouched:.6f}', '; '.join(notes))
-        return Told(row, f'{named.path}: {did}; untouched {edit.untouched:.1%}; {" ".join(map(str, paths))}', notes)
+        told = Told(row, f'{named.path}: {did}; untouched {edit.untouched:.1%}; {" ".join(map(str, paths))}', notes)
+        self.untold[named] = told
+        return told
 
     def _tell(self, told: Told, table: Table | None) -> None:
         if table is not None:

@@ -6,7 +6,7 @@ import shlex
 from retouch.cli.options import ImportOptions, PushOptions
 from retouch.errors import unknown
 from retouch.files import check_out
-from retouch.hub import PREFIX, push_files
+from retouch.hub import PREFIX, check_repository, push_files
 from retouch.model import find_model_dir, origin_to_terms
 from retouch.report.readme import model_files
 from retouch.weights.importing import import_weights
@@ -25,6 +25,8 @@ def import_published(options: ImportOptions) -> int:
         if value and kind != of:
             raise ValueError(f'{flag} does not apply to {options.source}, which is of {kind}')
     asked = Asked(options.attributes, options.domains, options.size, options.exclusive, options.setting)
+    if options.exclusive and options.source in ('attgan', 'stgan'):
+        raise ValueError(f'--exclusive does not apply to {options.source}, of independent attributes: stargan and aggan_multi have it')
     if options.setting is not None and options.source != 'attgan':
         raise ValueError(f'--setting does not apply to {options.source}: attgan alone has a setting.txt')
     origin = import_weights(options.source, options.files, options.out, asked, options.trained_on)
@@ -39,6 +41,7 @@ def import_published(options: ImportOptions) -> int:
 
 def push(options: PushOptions) -> int:
     """`retouch push`."""
+    check_repository(options.repository)
     folder = find_model_dir(options.model)
     files = model_files(folder, options.repository.removeprefix(PREFIX), options.licence, options.data_terms)
     if options.dry_run:

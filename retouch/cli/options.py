@@ -273,7 +273,7 @@ class ImportOptions:
     attributes: Annotated[tuple[str, ...], arg(metavar='A,B …', help_behavior_hint='')] = ()
     """Labels in the order of the training; default: the published ones, where there are such."""
     exclusive: Annotated[bool, arg(help_behavior_hint='')] = False
-    """The attributes exclude each other, as RaFD's expressions do."""
+    """stargan, aggan_multi: the attributes exclude each other, as RaFD's expressions do."""
     domains: Annotated[tuple[str, ...], arg(metavar='A,B', help_behavior_hint='')] = ()
     """What to call the two domains, first that of the pictures given; default: A,B."""
     size: Annotated[int | None, arg(metavar='PX', help_behavior_hint='')] = None

@@ -19,6 +19,7 @@ Format = Literal['png', 'jpg', 'webp']
 FORMATS: dict[Format, tuple[str, int]] = {'png': ('PNG', 2 ** 31 - 1), 'jpg': ('JPEG', 65535), 'webp': ('WEBP', 16383)}   # most px a side
 RE_ENCODED = 'identical in the decoded input, re-encoded'
 
+
 @dataclass(frozen=True)
 class Edit:
     """An edited picture, where it was allowed to change and where it did."""

@@ -37,7 +37,7 @@ class Answer(NamedTuple):
     x: np.ndarray                                    # [1,3,S,S], what it saw
     translation: Translation                         # of one picture
     source: dict[str, float]
-    target: dict[str, int]
+    target: dict[str, float]
     notes: list[str]
     record: dict[str, Any]
     inputs: tuple[Path, ...] = ()                    # files that were read beside the picture's
@@ -117,7 +117,7 @@ class Editor:
     def edit_many(self, images: Iterable[Any], *, then: Callable[[Any, Edit], Any] | None = None, batch_size: int | None = None,
                   to: str | None = None, exemplar: Picture | None = None, box: Box | None = None, mask: Painted | None = None,
                   exemplar_mask: Painted | None = None, source: Mapping[str, int] | None = None, strength: float = 1.0,
-                  mask_floor: float = 0.02, **attributes: int) -> Generator[tuple[Any, Any], None, None]:
+                  mask_floor: float = 0.02, **attributes: float) -> Generator[tuple[Any, Any], None, None]:
         """The same edit of many pictures, or with a model of domains or pairs the same translation, in their order.
 
         While the network works, other threads decode what comes next, bring back and, with `then`, save what came before. Memory does not
@@ -152,6 +152,9 @@ class Editor:
             raise ValueError(f'batch_size={batch_size}: expected at least 1')
         if to is None and (self.method.kind in ('attributes', 'exemplars') or attributes or source):
             answers = self._edits(exemplar, exemplar_mask, source, box, attributes)
+        elif self.method.kind in ('domains', 'pairs') and (attributes or source or exemplar_mask is not None):
+            raise ValueError(f'to={to!r}: a translation takes no attributes, source or exemplar_mask: leave out '
+                             f'{" ".join((*attributes, *(source or {}))) or "exemplar_mask"}')
         else:
             answers = self._translations(to, exemplar)
 
@@ -172,7 +175,7 @@ class Editor:
         return self._finish(canvas, answers([canvas])[0], strength, mask_floor)
 
     def _edits(self, exemplar: Picture | None, exemplar_mask: Painted | None, source: Mapping[str, int] | None, box: Box | None,
-               attributes: Mapping[str, int]) -> Answers:
+               attributes: Mapping[str, float]) -> Answers:
         """What answers an edit; ValueError for what no picture can be asked."""
         names = self.data.attributes
         if self.method.kind == 'exemplars':
@@ -208,8 +211,8 @@ class Editor:
                 target, notes = self._target(before, attributes)
                 for name, value in attributes.items():
                     if before[0, names.index(name)] == value:
-                        notes.append(f'{name} reads as {value} already ({shown[name]:.2f}): state --source {name}={1 - value} if that is '
-                                     'wrong')
+                        notes.append(f'{name} reads as {value:g} already ({shown[name]:.2f}): state --source {name}={1 - value:g} if that '
+                                     'is wrong')
                 values = {name: _number(v) for name, v in zip(names, target[0].tolist(), strict=True)}
                 found.append(Answer(seen, part, shown, values, notes, {'set': {name: _number(v) for name, v in attributes.items()}}))
             return found

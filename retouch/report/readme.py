@@ -10,7 +10,7 @@ from retouch.errors import one_line
 from retouch.evaluation.card import Card
 from retouch.files import read_json
 from retouch.metrics.measure import MEASURES
-from retouch.model import CONFIG, WEIGHTS, WRITTEN, load_model, origin_to_terms
+from retouch.model import CONFIG, WEIGHTS, WRITTEN, load_model
 
 DRAWN = 'none of real people: faces drawn by this package'
 LICENCES = {'MIT': 'mit', 'BSD-2-Clause': 'bsd-2-clause', 'CC BY-NC-SA 4.0': 'cc-by-nc-sa-4.0'}      # as the Hub spells them
@@ -36,7 +36,7 @@ def model_files(folder: Path, repository: str, licence: str | None = None, data_
     """
     model = load_model(folder)
     config = read_json(folder / CONFIG, WRITTEN)
-    origin = model.info.get('origin') or {}
+    origin, begun = model.info.get('origin') or {}, model.info.get('begun_with') or {}
     if licence is None and (licence := LICENCES.get(origin.get('licence', ''))) is None:
         reason = (f'{origin["source"]} states none, and its weights are its authors\': with their permission' if origin else
                   'nobody else can choose it')
@@ -53,8 +53,8 @@ def model_files(folder: Path, repository: str, licence: str | None = None, data_
         card = card.model_copy(update={'data': place, 'command': '' if '/' in card.command else card.command})
         files['card.json'] = card.encode()
     if data_terms is None:
-        drawn = data.get('source', 'toyfaces') == 'toyfaces' and not origin
-        data_terms = DRAWN if drawn else origin_to_terms(origin) or 'not stated by who pushed it: ask before you rely on it'
+        drawn = data.get('source', 'toyfaces') == 'toyfaces' and not origin and not begun
+        data_terms = DRAWN if drawn else model.terms or 'not stated by who pushed it: ask before you rely on it'
     files['README.md'] = _readme(repository, licence, data_terms, config, card).encode()
     return files
 
@@ -101,6 +101,8 @@ def _readme(repository: str, licence: str, data_terms: str, config: dict[str, An
     else:
         lines.append(f'* Trained by recipe {info.get("recipe")}, {info.get("iteration")} iterations, seed {info.get("seed")}, on '
                      f'{(info.get("data") or {}).get("source", "toyfaces")}.')
+        if begun := info.get('begun_with'):
+            lines.append(f'* It began with weights of {begun["source"]}, licence {begun["licence"]}.')
     lines += [f'* Attributes: {", ".join(attributes)}.'] if attributes else [f'* Domains: {" and ".join(domains)}.'] if domains else []
     return '\n'.join([*lines, '', '## Measured', '', *_measured(card), '', '## For what, and not for what', '', USE, ''])
 

@@ -9,7 +9,7 @@ from retouch.data.frame import Frame
 from retouch.data.sets import SQUASHED
 from retouch.methods import aggan, asgit, attentiongan, cyclegan, drit, munit, pix2pix
 from retouch.weights.mapping import Part
-from retouch.weights.plan import NO_D, Asked, Plan, domains_of, part_of
+from retouch.weights.plan import NO_D, Asked, Plan, domains_of, part_of, size_of_pair
 from retouch.weights.reading import Checkpoint
 
 KEYS = 'state_dict', 'G'         # under which a network may lie
@@ -70,7 +70,7 @@ def pix2pix_plan(files: Sequence[Checkpoint], asked: Asked) -> Plan:
     g = part_of(files[0], ('model',), *KEYS)
     width, batch, size = _unet(g)
     config = pix2pix.Config(norm='batch' if batch else 'instance', width_g=width, width_d=NO_D)
-    return Plan(config, DataSpec(size=size, domains=domains_of(asked), frame=SQUASHED), {'G': g})
+    return Plan(config, DataSpec(size=size_of_pair(size, asked, g.path), domains=domains_of(asked), frame=SQUASHED), {'G': g})
 
 
 def asgit_pairs_plan(files: Sequence[Checkpoint], asked: Asked) -> Plan:
@@ -82,7 +82,7 @@ def asgit_pairs_plan(files: Sequence[Checkpoint], asked: Asked) -> Plan:
     if batch:
         raise ValueError(f'{g.path} was trained with batch norm: expected --norm instance, as the authors have it')
     config = asgit.PairsConfig(width_g=width, width_t=t.shape('model.0.weight')[1], width_d=NO_D, bypass_ones=False)
-    return Plan(config, DataSpec(size=size, domains=domains_of(asked), frame=SQUASHED), {'G': g, 'T': t})
+    return Plan(config, DataSpec(size=size_of_pair(size, asked, g.path), domains=domains_of(asked), frame=SQUASHED), {'G': g, 'T': t})
 
 
 def attentiongan_plan(files: Sequence[Checkpoint], asked: Asked) -> Plan:

@@ -41,8 +41,10 @@ def import_weights(source: str, files: Sequence[str | Path], out: str | Path, as
     known, out = SOURCES[source], Path(out)
     if not 1 <= len(files) <= known.most:
         raise ValueError(f'{len(files)} files: expected {known.files} of {known.repository}')
-    if (out / CONFIG).exists():
+    if any((folder / CONFIG).exists() for folder in (out, out / 'model')):                   # of a run directory it would never be found
         raise ValueError(f'{out} already holds a model: choose another --out')
+    if asked is not None and asked.size is not None and asked.size < 1:
+        raise ValueError(f'--size {asked.size}: expected a number of pixels')
     checkpoints = [read_checkpoint(path) for path in files]
     try:
         plan = known.plan(checkpoints, asked or Asked())
@@ -59,7 +61,8 @@ def import_weights(source: str, files: Sequence[str | Path], out: str | Path, as
         method.nets[net].load_state_dict(tensors)
         weights |= {f'{net}.{key}': value for key, value in method.nets[net].state_dict().items()}
     _run_once(method, tuple(plan.parts), f'{", ".join(map(str, files))}')
-    data = trained_on or plan.trained_on
+    said = trained_on or plan.trained_on
+    data = {name.lower(): name for name in TERMS}.get(said.lower(), said)    # its terms hold however it is spelt
     origin = {'source': known.repository, 'code_read_at': known.commit, 'licence': known.licence, 'trained_on': data or None,
               'data_terms': TERMS.get(data), 'non_commercial': known.non_commercial or data in TERMS,
               'files': [{'name': c.path.name, 'sha256': c.sha256} for c in checkpoints]}

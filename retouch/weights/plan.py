@@ -58,6 +58,13 @@ def size_of(asked: Asked, usual: int, judge: Part | None = None, known: int = 0)
     return known or asked.size or usual
 
 
+def size_of_pair(size: int, asked: Asked, path: Path) -> int:
+    """The side that a U-Net has by its levels. ValueError where something else was asked for."""
+    if asked.size not in (None, size):
+        raise ValueError(f'--size {asked.size}: the levels of {path} are for {size} px; leave --size out')
+    return size
+
+
 def labels_of(count: int, asked: tuple[str, ...], usual: dict[int, tuple[str, ...]], where: str) -> tuple[str, ...]:
     """The attributes' names. ValueError where they are not known, or are not as many as the network takes."""
     names = asked or usual.get(count, ())

@@ -19,7 +19,7 @@ EXPECTED = 'expected what torch.save wrote'
 # First bytes of what people have in place of it.
 OTHERS = {b'\x1f\x8b': 'a gzip archive: unpack it first, `tar -xzf FILE`', b'7z': 'a 7z archive: unpack it first',
           b'<': 'a web page, not the file: download it again, from a browser', b'\x89HDF': 'an HDF5 file, as Keras writes',
-          b'\x0a': 'perhaps an ONNX or TensorFlow file'}
+          b'version ': 'a pointer of Git LFS, not the file: fetch it, `git lfs pull`', b'\x0a': 'perhaps an ONNX or TensorFlow file'}
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,10 +61,14 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     with open(path, 'rb') as file:
         digest, start = hashlib.file_digest(file, 'sha256').hexdigest(), b''
         file.seek(0)
-        start = file.read(8)
+        start, after = file.read(8), file.read(1)
     for magic, what in OTHERS.items():
         if start.startswith(magic):
             raise ValueError(f'{path} is {what}; {EXPECTED}')
+    if not start:
+        raise ValueError(f'{path} is empty: {EXPECTED}; copy or download it again')
+    if after == b'{':                                            # of the length that comes before it
+        raise ValueError(f'{path} is a safetensors file: {EXPECTED}, as the authors of the sources do')
     zipped = start.startswith(b'PK')
     if zipped:
         _check_zip(path)
@@ -79,7 +83,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 def _why(error: Exception) -> str:
     """What is wrong with a file that torch's reader refused."""
     said = str(error)
-    if named := re.search(r'GLOBAL ([\w.]+)', said) or re.search(r'Unsupported (?:class|operand)[: ]+([\w.]+)', said):
+    if named := re.search(r'GLOBAL ([\w.]+)', said) or re.search(r'Unsupported class[: ]+([\w.]+)', said):
         return (f'names {named[1]}, which is code and no tensor: nothing was run; {EXPECTED} of a state_dict, '
                 'so load it where you trust it and save its state_dict alone')
     return f'cannot be read ({type(error).__name__}: {one_line(error)[:160]}): {EXPECTED}, whole; copy or download it again'

@@ -170,6 +170,24 @@ def test_a_run_begins_with_a_model(tmp_path: Path, capsys: pytest.CaptureFixture
     assert ', D_A 0 of 8, D_B 0 of 8; not taken: all of D_A (nothing there), all of D_B (nothing there)' in capsys.readouterr().err
 
 
+def test_terms_of_imported_weights_hold_for_what_began_with_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second, third = (tmp_path / name for name in ('first', 'second', 'third'))
+    assert main([*DEMO, '--out', str(first), '--train.iterations', '1']) == 0 and load_model(first).terms is None
+    config = json.loads((first / 'model' / 'config.json').read_text())
+    origin = {'source': 'some/where', 'licence': 'MIT', 'trained_on': 'CelebA', 'data_terms': 'research only', 'non_commercial': True}
+    config['info']['origin'] = origin
+    (first / 'model' / 'config.json').write_text(json.dumps(config))
+    for source, out in ((first / 'model', second), (second, third)):
+        assert main([*DEMO, '--init', str(source), '--out', str(out), '--train.iterations', '1']) == 0
+        model = load_model(out)
+        assert model.info['begun_with'] == origin and 'origin' not in model.info
+        assert model.terms == 'not for commercial use: weights of some/where, MIT; trained on CelebA: research only'
+    capsys.readouterr()
+    assert main(['push', str(third), 'me/model', '--licence', 'mit', '--dry-run']) == 0
+    readme = capsys.readouterr().out
+    assert 'terms: not for commercial use: weights of some/where' in readme and 'began with weights of some/where, licence MIT' in readme
+
+
 def test_two_do_not_train_in_one_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     out, words = tmp_path / 'run', [*DEMO, '--train.iterations', '4', '--out', str(tmp_path / 'run'), '--resume', 'auto']
     assert main([*words, '--stop-after', '1']) == 0

@@ -107,6 +107,35 @@ def test_resume_edits_what_is_missing_or_older(capsys: pytest.CaptureFixture[str
     assert files_under(tmp_path / 'out') == after
 
 
+def test_what_other_threads_saved_before_a_stop_has_its_row(model: Path, shots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,   # noqa: F811
+                                                            capsys: pytest.CaptureFixture[str]) -> None:
+    save, later, out = Edit.save, threading.Event(), tmp_path / 'out'
+
+    def stop(self: Edit, folder: Any, name: str, *args: Any, **options: Any) -> Any:
+        if name == 'frame_003':
+            assert later.wait(60)
+            raise OSError(28, 'No space left on device')
+        paths = save(self, folder, name, *args, **options)
+        if name == 'frame_005':
+            later.set()
+        return paths
+
+    monkeypatch.setattr(Edit, 'save', stop)
+    assert run('edit', model, shots, '--set', 'Eyeglasses=1', '--out', out) == 2
+    there = {path.name for path in out.glob('*.png') if path.name.count('.') == 1}
+    assert {row['result'] for row in rows_of(out)} == there >= {'frame_002.png', 'frame_004.png', 'frame_005.png'}
+    assert f'stopped: {len(there)} pictures are edited, {12 - len(there)} are left' in capsys.readouterr().err
+
+
+def test_a_picture_that_is_not_there_has_a_row(capsys: pytest.CaptureFixture[str], model: Path, shots: Path, tmp_path: Path) -> None:   # noqa: F811
+    gone, out = shots / 'gone.png', tmp_path / 'out'
+    assert run('edit', model, shots / 'day two', gone, '--set', 'Eyeglasses=1', '--out', out) == 2
+    assert f'retouch: error: {gone} is not there: expected a picture' in capsys.readouterr().err.splitlines()
+    rows = rows_of(out)
+    assert sorted(Path(row['picture']).name for row in rows if row['error']) == ['bad.png', 'gone.png']
+    assert [row['result'] for row in rows if row['result']] == ['late.png']
+
+
 def test_patterns_formats_and_pictures_alone(capsys: pytest.CaptureFixture[str], model: Path, shots: Path, tmp_path: Path) -> None:   # noqa: F811
     assert run('edit', model, f'{shots}/*/l*.png', '--set', 'Eyeglasses=1', '--format', 'jpg', '--quality', '80', '--no-mask', '--out',
                tmp_path / 'out') == 0

@@ -163,7 +163,12 @@ def test_bad_files_are_one_line(local: Path, tmp_path: Path, capsys: pytest.Capt
             ('unknown', lambda said: {**said, 'more': 1}, 'unknown field'), ('path', lambda said: {
                 **said, 'parts': {**said['parts'], 'reader': '../m.reader.onnx'}}, 'is no file name'),
             ('less', lambda said: {**said, 'parts': {k: v for k, v in said['parts'].items() if k != 'reader'}}, 'cannot read what a'),
-            ('other', lambda said: {**said, 'inputs': ['image', 'target', 'noise']}, 'takes image, difference, noise: expected image, t')):
+            ('other', lambda said: {**said, 'condition': 'target', 'inputs': ['image', 'target', 'noise']},
+             'takes image, difference, noise: expected image, t'),
+            ('told', lambda said: {**said, 'inputs': ['image', 'target', 'noise']}, 'attributes told difference, of image, target'),
+            ('kind', lambda said: {**said, 'kind': 'domains'}, 'domains of'),
+            ('size', lambda said: {**said, 'data': {**said['data'], 'size': said['data']['size'] * 2}}, 'm.onnx takes image of [3, '),
+            ('names', lambda said: {**said, 'data': {**said['data'], 'attributes': ['Male']}}, 'takes difference of [')):
         path = fresh(name)
         made = change(json.loads(path.with_suffix('.json').read_text()))
         path.with_suffix('.json').write_text(made if isinstance(made, str) else json.dumps(made))
@@ -264,7 +269,7 @@ def test_a_translator_is_told_as_little_as_it_needs(name: str, condition: str) -
 @pytest.mark.parametrize('name', TRANSLATORS)
 def test_every_translator(name: str, form: Any, tmp_path: Path) -> None:
     """Batches of 1, 3 and 8 agree with torch, for every domain, with noise, exemplars and painted masks given and not."""
-    assert len(TRANSLATORS) == 20
+    assert len(TRANSLATORS) == 21
     torch.manual_seed(0)
     made = export_model(saved(tmp_path / 'model', TINY[name]()), tmp_path / f'm.{form}', form, n=12)
     assert {'output', 'change'} <= made.errors.keys() and max(made.errors.values()) <= GATE

@@ -210,3 +210,10 @@ def test_names() -> None:
     assert is_on_hub('hf://me/model') and is_on_hub(Path('hf://me/model')) and not is_on_hub('runs/hf') and not is_on_hub(Path('me/model'))
     assert name_of(Path('/c/models--me--model/snapshots/0123456789abcdef')) == 'me/model@0123456789ab'
     assert name_of(Path('/runs/mine/model')) is None
+
+
+@pytest.mark.parametrize('name', ['me', 'me/model/x', 'me/model@main', 'hf://me'])
+def test_a_dry_run_refuses_the_name_that_a_push_would(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(['push', 'toyfaces', name, '--licence', 'mit', '--dry-run']) == 2
+    printed = capsys.readouterr()
+    assert printed.err == f'retouch: error: {name}: expected USER/MODEL\n' and not printed.out

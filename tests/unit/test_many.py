@@ -103,6 +103,9 @@ def test_what_is_wrong_with_all_is_said_before_any_is_opened() -> None:
         raise AssertionError('opened')
         yield
 
+    for options in ({'Eyeglasses': 1}, {'source': {'Eyeglasses': 0}}, {'exemplar_mask': noise(20, 20)}):
+        with pytest.raises(ValueError, match='leave out'):
+            editor(CycleGAN.tiny().eval()).edit_many(never(), to='B', **options)                               # type: ignore[arg-type]
     for options in ({}, {'Eyeglases': 1}, {'Eyeglasses': 1, 'exemplar': noise(20, 20)}, {'to': 'B'}, {'Eyeglasses': 1, 'batch_size': 0}):
         with pytest.raises(ValueError):
             editor().edit_many(never(), **options)                                     # type: ignore[arg-type]

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from retouch.cli.main import main
@@ -206,6 +207,12 @@ def bad_file(kind: str, folder: Path) -> Path:
         path.write_bytes(b'\x1f\x8b\x08\0' + bytes(60))
     elif kind == 'empty':
         path.write_bytes(b'')
+    elif kind == 'pointer':
+        path.write_text('version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 5\n')
+    elif kind == 'safetensors':
+        save_file({'main.0.weight': torch.zeros(2)}, path)
+    elif kind == 'text':
+        path.write_text('version 3 of nothing'[8:])
     elif kind == 'folder':
         path.mkdir()
     elif kind == 'a list':
@@ -226,7 +233,8 @@ def bad_file(kind: str, folder: Path) -> Path:
     ('cut', 'it was cut'), ('cut legacy', 'cannot be read'), ('bomb', 'would unpack to 5 MB'), ('code', 'mkdir, which is code'),
     ('code legacy', 'mkdir, which is code'), ('plain pickle', 'weights.pth'), ('script', 'TorchScript'),
     ('module', 'names torch.nn.modules.linear.Linear, which is code'),
-    ('archive', '200000-G.ckpt: unpack it first'), ('page', 'a web page'), ('gzip', 'gzip archive'), ('empty', 'cannot be read'),
+    ('archive', '200000-G.ckpt: unpack it first'), ('page', 'a web page'), ('gzip', 'gzip archive'), ('empty', 'is empty'),
+    ('pointer', 'git lfs pull'), ('safetensors', 'a safetensors file'), ('text', 'cannot be read (UnpicklingError'),
     ('folder', 'is a folder'), ('gone', 'is not there'), ('a list', 'holds list'), ('other keys', 'no tensor main.0.weight'),
     ('other program', 'holds model, epoch'), ('sparse', 'expected plain numbers'), ('numbers', 'holds main.0.weight, b')])
 def test_a_file_that_is_none_is_one_line_and_runs_nothing(kind: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -299,11 +307,20 @@ def test_other_mistakes_of_the_command(tmp_path: Path, capsys: pytest.CaptureFix
                         (['stargan', g, '--domains', 'A,B'], '--domains does not apply'),
                         (['cyclegan', g, '--attributes', 'A'], 'does not apply'),
                         (['stargan', g, '--setting', g], '--setting does not apply'),
+                        (['stargan', g, '--size', '0'], '--size 0: expected'),
+                        (['attgan', g, '--exclusive'], '--exclusive does not apply to attgan'),
                         (['stargan', g, '--exclusiv'], '--exclusive')):
         assert main(['import', *words, '--out', out]) == 2
         assert says in (err := capsys.readouterr().err) and err.count('\n') == 1, err
     assert main(['import', 'stargan', g, d, '--out', out]) == 0
     assert main(['import', 'stargan', g, d, '--out', out]) == 2 and 'already holds a model' in capsys.readouterr().err
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'model').rename(tmp_path / 'run' / 'model')      # of a run directory, model/ would be found in place of what was imported
+    assert main(['import', 'stargan', g, d, '--out', str(tmp_path / 'run')]) == 2 and 'already holds a model' in capsys.readouterr().err
+    for source in ('pix2pix', 'asgit_pairs'):
+        files = map(str, write_files(source, tmp_path))
+        assert main(['import', source, *files, '--size', '128', '--out', out]) == 2
+        assert 'are for 256 px; leave --size out' in capsys.readouterr().err
     (tmp_path / 'setting.txt').write_text('{"attrs": 3}')
     torch.save({'G': nets('attgan')['G']}, tmp_path / 'w.pth')
     assert main(['import', 'attgan', str(tmp_path / 'w.pth'), '--out', out + '2']) == 2
@@ -319,6 +336,8 @@ def test_a_directory_records_where_its_weights_come_from(tmp_path: Path) -> None
     assert model.method.config.labels == 'single' and model.data.attributes[0] == 'angry' and model.data.frame == Frame()
     own = tmp_path / 'own'
     import_weights('stargan', write_files('stargan', tmp_path / 'b'), own, trained_on='my own pictures')
+    spelt = import_weights('stargan', write_files('stargan', tmp_path / 'b'), tmp_path / 'spelt', trained_on='celeba')
+    assert spelt['trained_on'] == 'CelebA' and spelt['non_commercial'] and spelt['data_terms'] == 'non-commercial research only'
     assert load_model(own).terms is None and load_model(own).data.frame == Frame(crop=178, crop_of=(178, 218))
     import_weights('stargan', write_files('stargan', tmp_path / 'b'), tmp_path / 'celeba')
     celeba = load_model(tmp_path / 'celeba')

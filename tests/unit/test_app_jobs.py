@@ -48,6 +48,10 @@ def test_the_queue_is_bounded_and_edits_are_cancelled(slow: Any) -> None:
     kept = len(client.app.state.service.store.items)
     assert client.delete(f'{API}/edits/{second["id"]}').status_code == 204        # one that waits: at once
     assert client.get(f'{API}/edits/{second["id"]}').json()['state'] == 'cancelled'
+    instead = client.post(f'{API}/edits', json=asked)                             # its place is free
+    assert instead.status_code == 202 and instead.json()['ahead'] == 2 and client.post(f'{API}/edits', json=asked).status_code == 429
+    client.delete(f'{API}/edits/{instead.json()["id"]}')
+    client.delete(f'{API}/edits/{instead.json()["id"]}')
     assert client.delete(f'{API}/edits/{first}').status_code == 204               # one that runs: after its step
     assert client.get(f'{API}/edits/{first}').json()['state'] == 'running'
     slow.editor.go.set()

@@ -38,8 +38,8 @@ def routes(service: Service) -> APIRouter:
         """The models, what each of them takes, and the limits."""
         limits = service.limits
         return {'version': __version__, 'models': [model.describe() for model in service.models.values()], 'formats': FORMATS,
-                'limits': {'body_bytes': limits.body_bytes, 'pixels': limits.pixels, 'side_px': limits.side_px, 'frames': limits.frames, 'queued': limits.queued,
-                           'kept_bytes': limits.kept_bytes, 'kept_seconds': limits.kept_seconds}}
+                'limits': {'body_bytes': limits.body_bytes, 'pixels': limits.pixels, 'side_px': limits.side_px, 'frames': limits.frames,
+                           'queued': limits.queued, 'kept_bytes': limits.kept_bytes, 'kept_seconds': limits.kept_seconds}}
 
     @api.post('/images', status_code=201, openapi_extra=RAW, responses=problems(408, 413))
     async def add_image(request: Request) -> ImageAnswer:

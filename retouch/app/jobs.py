@@ -101,7 +101,8 @@ class Job:
 
     def asked(self, editor: Any) -> Edit:
         """What the editor makes of it."""
-        options = {name: value.as_shares() if isinstance(value, Mask) else value for name, value in self.options.items()}
+        options: dict[str, Any] = {
+            name: value.as_shares() if isinstance(value, Mask) else value for name, value in self.options.items()}
         image = self.source.image
         attributes = options.pop('set')
         if self.served.kind in ('domains', 'pairs'):

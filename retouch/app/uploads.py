@@ -72,7 +72,7 @@ def _decoded(body: bytes, limits: Limits) -> tuple[Image.Image, int]:
                 if max(width, height) > limits.side_px:
                     raise Refused(f'{width} x {height} px: expected at most {limits.side_px} px a side; cut it first')
                 if tile_pixels(picture) > limits.pixels:
-                    raise Refused(f'a picture of {width} x {height} px in tiles of more than {limits.pixels // 10**6} megapixels: save it anew')
+                    raise Refused(f'{width} x {height} px in tiles of more than {limits.pixels // 10**6} megapixels: save it anew')
                 if (frames := _frames_of(body, picture, limits.frames)) > limits.frames:
                     raise Refused(f'more than {limits.frames} frames or pages: expected one picture')
                 return upright(picture), frames

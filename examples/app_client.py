@@ -6,23 +6,25 @@ import json
 import os
 import sys
 import urllib.request
+from pathlib import Path
 
 
 def ask(path: str, body: bytes | None = None) -> bytes:
     headers = {'Authorization': f'Bearer {os.environ["RETOUCH_APP_TOKEN"]}', 'Content-Type': 'application/json'}
-    with urllib.request.urlopen(urllib.request.Request(f'{address}/api/v1{path}', body, headers)) as answer:
-        return answer.read()
+    try:
+        with urllib.request.urlopen(urllib.request.Request(f'{address}/api/v1{path}', body, headers)) as answer:
+            return answer.read()
+    except urllib.request.HTTPError as error:
+        sys.exit(json.loads(error.read())['error'])
 
 
 address, model, source, target, *pairs = sys.argv[1:]
-with open(source, 'rb') as file:
-    image = json.loads(ask('/images', file.read()))
+image = json.loads(ask('/images', Path(source).read_bytes()))
 wanted = {name: float(value) for name, _, value in (pair.partition('=') for pair in pairs)}
 edit = json.loads(ask('/edits', json.dumps({'model': model, 'image': image['id'], 'set': wanted}).encode()))
 *_, last = (line for line in ask(f'/edits/{edit["id"]}/events').splitlines() if line.startswith(b'data: '))   # ends when the edit does
 edit = json.loads(last.removeprefix(b'data: '))
 if edit['state'] != 'done':
     sys.exit(f'{source}: {edit["error"]}')
-with open(target, 'wb') as file:
-    file.write(ask(f'/edits/{edit["id"]}/result.png'))
+Path(target).write_bytes(ask(f'/edits/{edit["id"]}/result.png'))
 print(f'{target}: mask {edit["mask_share"]:.0%}, outside unchanged: {edit["outside_unchanged"]}')

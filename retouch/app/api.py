@@ -13,8 +13,8 @@ from retouch.app.encode import to_png, to_preview
 from retouch.app.jobs import ENDED, Job
 from retouch.app.limits import FORMATS
 from retouch.app.schemas import EditAnswer, EditRequest, Id, ImageAnswer, MaskAnswer, Name, Reading, problems
-from retouch.app.service import Mask, Service
-from retouch.app.uploads import Source, bytes_to_mask, bytes_to_source
+from retouch.app.service import Service
+from retouch.app.uploads import Mask, Source, bytes_to_mask, bytes_to_source
 from retouch.app.workers import Busy
 from retouch.editor.canvas import frame_of
 from retouch.errors import one_line
@@ -38,8 +38,8 @@ def routes(service: Service) -> APIRouter:
         """The models, what each of them takes, and the limits."""
         limits = service.limits
         return {'version': __version__, 'models': [model.describe() for model in service.models.values()], 'formats': FORMATS,
-                'limits': {'body_bytes': limits.body_bytes, 'pixels': limits.pixels, 'frames': limits.frames, 'queued': limits.queued,
-                           'kept_bytes': limits.kept_bytes, 'kept_seconds': limits.kept_seconds}}
+                'limits': {'body_bytes': limits.body_bytes, 'pixels': limits.pixels, 'side_px': limits.side_px, 'frames': limits.frames,
+                           'queued': limits.queued, 'kept_bytes': limits.kept_bytes, 'kept_seconds': limits.kept_seconds}}
 
     @api.post('/images', status_code=201, openapi_extra=RAW, responses=problems(408, 413))
     async def add_image(request: Request) -> ImageAnswer:

@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
+import re
 import secrets
 import time
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ POLICY = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'sel
 HEADERS = {'Content-Security-Policy': POLICY, 'X-Content-Type-Options': 'nosniff', 'Referrer-Policy': 'no-referrer',
            'X-Frame-Options': 'DENY', 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Resource-Policy': 'same-origin',
            'Permissions-Policy': 'camera=(), microphone=(), geolocation=()'}
+HOST = re.compile(r'([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+])(?::(\d{1,5}))?')
 LOOPBACK = ('127.0.0.1', 'localhost', '::1')
 NO_TOKEN = 'open the address that `retouch app` printed, or send its token: Authorization: Bearer TOKEN'
 
@@ -40,8 +43,11 @@ class Access:
 
     def is_ours(self, host: str) -> bool:
         """Whether a Host header names this server. A name that somebody else has resolve to this machine does not."""
-        name, port = _split(host)
-        if port not in (None, self.port) and self.port:
+        match = HOST.fullmatch(host)
+        if match is None:
+            return False
+        name, port = match[1].strip('[]').lower(), match[2]
+        if port is not None and self.port and int(port) != self.port:
             return False
         if name in LOOPBACK or name == self.host.lower():
             return True
@@ -128,6 +134,14 @@ class Guard:
         most, seen, more = self.most(scope['path']), 0, True
         until = time.monotonic() + self.limits.body_seconds
 
+        async def rest() -> None:                                # read and dropped, or a client that still sends sees no answer
+            nonlocal seen, more
+            with contextlib.suppress(TimeoutError):
+                while more and seen <= 2 * most:
+                    message = await asyncio.wait_for(receive(), max(until - time.monotonic(), 0.001))
+                    seen += len(message.get('body', b''))
+                    more = message.get('more_body', False)
+
         async def counted() -> Message:
             nonlocal seen, more
             if not more:                                         # only a disconnect is waited for
@@ -141,6 +155,7 @@ class Guard:
                 seen += len(message.get('body', b''))
                 more = message.get('more_body', False)
                 if seen > most:
+                    await rest()
                     more = False
                     raise HTTPException(413, f'the body is too large: expected at most {most} bytes', {'Connection': 'close'})
             return message
@@ -150,14 +165,3 @@ class Guard:
 
 def _problem(status: int, text: str) -> JSONResponse:
     return JSONResponse({'error': text}, status)
-
-
-def _split(host: str) -> tuple[str, int | None]:
-    """'name:1' -> ('name', 1), '[::1]:1' -> ('::1', 1)."""
-    name, port = host, ''
-    if host.startswith('['):
-        name, _, port = host[1:].partition(']')
-        port = port.removeprefix(':')
-    elif ':' in host:
-        name, _, port = host.rpartition(':')
-    return name.lower(), int(port) if port.isdecimal() and len(port) < 6 else None

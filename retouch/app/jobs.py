@@ -15,7 +15,7 @@ from PIL import Image
 from retouch.app.models import Served
 from retouch.app.schemas import EditAnswer, State
 from retouch.app.store import TooMuch
-from retouch.app.uploads import Source
+from retouch.app.uploads import Mask, Source
 from retouch.editor import Edit
 from retouch.errors import one_line
 
@@ -101,7 +101,9 @@ class Job:
 
     def asked(self, editor: Any) -> Edit:
         """What the editor makes of it."""
-        options, image = dict(self.options), self.source.image
+        options: dict[str, Any] = {
+            name: value.as_shares() if isinstance(value, Mask) else value for name, value in self.options.items()}
+        image = self.source.image
         attributes = options.pop('set')
         if self.served.kind in ('domains', 'pairs'):
             return editor.translate(image, **options)

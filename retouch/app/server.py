@@ -4,6 +4,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import secrets
 import signal
 import socket
@@ -104,8 +105,9 @@ def serve(names: Sequence[str], host: str | None, port: int | None, device: str,
     """
     limits = limits or Limits()
     token = os.environ.get(TOKEN) or secrets.token_urlsafe(32)
-    if len(token) < 16:
-        raise ValueError(f'{TOKEN} has {len(token)} characters: expected at least 16; leave it unset for a random one')
+    if not re.fullmatch(r'[A-Za-z0-9._~-]{16,}', token):        # it goes into an address and into a cookie as it is
+        raise ValueError(f'{TOKEN} has {len(token)} characters: expected at least 16, of A-Z a-z 0-9 . _ ~ - alone; leave it unset for a '
+                         'random one')
     models = open_models(names, device, limits.queued)
     listening = bind(host or '127.0.0.1', port)
     access = Access(token, host or '127.0.0.1', listening.getsockname()[1])

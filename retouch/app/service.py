@@ -3,10 +3,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from anyio import CapacityLimiter, to_thread
 from starlette.exceptions import HTTPException
 
@@ -15,23 +13,11 @@ from retouch.app.limits import Limits
 from retouch.app.models import Served
 from retouch.app.schemas import EditRequest
 from retouch.app.store import Store, TooMuch
-from retouch.app.uploads import Source
+from retouch.app.uploads import Mask, Source
 from retouch.app.workers import Busy
 from retouch.errors import unknown
 
 CODERS = 2               # files decoded or encoded at once, for the memory of large pictures
-
-
-@dataclass(frozen=True)
-class Mask:
-    """A painted mask, uint8 [H,W], of one picture."""
-
-    values: np.ndarray
-    image: str
-
-    def as_shares(self) -> np.ndarray:
-        """float32 [H,W] in [0,1]: the form of which the editor need not guess the range."""
-        return self.values.astype(np.float32) / 255
 
 
 class Service:
@@ -114,11 +100,11 @@ class Service:
             options['to'] = request.to
         return served, source, options
 
-    def mask_of(self, key: str, image: str, what: str) -> np.ndarray:
-        mask = self.find(key, Mask)
+    def mask_of(self, key: str, image: str, what: str) -> Mask:
+        mask: Mask = self.find(key, Mask)
         if mask.image != image:
             raise HTTPException(422, f'the mask was painted for another {what}: send one for this')
-        return mask.as_shares()
+        return mask
 
     def refuse(self, served: Served, **given: Any) -> None:
         for name, value in given.items():

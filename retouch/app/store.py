@@ -62,10 +62,15 @@ class Store:
             self.items[key].bytes = size
             self.touch(key)
             self.purge()
-            for other in [k for k, item in self.items.items() if k != key and item.bytes]:
+            spared = key, self.items[key].owner                  # whoever frees the owner frees the thing
+            for other in [k for k, item in self.items.items() if k not in spared and item.bytes]:
                 if self.bytes <= self.limits.kept_bytes:
                     break
-                self.delete(other)
+                if other in self.items:
+                    self.delete(other)
+            if self.bytes > self.limits.kept_bytes:
+                self.items[key].bytes = 0
+                raise TooMuch
 
     def touch(self, key: str) -> None:
         with self.lock:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from retouch.app.limits import FORMATS, Limits
-from retouch.data.images import to_pixels, upright
+from retouch.data.images import tile_pixels, to_pixels, upright
 from retouch.editor.pictures import painted_to_mask
 from retouch.errors import one_line
 
@@ -25,6 +25,17 @@ class Source(NamedTuple):
     @property
     def bytes(self) -> int:
         return self.image.width * self.image.height * len(self.image.getbands())
+
+
+class Mask(NamedTuple):
+    """A painted mask, uint8 [H,W], of one picture."""
+
+    values: np.ndarray
+    image: str
+
+    def as_shares(self) -> np.ndarray:
+        """float32 [H,W] in [0,1]: the form of which the editor need not guess the range, four times as large."""
+        return self.values.astype(np.float32) / 255
 
 
 def bytes_to_source(body: bytes, limits: Limits) -> Source:
@@ -58,6 +69,10 @@ def _decoded(body: bytes, limits: Limits) -> tuple[Image.Image, int]:
                 width, height = picture.size
                 if width * height > limits.pixels:
                     raise Refused(f'{width} x {height} px: expected at most {limits.pixels // 10**6} megapixels; make it smaller first')
+                if max(width, height) > limits.side_px:
+                    raise Refused(f'{width} x {height} px: expected at most {limits.side_px} px a side; cut it first')
+                if tile_pixels(picture) > limits.pixels:
+                    raise Refused(f'{width} x {height} px in tiles of more than {limits.pixels // 10**6} megapixels: save it anew')
                 if (frames := _frames_of(body, picture, limits.frames)) > limits.frames:
                     raise Refused(f'more than {limits.frames} frames or pages: expected one picture')
                 return upright(picture), frames

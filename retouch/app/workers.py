@@ -23,6 +23,10 @@ class Worker:
     def submit(self, task: Callable[[], Any]) -> Future[Any]:
         """Queues a task -> what it will return or raise; a future that is cancelled before its turn never runs. Busy where all is full."""
         future: Future[Any] = Future()
+        with self.tasks.mutex:                                   # one that was given up takes nobody's place
+            waiting = [one for one in self.tasks.queue if one is None or not one[1].cancelled()]
+            self.tasks.queue.clear()
+            self.tasks.queue.extend(waiting)
         try:
             self.tasks.put_nowait((task, future))
         except queue.Full:

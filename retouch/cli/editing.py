@@ -186,6 +186,8 @@ class Command:
         beside = [] if self.options.no_mask else [result.with_name(f'{named.name.name}.{kind}.png') for kind in ('mask', 'diff')]
         if not all(path.is_file() for path in (result, *beside)) or result.stat().st_mtime < named.path.stat().st_mtime:
             return False
+        if self.many and not rows:                               # nobody knows what was asked when they were made
+            return False
         row = rows.get(str(self._result(named)))
         if row is not None and row.asked != self.asked:
             raise ValueError(f'{result} was made with {row.asked}, asked is {self.asked}: choose another --out, or leave out --resume to '

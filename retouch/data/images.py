@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError, features
+from PIL import Image, ImageCms, ImageOps, TiffImagePlugin, UnidentifiedImageError, features
 
 from retouch.errors import one_line
 
@@ -58,6 +58,8 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
                     megapixels = picture.width * picture.height / 1e6
                     raise ValueError(f'{path}: {picture.width} x {picture.height} px = {megapixels:.1f} megapixels: expected '
                                      f'at most {MAX_PIXELS // 10**6}; make it smaller first')
+                if tile_pixels(picture) > MAX_PIXELS:
+                    raise ValueError(f'{path}: tiles of more than {MAX_PIXELS // 10**6} megapixels; save it anew')
                 yield picture
     except FileNotFoundError:
         raise ValueError(f'{path}: no such file; expected a picture ({KINDS})') from None
@@ -79,6 +81,12 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
         if type(error).__module__ not in ('struct', 'zlib'):
             raise
         raise ValueError(f'{path}: damaged picture ({one_line(error)}); replace or remove it') from None
+
+
+def tile_pixels(picture: Image.Image) -> int:
+    """Pixels of a tile of an open TIFF, which is decoded whole however small the picture is; 0 where there are no tiles."""
+    tags = picture.tag_v2 if isinstance(picture, TiffImagePlugin.TiffImageFile) else {}
+    return int(tags.get(TiffImagePlugin.TILEWIDTH, 0)) * int(tags.get(TiffImagePlugin.TILELENGTH, 0))
 
 
 def shown_size(path: str | os.PathLike[str]) -> tuple[int, int]:

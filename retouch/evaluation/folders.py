@@ -84,7 +84,7 @@ def partners(names: Sequence[str], folder: Path, of: Path, ending: str = '') -> 
     missing = [name for name, path in found.items() if path is None]
     unused = [name for name in there if name not in found and not _is_beside(name, there, found)]
     if missing:
-        near = difflib.get_close_matches(missing[0], unused, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(missing[0], unused, n=1, cutoff=0.5) or [name for name in unused if name.startswith(missing[0])]
         hint = f', did you mean {there[near[0]].relative_to(folder)}?' if near else ''
         raise ValueError(f'{len(missing)} of {len(names)} pictures of {of} have none of their name in {folder}, first {missing[0]}{hint}: '
                          'expected equal names, whatever the suffix; rename them, or leave those that have no partner out of both folders')

@@ -105,6 +105,9 @@ def test_resume_edits_what_is_missing_or_older(capsys: pytest.CaptureFixture[str
     assert run('edit', model, shots, '--set', 'Eyeglasses=0', '--out', tmp_path / 'out', '--resume') == 2
     assert 'was made with' in (said := capsys.readouterr().err) and 'choose another --out' in said and len(said.splitlines()) <= 3
     assert files_under(tmp_path / 'out') == after
+    (tmp_path / 'out' / 'edits.csv').unlink()                    # nothing tells that these were made with Eyeglasses=1
+    assert run('edit', model, shots, '--set', 'Eyeglasses=0', '--out', tmp_path / 'out', '--resume') == 0
+    assert 'were there already' not in capsys.readouterr().out and 'Eyeglasses=0' in rows_of(tmp_path / 'out')[0]['asked']
 
 
 def test_what_other_threads_saved_before_a_stop_has_its_row(model: Path, shots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,   # noqa: F811

@@ -262,6 +262,9 @@ def test_the_client_of_the_examples_edits(client: Any, repository: Path, tmp_pat
     done = subprocess.run(command, env={**os.environ, 'RETOUCH_APP_TOKEN': TOKEN}, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0 and done.stdout.endswith('outside unchanged: True\n'), done.stderr
     assert opened((tmp_path / 'b.png').read_bytes()).size == (64, 48)
+    (tmp_path / 'a.png').write_bytes(b'hello')
+    done = subprocess.run(command, env={**os.environ, 'RETOUCH_APP_TOKEN': TOKEN}, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1 and done.stderr == 'not a picture: expected PNG, JPEG, WebP, AVIF or TIFF\n'
 
 
 def test_the_node_of_the_examples_edits(models: Path, repository: Path) -> None:

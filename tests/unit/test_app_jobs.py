@@ -48,6 +48,10 @@ def test_the_queue_is_bounded_and_edits_are_cancelled(slow: Any) -> None:
     kept = len(client.app.state.service.store.items)
     assert client.delete(f'{API}/edits/{second["id"]}').status_code == 204        # one that waits: at once
     assert client.get(f'{API}/edits/{second["id"]}').json()['state'] == 'cancelled'
+    instead = client.post(f'{API}/edits', json=asked)                             # its place is free
+    assert instead.status_code == 202 and instead.json()['ahead'] == 2 and client.post(f'{API}/edits', json=asked).status_code == 429
+    client.delete(f'{API}/edits/{instead.json()["id"]}')
+    client.delete(f'{API}/edits/{instead.json()["id"]}')
     assert client.delete(f'{API}/edits/{first}').status_code == 204               # one that runs: after its step
     assert client.get(f'{API}/edits/{first}').json()['state'] == 'running'
     slow.editor.go.set()
@@ -105,3 +109,21 @@ def test_the_store_frees_the_least_recently_used_and_what_is_old() -> None:
         store.get(a, str)
     with pytest.raises(KeyError):
         store.get(store.put(1, 1), str)                          # of another kind
+
+
+def test_what_makes_room_goes_with_all_that_belongs_to_it_and_never_the_owner() -> None:
+    store = Store(Limits(kept_bytes=100))
+    a = store.put('a', 30)
+    store.put('mask of a', 10, a)
+    b = store.put('b', 60)
+    c = store.put('c', 90)                                       # a takes its mask along, and b must go too
+    assert set(store.items) == {c} and store.bytes == 90
+    store.delete(c)
+    a, b = store.put('a', 50), store.put('b', 40)
+    edit = store.put('edit of a', 0, a)
+    store.get(b, str)
+    store.weigh(edit, 50)                                        # a was not used for longest, and the edit would go with it
+    assert set(store.items) == {a, edit} and store.bytes == 100
+    with pytest.raises(TooMuch):
+        store.weigh(edit, 51)
+    assert set(store.items) == {a, edit} and store.bytes == 50

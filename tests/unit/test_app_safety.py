@@ -30,7 +30,7 @@ from retouch.cli.main import main
 from tests.serving import TOKEN, added, face, finished, opened, png, save_tiny, serving
 
 API = '/api/v1'
-LIMITS = Limits(body_bytes=300_000, json_bytes=2000, body_seconds=0.6, pixels=100_000, frames=3, kept_bytes=900_000)
+LIMITS = Limits(body_bytes=300_000, json_bytes=2000, body_seconds=0.6, pixels=100_000, side_px=3000, frames=3, kept_bytes=900_000)
 
 
 @pytest.fixture(scope='module')
@@ -83,7 +83,7 @@ def test_the_address_with_the_token_becomes_a_cookie(client: Any) -> None:
 def test_foreign_hosts_and_origins_are_refused(client: Any) -> None:
     port = client.access.port
     for host in ('evil.example', f'evil.example:{port}', f'127.0.0.1.evil.example:{port}', f'127.0.0.1:{port + 1}', '192.168.0.9', '',
-                 '[::2]'):
+                 '[::2]', f'127.0.0.1:{port}.evil.example', '127.0.0.1:', '127.0.0.1:999999', '[::1', f'me@127.0.0.1:{port}'):
         for path in ('/healthz', f'{API}/info', f'/?token={TOKEN}'):
             assert client.get(path, headers={'Host': host}).status_code == 400, host
     for host in (f'localhost:{port}', f'127.0.0.1:{port}', f'[::1]:{port}'):
@@ -129,6 +129,9 @@ def test_bodies_are_bounded_whether_they_say_their_length_or_not(client: Any) ->
         assert client.post(path, content=chunks(30)).status_code == 422          # no picture, but not too large
     assert client.post(f'{API}/edits', content=b'{' + b' ' * 2000).status_code == 413
     assert client.post(f'{API}/edits', content=chunks(1)).status_code == 413
+    head = f'POST {API}/images HTTP/1.1', 'Transfer-Encoding: chunked', 'Connection: close'
+    answer = raw(client, *head, body=b'7a120\r\n' + b'x' * 500_000 + b'\r\n0\r\n\r\n')     # what is too much is read: the answer arrives
+    assert answer.startswith(b'HTTP/1.1 413') and b'the body is too large' in answer
     for length in ('-1', '9' * 400, 'x'):
         assert raw(client, f'POST {API}/images HTTP/1.1', f'Content-Length: {length}').split()[1] in (b'400', b'413')
 
@@ -138,7 +141,7 @@ def raw(client: Any, line: str, *headers: str, body: bytes = b'') -> bytes:
     with socket.create_connection(('127.0.0.1', client.access.port), timeout=10) as connection:
         lines = [line, f'Host: 127.0.0.1:{client.access.port}', f'Authorization: Bearer {TOKEN}', *headers]
         connection.sendall('\r\n'.join([*lines, '', '']).encode() + body)
-        return connection.recv(65536)
+        return b''.join(iter(lambda: connection.recv(65536), b'')) if 'Connection: close' in headers else connection.recv(65536)
 
 
 def test_a_body_that_does_not_arrive_is_not_waited_for(client: Any) -> None:
@@ -168,6 +171,14 @@ def damaged() -> bytes:
     return body[:len(body) // 2]
 
 
+def tiff_in_a_tile_of(side: int) -> bytes:
+    """A small picture that says it lies in one large tile, which a reader unpacks whole."""
+    data = zlib.compress(b'\0' * side * side)
+    tags = {256: 16, 257: 16, 258: 8, 259: 8, 262: 1, 277: 1, 322: side, 323: side, 324: 134, 325: len(data)}
+    return struct.pack('<2sHIH', b'II', 42, 8, len(tags)) + b''.join(
+        struct.pack('<HHII', tag, 4, 1, value) for tag, value in tags.items()) + bytes(4) + data
+
+
 REFUSED: dict[str, tuple[bytes, str]] = {
     'nothing': (b'', 'the body is empty'),
     'no picture': (b'hello', 'not a picture'),
@@ -178,6 +189,8 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     'too many pixels': (png(Image.new('L', (401, 250))), 'at most 0 megapixels'),
     'a bomb': (png_of(60_000, 60_000), 'too many pixels'),
     'a larger bomb': (png_of(2 ** 31 - 1, 2 ** 31 - 1), ''),
+    'a tile of many pixels': (tiff_in_a_tile_of(400), 'tiles of more than 0 megapixels'),
+    'a long side': (png(Image.new('L', (1, 3001))), 'at most 3000 px a side'),
     'no pixels': (png_of(0, 10), ''),
     'a bomb of text': (png_of(8, 8, chunk(b'zTXt', b'k\0\0' + zlib.compress(b'a' * 80_000_000))), ''),
     'half a file': (damaged(), 'damaged picture'),
@@ -279,8 +292,9 @@ def test_it_listens_on_this_machine_alone_unless_told_otherwise(models: Path, mo
     assert ran[1][0] == '0.0.0.0' and 'Nothing is encrypted' in out and re.search(r'\?token=[\w-]{43}\n', out) and len(opened_pages) == 1
     for arguments, said in ((['--port', '99999'], 'expected 0 to 65535'), (['--host', '203.0.113.7'], 'cannot be listened on')):
         assert main(['app', str(models), '--no-open', *arguments]) == 2 and said in capsys.readouterr().err
-    monkeypatch.setenv('RETOUCH_APP_TOKEN', 'short')
-    assert main(['app', str(models), '--no-open', '--port', '0']) == 2 and 'at least 16' in capsys.readouterr().err
+    for token in ('short', 'sixteen characters & more', 'sechzehn-Zeichen-ä'):      # an address and a cookie would not hold the others
+        monkeypatch.setenv('RETOUCH_APP_TOKEN', token)
+        assert main(['app', str(models), '--no-open', '--port', '0']) == 2 and 'at least 16, of A-Z' in capsys.readouterr().err
     taken = bind('127.0.0.1', 0)
     assert main(['app', str(models), '--no-open', '--port', str(taken.getsockname()[1])]) == 2
     taken.close()

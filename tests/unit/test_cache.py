@@ -4,6 +4,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import struct
 import warnings
 from pathlib import Path
 
@@ -276,3 +277,11 @@ def test_stretch_keeps_the_whole_picture(tmp_path: Path) -> None:
     Image.fromarray(wide).save(tmp_path / 'wide.png')
     assert cached_images([tmp_path / 'wide.png'], 16, root=tmp_path / 'c')[0].max() == 0
     assert cached_images([tmp_path / 'wide.png'], 16, Frame(stretch=True), root=tmp_path / 'c')[0][:, 0].min() == 255
+
+
+def test_a_small_picture_in_a_tile_of_very_many_pixels_is_refused(tmp_path: Path) -> None:
+    tags = {256: 16, 257: 16, 258: 8, 259: 8, 262: 1, 277: 1, 322: 16_000, 323: 16_000, 324: 134, 325: 0}
+    entries = b''.join(struct.pack('<HHII', tag, 4, 1, value) for tag, value in tags.items())
+    (tmp_path / 'tile.tif').write_bytes(struct.pack('<2sHIH', b'II', 42, 8, len(tags)) + entries + bytes(4))
+    with pytest.raises(ValueError, match='tile.tif: tiles of more than 100 megapixels; save it anew'):
+        read_image(tmp_path / 'tile.tif')

@@ -198,6 +198,10 @@ def test_names_and_sizes(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r'1 of 2 pictures of .*before have none of their name in .*after, first face_2, did you mean '
                                          r'face_2_edited\.jpg\?'):
         match_folders(tmp_path / 'before', tmp_path / 'after')
+    save(tmp_path / 'few', {'1': grey(1), '2_by_a_photo_program': grey(2)})
+    save(tmp_path / 'numbers', {'1': grey(1), '2': grey(2)})
+    with pytest.raises(ValueError, match=r'first 2, did you mean 2_by_a_photo_program\.png\?'):      # far by its letters, and begins alike
+        match_folders(tmp_path / 'numbers', tmp_path / 'few')
     save(tmp_path / 'after', {'face_2': grey(2), 'face_1.mask': grey(0), 'face_1.diff': grey(0)})
     given = match_folders(tmp_path / 'before', tmp_path / 'after')
     assert len(given.notes) == 2 and '2 pictures of' in given.notes[0] and 'face_2_edited' in given.notes[0] and 'lossy' in given.notes[1]

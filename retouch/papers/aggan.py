@@ -18,14 +18,16 @@ CELEBA = Part('celeba', 'CelebA', (AMT,), 'celeba', '1,000 neutral and 1,000 smi
                'attributes': {**SMILING, 'data.attributes': ('Smiling',), 'method.labels': 'multi'}}, 2000, 2000,
               direction='neutral to smile', notes=(5,))
 NOTES = (
-    'AMT: fifty raters, real or fake one picture at a time; they cannot be had again. `retouch evaluate --study` asks people of yours.',
+    'AMT: fifty raters, real or fake one picture at a time; they cannot be had again. `retouch evaluate --study real` asks people of '
+    'yours, but of systems of pairs.',
     'PSNR: of every picture, then the mean, the only way in which PSNR and MSE of the paper fit together; pictures without any error are '
     'left out.',
     'The set needs a licence: put its neutral and smiling pictures into A/ and B/ with equal names.',
     'Which pairs the paper learns from and which it scores could not be read; here the last fifth by name, so that people stay apart as '
     'far as names begin with the person.',
     'Which 1,000 pictures of either kind: not stated; here drawn by seed 0, recorded in run.json.',
-    '"All baselines are trained with batch size 1" and 200 epochs of 256 px: so here, but for systems that cannot (docs/methods).',
+    '"All baselines are trained with batch size 1" and 200 epochs of 256 px: so here, but for StarGAN, whose targets are other rows of the '
+    'batch: 16 pictures, 200,000 iterations, as in its own paper.',
     'The released code has no discriminator that sees a mask: it is the row Full - AD of Table II (`aggan.code`).',
 )
 FULL: dict[str, Any] = {'data.size': 256}

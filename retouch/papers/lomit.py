@@ -72,7 +72,8 @@ def _asked(names: dict[str, str], notes: tuple[int, ...] = (7,)) -> tuple[Column
 
 
 FIGURE7 = Table('lomit.figure7', 'How often a translation was taken for the real picture', 'Figure 7',
-                _rows({ONE: '12.3'}, {ONE: '11.5'}, {ONE: '25.6'}), (_part(ONE, _asked({'realism': 'copy --question realism'})),), PEOPLE, kind='study')
+                _rows({ONE: '12.3'}, {ONE: '11.5'}, {ONE: '25.6'}), (_part(ONE, _asked({'realism': 'copy --question realism'})),), PEOPLE,
+                kind='study')
 QUESTIONS = Table(
     'lomit.questions', 'Whose style is nearer (Q1), whose background is kept better (Q2)', 'Questions 1 and 2',
     (Row('lomit', 'LOMIT', 'lomit.paper', small='lomit.toyfaces_hair', printed={ONE: '67.7 66.3 95.7 96.7'}, notes=(6,)),

@@ -86,7 +86,8 @@ def test_the_columns_that_cells_stand_under() -> None:
         assert [part.set for part in TABLES[name].parts] == ['apple2orange', 'horse2zebra', 'day2night', 'summer2winter_yosemite']
         assert columns(name) == ('A to O', 'O to A', 'H to Z', 'Z to H', 'D to N', 'N to D', 'S to W', 'W to S')
         assert columns(name, 'row') == ('to=B', 'to=A') * 4
-    assert columns('asgit.table1') == ('A to O', 'O to A', 'fused A to O', 'fused O to A', 'S to W', 'W to S', 'fused S to W', 'fused W to S')
+    assert columns('asgit.table1') == (
+        'A to O', 'O to A', 'fused A to O', 'fused O to A', 'S to W', 'W to S', 'fused S to W', 'fused W to S')
     kid, fused = 'kid[inception-v3-compat]', 'kid_fused[inception-v3-compat]'
     assert columns('asgit.table1', 'measure') == (kid, kid, fused, fused) * 2
     assert (set(columns('asgit.table2', 'measure')), set(columns('asgit.table3', 'measure'))) == ({kid}, {fused})

@@ -30,6 +30,7 @@ from retouch.papers.table import ASKED, Cell, Column, Table, cells, published_to
 from retouch.recipes.registry import RECIPES, load_run, override
 from retouch.training import in_iterations
 from tests import official
+from tests.unit.test_papers import card_of
 
 PARTS = 2                        # of a table of many, so that all tables together take seconds
 
@@ -366,6 +367,19 @@ def test_a_column_of_a_measure() -> None:
     assert value_of(Column('a', 'x', mean_of=('Black_Hair', 'Young')), measure) is None is value_of(Column('a', 'x', row='gone'), measure)
     drawn = Measure(value=9, per_attribute={'Eyeglasses=1': 4.0, 'Eyeglasses=0': 5.0})
     assert [value_of(Column('a', 'x', row=way), drawn) for way in ('to=B', 'to=A')] == [4, 5] and value_of(Column('a', 'x'), None) is None
+
+
+def test_a_line_of_the_full_scale_by_hand(folder: Path) -> None:
+    """Scaled as the paper prints it, the deviation too; what is taken away is the printed cell."""
+    made = make_plan(asgit.TABLE2, str(folder), 'full', ('cyclegan',))
+    record = {'card': card_of().model_dump(mode='json'), 'seed': 0, 'run': {'train': {'iterations': 7}}, 'hardware': 'here'}
+    result = reproduce.result_of(made, {('cyclegan', 'ao'): record})
+    there, back = (line for line in result.lines if (line.row, line.part) == ('CycleGAN', 'apple2orange'))
+    assert there.ours == Cell(pytest.approx(5.0), pytest.approx(0.4)) and there.published == Cell(8.48, 0.53)
+    assert there.difference == pytest.approx(5.0 - 8.48) and not there.proxy and there.extractor == 'inception-v3-compat'
+    assert (there.n, there.iterations, there.hardware) == (2000, 7, 'here')
+    assert back.ours is None is back.difference and back.state.startswith('–')
+    assert '| CycleGAN | apple2orange | A to O ↓ [1] [3] [5] | 8.48 ± 0.53 | 5.00 ± 0.40 | -3.48 |' in result.markdown()
 
 
 # ---- the command

@@ -4,7 +4,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,11 @@ from rich.table import Table as Shown
 from retouch.cli.options import ReproduceOptions
 from retouch.files import check_out, write_atomically
 from retouch.hardware import find_device, hardware
-from retouch.papers.plan import Plan, files_of_piece, key_of, make_plan, measured, published_runs, weights_of
+from retouch.papers.plan import Piece, Plan, files_of_piece, key_of, make_plan, measured, published_runs, weights_of
 from retouch.papers.registry import TABLES, find_table
 from retouch.papers.reproduce import Given, cost_key, read_seconds, run_dir, run_plan, seconds_file, state_of
 from retouch.papers.sets import SETS
-from retouch.papers.table import Table
+from retouch.papers.table import ASKED, Table
 from retouch.report.reproduced import write_reproduced
 from retouch.run import Run
 from retouch.terminal import console, progress_bar
@@ -174,10 +174,23 @@ def _next_commands(plan: Plan, out: Path) -> list[str]:
             words = ['retouch', 'evaluate', folder_of(piece.run), '--data', piece.scored, *(['--judge', folder_of(judge)] if judge else [])]
             lines.append(f'  {shlex.join([*words, "--figures", "--out", str(place)])}')
         return lines
-    if plan.table.kind != 'study' or len(plan.pieces) < 2:
-        return []
-    first, second = plan.pieces[0], plan.pieces[1]
-    edits = [column.row for column in first.part.columns if column.row]
-    words = ['retouch', 'evaluate', folder_of(first.run), '--study', folder_of(second.run), '--data', first.scored,
-             '--out', str(place / 'study')]
-    return ['people are asked by:', f'  {shlex.join(words + (["--edits", *edits] if edits else []))}']
+    asked = _studies(plan.pieces, folder_of, place / 'study')
+    return ['people are asked by:', *asked] if asked else []
+
+
+def _studies(pieces: Sequence[Piece], folder_of: Callable[[Run], str], place: Path) -> list[str]:
+    """The commands that write the raters' pages of a table's columns; raters are shown no edits of systems of pairs."""
+    found = dict[str, list[str]]()                               # command -> edits
+    for piece in pieces:
+        for column in piece.part.columns:
+            if column.measure != ASKED or piece.run.data.kind == 'pairs':
+                continue
+            beside, *options = column.asks.split()
+            if beside == 'other':
+                if len(pieces) < 2 or piece is not pieces[0]:
+                    continue
+                beside = folder_of(pieces[1].run)
+            out = place / '-'.join((piece.row.id, piece.part.id, column.asks.split()[-1]))
+            words = ['retouch', 'evaluate', folder_of(piece.run), '--study', beside, *options, '--data', piece.scored, '--out', str(out)]
+            found.setdefault(shlex.join(words), []).extend([column.row] if column.row else [])
+    return [f'  {command}{" --edits " + shlex.join(edits) if edits else ""}' for command, edits in found.items()]

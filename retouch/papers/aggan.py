@@ -5,27 +5,29 @@ from typing import Any
 
 from retouch.papers.table import ASKED, Column, Part, Row, Table
 
-AMT = Column('AMT', ASKED, unit='%', digits=1, notes=(1,))
+AMT = Column('AMT', ASKED, asks='real', unit='%', digits=1, notes=(1,))
 PSNR = Column('PSNR', 'psnr_truth_per_image', unit='dB', row='to=B', digits=4, notes=(2,))
 MSE = Column('MSE', 'mse_truth', 'lower', row='to=B', digits=1)
 PAIRS: dict[str, Any] = {'split': 'the last fifth of the pairs by name, at most 200, is scored', 'direction': 'neutral to smile'}
 WHOLE: dict[str, Any] = {'data.load_size': None}                # the paper rescales, and cuts nothing
 AR = Part('ar', 'AR Face', (AMT, PSNR, MSE), 'ar_face', changes={'domains': WHOLE, 'pairs': WHOLE}, notes=(3, 4), **PAIRS)
 BU = Part('bu', 'BU-3DFE', (AMT, PSNR, MSE), 'bu3dfe', changes={'domains': WHOLE, 'pairs': WHOLE}, notes=(3, 4), **PAIRS)
-SMILING: dict[str, Any] = {'data.limit': 1000, 'data.seed': 0}
+SMILING: dict[str, Any] = {'data.limit': 1000, 'data.seed': 0, 'data.holdout': 19_962, 'data.validation': 637}    # as `aggan.celeba`
 CELEBA = Part('celeba', 'CelebA', (AMT,), 'celeba', '1,000 neutral and 1,000 smiling faces learned from, as many scored, drawn by seed 0',
               {'domains': {**WHOLE, **SMILING, 'data.attribute': 'Smiling', 'train.epochs': 80},
                'attributes': {**SMILING, 'data.attributes': ('Smiling',), 'method.labels': 'multi'}}, 2000, 2000,
               direction='neutral to smile', notes=(5,))
 NOTES = (
-    'AMT: fifty raters, real or fake one picture at a time; they cannot be had again. `retouch evaluate --study` asks people of yours.',
+    'AMT: fifty raters, real or fake one picture at a time; they cannot be had again. `retouch evaluate --study real` asks people of '
+    'yours, but of systems of pairs.',
     'PSNR: of every picture, then the mean, the only way in which PSNR and MSE of the paper fit together; pictures without any error are '
     'left out.',
     'The set needs a licence: put its neutral and smiling pictures into A/ and B/ with equal names.',
     'Which pairs the paper learns from and which it scores could not be read; here the last fifth by name, so that people stay apart as '
     'far as names begin with the person.',
     'Which 1,000 pictures of either kind: not stated; here drawn by seed 0, recorded in run.json.',
-    '"All baselines are trained with batch size 1" and 200 epochs of 256 px: so here, but for systems that cannot (docs/methods).',
+    '"All baselines are trained with batch size 1" and 200 epochs of 256 px: so here, but for StarGAN, whose targets are other rows of the '
+    'batch: 16 pictures, 200,000 iterations, as in its own paper.',
     'The released code has no discriminator that sees a mask: it is the row Full - AD of Table II (`aggan.code`).',
 )
 FULL: dict[str, Any] = {'data.size': 256}
@@ -79,9 +81,9 @@ COUNT = Column('parameters', 'parameters', 'neither', unit='M', factor=1e-6, dig
 MIXED = 'Each row counts what its system needs for one pair, one direction or one domain of m, as its name says, discriminators with it.'
 
 
-def _counted(row: str, name: str, printed: str, recipe: str = '', changes: dict[str, Any] | None = None, times: int = 1,
+def _counted(row: str, name: str, printed: str, recipe: str = '', changes: dict[str, Any] | None = None,
              notes: tuple[int, ...] = ()) -> Row:
-    return Row(row, name, recipe, changes or {}, printed={'rafd': printed}, times=times, lacks='' if recipe else f'{name} is not here',
+    return Row(row, name, recipe, changes or {}, printed={'rafd': printed}, lacks='' if recipe else f'{name} is not here',
                notes=notes)
 
 

@@ -22,8 +22,8 @@ NOTES = (
     'Split: "randomly split 80/20", seed not stated; here seed 0, recorded in run.json.',
     'AGGAN is here Mejjati et al. (NeurIPS 2018), not Tang et al., the `aggan` of this package.',
     'Several printed baselines look like those that Mejjati et al. print; whether they were run again is not known.',
-    'T, the layer of PHA and sixteen more points differ between text and released code: `asgit.paper` follows the text, `asgit.code` the '
-    'code (docs/methods/asgit.md).',
+    'Text and released code differ, or leave open, at twenty points, T and the layer of PHA among them: `asgit.paper` follows the text, '
+    '`asgit.code` the code (docs/methods/asgit.md).',
 )
 TARGET, FUSED = (f'{name}[{INCEPTION}]' for name in ('kid', 'kid_fused'))
 
@@ -92,7 +92,7 @@ STREETS = (
     'Photograph to label is read by the nearest colour of the palette; labels of no class do not count.',
     'Split: "randomly split 80/20" of 3,475 pairs, seed not stated; here seed 0. The official one is 2,975 and 500.',
     'AGGAN is here Mejjati et al. (NeurIPS 2018), not the `aggan` of this package.',
-    'T, the layer of PHA and sixteen more points differ between text and released code (docs/methods/asgit.md).',
+    'Text and released code differ, or leave open, at twenty points, T and the layer of PHA among them (docs/methods/asgit.md).',
     'pix2pix with instance norm and least squares, as ASGIT has them: the matched baseline. As published it has batch norm '
     'and cross-entropy.',
 )

@@ -67,17 +67,19 @@ PEOPLE = (*NOTES, 'Raters cannot be had again: `retouch evaluate --study` writes
           'attributes the paper asked could not be read.')
 
 
-def _asked(names: tuple[str, ...], notes: tuple[int, ...] = (7,)) -> tuple[Column, ...]:
-    return tuple(Column(name, ASKED, unit='%', digits=1, notes=notes) for name in names)
+def _asked(names: dict[str, str], notes: tuple[int, ...] = (7,)) -> tuple[Column, ...]:
+    return tuple(Column(name, ASKED, asks=asks, unit='%', digits=1, notes=notes) for name, asks in names.items())
 
 
 FIGURE7 = Table('lomit.figure7', 'How often a translation was taken for the real picture', 'Figure 7',
-                _rows({ONE: '12.3'}, {ONE: '11.5'}, {ONE: '25.6'}), (_part(ONE, _asked(('realism',))),), PEOPLE, kind='study')
+                _rows({ONE: '12.3'}, {ONE: '11.5'}, {ONE: '25.6'}), (_part(ONE, _asked({'realism': 'copy --question realism'})),), PEOPLE,
+                kind='study')
 QUESTIONS = Table(
     'lomit.questions', 'Whose style is nearer (Q1), whose background is kept better (Q2)', 'Questions 1 and 2',
     (Row('lomit', 'LOMIT', 'lomit.paper', small='lomit.toyfaces_hair', printed={ONE: '67.7 66.3 95.7 96.7'}, notes=(6,)),
      Row('other', 'the other system', 'munit.celeba', small='munit.toyfaces_hair', printed={ONE: '32.3 33.7 4.3 3.2'}, notes=(5, 8))),
-    (_part(ONE, _asked(('Q1, first row', 'Q1, second row', 'Q2, first row', 'Q2, second row'), (7, 8))),),
+    (_part(ONE, _asked({'Q1, first row': 'other --question style', 'Q1, second row': 'other --question style',
+                        'Q2, first row': 'other --question background', 'Q2, second row': 'other --question background'}, (7, 8))),),
     (*PEOPLE, "Which row is DRIT's and which MUNIT's cannot be read from the text; the last adds up to 99.9."), kind='study')
 
 

@@ -100,8 +100,9 @@ def make_plan(table: Table, data: str, scale: Scale = 'full', rows: Sequence[str
         parts = parts[:1]
     pieces = [_piece(row, part, places[part.id], scale, out, dry) for part in parts if part.id in places for row in chosen
               if part.id in row.parts]
-    judges = {} if judge or data == 'toyfaces' else {part.id: run for part in parts if part.judge and part.id in places
-                                                     if (run := _judge_of(table, part, places[part.id], scale, out, dry)) is not None}
+    judged = {piece.part.id for piece in pieces} if table.kind != 'study' and not judge and data != 'toyfaces' else ()
+    judges = {part.id: run for part in parts if part.judge and part.id in judged
+              if (run := _judge_of(table, part, places[part.id], scale, out, dry)) is not None}
     scored_by = PAPERS[table.paper].parser and table.kind == 'scores'
     needs_parser = [piece for piece in pieces if getattr(piece.run.method, 'uses_parser', False) or (scored_by and data != 'toyfaces')]
     parsers = {} if parser else {size: _parser_of(size, masks, scale) for size in sorted({piece.run.data.size for piece in needs_parser})
@@ -220,7 +221,8 @@ def published_runs(table: Table) -> tuple[Run, ...]:
     if table.kind == 'counts':
         return ()
     runs = [run_of(row, part, part.set, 'full') for row in table.rows if row.recipe for part in table.parts if part.id in row.parts]
-    runs += [run for part in table.parts if part.judge and (run := _judge_of(table, part, part.set, 'full', Path(), True)) is not None]
+    runs += [run for part in table.parts if part.judge and table.kind != 'study'
+             if (run := _judge_of(table, part, part.set, 'full', Path(), True)) is not None]
     return tuple({key_of(run): run for run in runs}.values())
 
 

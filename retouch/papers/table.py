@@ -43,6 +43,7 @@ class Column:
     digits: int = 2
     proxy: str = ''              # the measure that stands in where published weights are missing
     proxy_std: str = ''
+    asks: str = 'other'          # of people: words after `retouch evaluate --study`; 'other' is the training of the second row
     notes: tuple[int, ...] = ()  # numbers of the table's footnotes
 
 
@@ -78,7 +79,6 @@ class Row:
     printed: Mapping[str, str] = field(default_factory=dict)                     # part -> cells, as `cells` reads them
     also: tuple[str, ...] = ()   # parts without printed cells that are run all the same
     lacks: str = ''              # why it is not run
-    times: int = 1               # so many of it are counted (tables of counts)
     on: Mapping[str, str] = field(default_factory=dict)          # part -> the recipe in place of `recipe` there
     notes: tuple[int, ...] = ()
 

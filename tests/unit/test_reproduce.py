@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from retouch.cli.main import main
+from retouch.cli.reproducing import _next_commands
 from retouch.data import sets as opened_sets
 from retouch.data.configs import DomainData
 from retouch.engine.update import Translation
@@ -29,6 +30,7 @@ from retouch.papers.table import ASKED, Cell, Column, Table, cells, published_to
 from retouch.recipes.registry import RECIPES, load_run, override
 from retouch.training import in_iterations
 from tests import official
+from tests.unit.test_papers import card_of
 
 PARTS = 2                        # of a table of many, so that all tables together take seconds
 
@@ -367,6 +369,19 @@ def test_a_column_of_a_measure() -> None:
     assert [value_of(Column('a', 'x', row=way), drawn) for way in ('to=B', 'to=A')] == [4, 5] and value_of(Column('a', 'x'), None) is None
 
 
+def test_a_line_of_the_full_scale_by_hand(folder: Path) -> None:
+    """Scaled as the paper prints it, the deviation too; what is taken away is the printed cell."""
+    made = make_plan(asgit.TABLE2, str(folder), 'full', ('cyclegan',))
+    record = {'card': card_of().model_dump(mode='json'), 'seed': 0, 'run': {'train': {'iterations': 7}}, 'hardware': 'here'}
+    result = reproduce.result_of(made, {('cyclegan', 'ao'): record})
+    there, back = (line for line in result.lines if (line.row, line.part) == ('CycleGAN', 'apple2orange'))
+    assert there.ours == Cell(pytest.approx(5.0), pytest.approx(0.4)) and there.published == Cell(8.48, 0.53)
+    assert there.difference == pytest.approx(5.0 - 8.48) and not there.proxy and there.extractor == 'inception-v3-compat'
+    assert (there.n, there.iterations, there.hardware) == (2000, 7, 'here')
+    assert back.ours is None is back.difference and back.state.startswith('–')
+    assert '| CycleGAN | apple2orange | A to O ↓ [1] [3] [5] | 8.48 ± 0.53 | 5.00 ± 0.40 | -3.48 |' in result.markdown()
+
+
 # ---- the command
 
 def test_the_list_names_need_state_and_hours(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
@@ -377,8 +392,9 @@ def test_the_list_names_need_state_and_hours(folder: Path, tmp_path: Path, monke
     assert main(['reproduce', '--out', str(tmp_path), '--dry-run', '--json']) == 0
     listed = {entry['table']: entry for entry in json.loads(capsys.readouterr().out)['tables']}
     assert len(listed) == len(TABLES) >= 14
-    judge, attgan = 71_075, 1_137_400
-    assert listed['cam.table3']['hours'] == pytest.approx(0.5 * (2 * attgan + judge) / 3600) and listed['aggan.table3']['hours'] == 0
+    attgan = 1_137_400
+    assert listed['cam.table3']['hours'] == pytest.approx(0.5 * 2 * attgan / 3600), 'people judge, and no classifier is trained'
+    assert listed['aggan.table3']['hours'] == 0
     assert listed['cam.table1']['need'] == 'CelebA; inception-v3-compat; a face parser' and listed['cam.table3']['need'] == 'CelebA; raters'
     assert {entry['state'] for entry in listed.values()} == {'not run'}
 
@@ -395,6 +411,35 @@ def test_a_dry_run_says_who_is_trained_on_what(folder: Path, tmp_path: Path, mon
     plain = json.loads(capsys.readouterr().out)
     assert [entry['iterations'] for entry in plain['trainings']] == [25 * 1, 200, 200], 'epochs of this folder, a batch at least'
     assert plain['hours'] == pytest.approx(3.6 * 425 / 3600) and len(plain['missing']) == 2 and not (tmp_path / 'runs').exists()
+
+
+def test_classifiers_of_the_chosen_rows_alone(folder: Path) -> None:
+    for table, rows, judges in (('secgan.table1', ('attgan',), {'celeba'}), ('secgan.table1', (), {'celeba', 'hq128', 'hq256', 'rafd'}),
+                                ('asgit.table2', ('unit',), set()), ('cam.table3', (), set()), ('cam.table1', ('stgan',), {'celeba'})):
+        assert set(make_plan(find_table(table), str(folder), 'full', rows).judges) == judges, (table, rows)
+
+
+def test_raters_are_asked_what_the_papers_ask(folder: Path, tmp_path: Path) -> None:
+    def commands(table: str, *rows: str) -> list[list[str]]:
+        made = make_plan(find_table(table), str(folder), 'tiny', rows, tmp_path)
+        return [line.split() for line in _next_commands(made, tmp_path)[1:]]
+
+    (pair,) = commands('cam.table3')
+    assert 'cam.attgan_toyfaces-' in pair[2] and pair[3] == '--study' and 'cam.attgan_toyfaces_baseline-' in pair[4]
+    assert pair[-7:] == ['--edits', 'Brown_Hair', 'Blond_Hair', 'Pale_Skin', 'Male', 'Blond_Hair+Pale_Skin', 'Male+Young']
+    assert [(line[4:7], Path(line[-1]).name) for line in commands('lomit.figure7', 'munit', 'lomit')] == [
+        (['copy', '--question', 'realism'], f'{row}-makeup_lipstick-realism') for row in ('munit', 'lomit')]
+    assert [line[5:7] for line in commands('lomit.questions')] == [['--question', 'style'], ['--question', 'background']]
+    assert [line[3:5] for line in commands('aggan.table1', 'aggan', 'pix2pix')] == [['--study', 'real']] * 3, 'no study of systems of pairs'
+    assert not commands('cam.table3', 'attgan') and not commands('cam.table1')
+
+
+def test_every_row_of_aggans_celeba_draws_from_one_pool() -> None:
+    table = find_table('aggan.table1')
+    runs = [plan.run_of(row, table.part('celeba'), 'celeba', 'full') for row in table.rows if row.recipe and 'celeba' in row.parts]
+    assert [run.recipe for run in runs] == ['cyclegan.paper', 'stargan.rafd', 'aggan.celeba']
+    for data in (run.data.model_dump() for run in runs):
+        assert (data['holdout'], data['validation'], data['limit'], data['seed']) == (19_962, 637, 1000, 0), 'of 2,000 some 960 smile'
 
 
 def test_measuring_needs_no_data() -> None:

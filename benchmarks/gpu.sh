@@ -1,23 +1,22 @@
 #!/usr/bin/env bash
 # What one GPU shows in ten minutes, in the order of what matters most; whatever time is left trains one system and scores it.
 #
-#   benchmarks/gpu.sh [--device cuda|cpu] [--tiny] [--minutes 10] [--peers DIR] [--out DIR] [--python PYTHON]
+#   benchmarks/gpu.sh [--device cuda|cpu] [--tiny] [--minutes 10] [--out DIR] [--python PYTHON]
 #
 # It uses the interpreter's own torch and installs nothing: what is missing is said and left out. Results go to --out, else to $OUT, else to
-# gpu-results/: machine.json, tests.txt, profile.json, systems-PRECISION.json (and peers.json), run/ with its card, and log.txt. A step that
+# gpu-results/: machine.json, tests.txt, profile.json, systems-PRECISION.json, run/ with its card, and log.txt. A step that
 # fails or runs out of time does not stop the others; the last lines say which did. `--device cpu --tiny` shows that all of it runs.
 set -u -o pipefail
 
-device=cuda minutes=10 tiny= peers= out=${OUT:-gpu-results} python=${PYTHON:-python3}
+device=cuda minutes=10 tiny= out=${OUT:-gpu-results} python=${PYTHON:-python3}
 while [ $# -gt 0 ]; do
   case $1 in
     --device) device=$2; shift 2 ;;
     --minutes) minutes=$2; shift 2 ;;
     --tiny) tiny=--tiny; shift ;;
-    --peers) peers=$(realpath "$2"); shift 2 ;;
     --out) out=$2; shift 2 ;;
     --python) python=$2; shift 2 ;;
-    *) echo "gpu.sh: unknown option $1: expected --device, --tiny, --minutes, --peers, --out or --python" >&2; exit 2 ;;
+    *) echo "gpu.sh: unknown option $1: expected --device, --tiny, --minutes, --out or --python" >&2; exit 2 ;;
   esac
 done
 case $device in cuda | cpu) ;; *) echo "gpu.sh: --device $device: expected cuda or cpu" >&2; exit 2 ;; esac
@@ -64,9 +63,6 @@ step profile 90 "$python" benchmarks/gpu.py profile --device "$device" $tiny --o
 for precision in 32-true bf16-mixed; do
   step "systems $precision" 150 "$python" benchmarks/gpu.py systems --device "$device" $tiny --precision "$precision" --out "$out/systems-$precision.json"
 done
-if [ -n "$peers" ] && [ -f benchmarks/peers.py ]; then
-  step peers 120 "$python" benchmarks/peers.py --peers "$peers" --device "$device" --out "$out/peers.json"
-fi
 
 if [ -n "$tiny" ]; then keep=30 n=20; else keep=90 n=200; fi         # seconds that the card needs
 seconds=$(($(left) - keep))

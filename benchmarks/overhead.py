@@ -3,10 +3,11 @@
     python benchmarks/overhead.py [--recipes …] [--sizes 32 64] [--width 16] [--batch 8] [--iterations 50] [--rounds 7] [--json FILE]
 
 The bare loop takes one batch again and again and calls the method's steps, `zero_grad`, `backward` and the optimiser, with the networks of
-the step enabled; it makes no batch, logs nothing, watches nothing and keeps no average. The engine does all of it, and writes its log every
-50 iterations and no state. Both start from the same weights, take turns by rounds of so many iterations, and are timed in seconds of the
-process, which other work on the machine lengthens little; ratios are medians of the ratio within a round, with the middle half. Parts are
-medians of calls by themselves, of one thread, in microseconds an iteration. Drawn faces, their number does not matter to the time.
+the step enabled, and those whose graph a later step takes over; it makes no batch, logs nothing, watches nothing and keeps no average.
+The engine does all of it, and writes its log every 50 iterations and no state. Both start from the same weights, take turns by rounds of so
+many iterations, and are timed in seconds of the process, which other work on the machine lengthens little; ratios are medians of the ratio
+within a round, with the middle half. Parts are medians of calls by themselves, of one thread, in microseconds an iteration. Drawn faces,
+their number does not matter to the time.
 """
 from __future__ import annotations
 
@@ -50,11 +51,12 @@ def bare_loop(trainer: Trainer, batch: Any, iterations: int) -> None:
     """What a script would do."""
     for _ in range(iterations):
         kept: dict[str, Any] = {}
-        for update in trainer.updates:
-            if not update.runs_at(trainer.iteration):
-                continue
+        due = [update for update in trainer.updates if update.runs_at(trainer.iteration)]
+        for i, update in enumerate(due):
             nets = [trainer.trainable.nets[name] for name in update.nets]
-            for net in nets:
+            ahead = {name for later in due[i + 1:] for name in later.nets}.intersection(update.ahead)
+            awake = [*nets, *(trainer.trainable.nets[name] for name in ahead)]
+            for net in awake:
                 net.requires_grad_(True)
             trainer.optimisers[update.name].zero_grad()
             step = update.step(batch, kept)
@@ -62,7 +64,7 @@ def bare_loop(trainer: Trainer, batch: Any, iterations: int) -> None:
             if update.clip is not None:
                 torch.nn.utils.clip_grad_norm_([p for net in nets for p in net.parameters()], update.clip)
             trainer.optimisers[update.name].step()
-            for net in nets:
+            for net in awake:
                 net.requires_grad_(False)
             kept |= step.keep
         trainer.iteration += 1

@@ -162,8 +162,8 @@ def resumed(record: dict[str, Any], wanted: Run, processes: int, saved_by: int |
     found = first_difference({**raw, 'history': ()}, now, free)
     if found is not None:
         name, was, says = found
-        raise ValueError(f'{folder} was started with {name}={was}, this run says {says}: resume with the same value, or choose '
-                         'another --out')
+        raise ValueError(f'{folder} was started with {name}={was}, this run says {says}: resume with the same value, as `retouch train '
+                         f'{folder} --resume auto` does, or choose another --out')
     before = record_to_run(raw).model_copy(update={'processes': processes_before})
     each, length = before.train.batch_size, before.train.iterations
     if wanted.train.iterations < length:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from retouch.engine.trainer import Trainer
+from retouch.engine.trainer import Trainer, restore
 
 SHOWN = 3                        # tensors that are named; the others are counted
 
@@ -59,7 +59,7 @@ def take_optimisers(trainer: Trainer, states: dict[str, Any]) -> str:
     taken = [name for name, own in trainer.optimisers.items() if name in states and _fits(own, states[name])]
     for name in taken:
         own = trainer.optimisers[name]
-        own.load_state_dict({'state': states[name]['state'], 'param_groups': own.state_dict()['param_groups']})
+        restore(own, {'state': states[name]['state'], 'param_groups': own.state_dict()['param_groups']})
     missing = [name for name in trainer.optimisers if name not in taken]
     return f'optimisers taken: {", ".join(taken) or "none"}' + (f'; not taken: {", ".join(missing)}, which do not fit' if missing else '')
 

@@ -78,6 +78,13 @@ def in_order_of(p: Tensor, v: Tensor) -> Tensor:
     return v if v.shape != p.shape or v.stride() == p.stride() else torch.empty_like(p).copy_(v)
 
 
+def restore(optimiser: Optimizer, state: dict[str, Any]) -> None:
+    """`load_state_dict`, with moments in the order of their weights; of an optimiser that keeps numbers these stay as they are."""
+    optimiser.load_state_dict(state)
+    for p, kept in optimiser.state.items():
+        optimiser.state[p] = {k: in_order_of(p, v) if isinstance(v, Tensor) else v for k, v in kept.items()}
+
+
 class Trainer:
     """Owns optimisers, gradient switches, EMA and state. The trainable owns the mathematics."""
 
@@ -167,9 +174,7 @@ class Trainer:
         self.ledger.load_state_dict(state['ledger'], self.fabric.device)
         self.module.load_state_dict(state['trainable'])
         for name, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(state['optimisers'][name])
-            for p, kept in optimiser.state.items():
-                optimiser.state[p] = {k: in_order_of(p, v) for k, v in kept.items()}
+            restore(optimiser, state['optimisers'][name])
         if self.ema:
             self.ema.load_state_dict(state['ema'])
         set_rng_state(state['rng'])

@@ -81,7 +81,7 @@ def run_side_by_side(commands: Mapping[str, Sequence[str]], jobs: int, threads: 
         finally:
             for process, _, _ in running.values():
                 process.kill()
-    return failed, told
+    return failed, told or bool(waiting)                         # asked to stop between two rows: nobody was told, but some wait
 
 
 def _start(name: str, words: Sequence[str], threads: int) -> tuple[subprocess.Popen[str], Thread, list[str]]:

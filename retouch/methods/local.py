@@ -12,10 +12,10 @@ Differs:    [D1] projection: every patch has a score for every attribute, s = h_
             [D4] the mask has no attention loss but (9) and (11), and can be bounded by the picture's own black ground (`bound`);
             [D5] each ingredient can be turned off: `projection`, `lambda_wrong` 0, `scales`, `penalty` 'wgan', `lambda_area` 0,
             `lambda_cls` 0, `augment` 'none', `colours` 'absolute', `head_start` 0, `skips` False, `upsample` 'deconv', `noise` 0,
-            `bound` 'none'.
+            `bound` 'none', `sharp` 0.
 Shapes:     N batch, K attributes, H W image, j scale, p patch. x, y, r images [N,3,H,W]; a labels, b targets [N,K] in {0,1}; z noise
             [N,Z,H/8,W/8]; m mask [N,1,H,W]; c the bound [N,1,H,W] in {0,1}; s_j [N,h,w]. E: mean over N and patches.
-            k = 1, in training SHARP in a share `sharp` of rows.
+            k = 1; in training SHARP in a share `sharp` of rows, the same ones in both steps and in (8).
             phi(t) = log(1 + e^t); t with penalty 'wgan'. T: random turns and colours, or nothing.
 
   (10) y = m r + (1 - m) x,  m = c sigmoid(k (G(x, b, z)_0 + mask_bias)),  r = G(x, b, z)_{1:3}

@@ -74,7 +74,8 @@ def test_what_changes_on_the_way_is_recorded_printed_and_replayed(tmp_path: Path
     assert all(torch.equal(v, state_of(c)[k]) for k, v in state_of(a).items())
 
     assert 'may grow, not shrink; resume with 8 or more' in refused(capsys, 'train', str(a), '--resume', 'auto', '--train.iterations', '7')
-    assert 'lambda_cls=2.0, this run says 3.0' in refused(capsys, 'train', str(a), '--resume', 'auto', '--method.lambda-cls', '3')
+    line = refused(capsys, 'train', str(a), '--resume', 'auto', '--method.lambda-cls', '3')
+    assert f'lambda_cls=2.0, this run says 3.0: resume with the same value, as `retouch train {a} --resume auto` does' in line
     assert 'unknown option' in refused(capsys, 'train', str(a), '--init.path', 'x')
 
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +18,7 @@ from retouch.cli import comparing
 from retouch.cli.arguments import parse
 from retouch.cli.main import main
 from retouch.cli.options import CompareOptions
+from retouch.evaluation import jobs
 from retouch.evaluation.jobs import ROW_BYTES, at_once, run_side_by_side
 from tests.cli.test_suite import COMMAND, results  # noqa: F401
 
@@ -81,6 +83,17 @@ def test_ctrl_c_stops_all_once_and_begins_no_other(tmp_path: Path) -> None:
     rows = {name: [name, str(journal)] for name in ('long-1', 'long-2', 'never')}
     assert run_side_by_side(rows, 2, 1, PROGRAM) == ({}, True)
     assert sorted(journal.read_text().split('\n')) == ['', 'begin long-1', 'begin long-2', 'saved long-1', 'saved long-2']
+
+
+def test_ctrl_c_between_two_rows_is_an_interruption_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first has ended when it comes, so that nobody can be told; the second is not begun, and that must not pass for done."""
+    begun: list[str] = []
+    ended = SimpleNamespace(poll=lambda: 0, returncode=0)
+    monkeypatch.setattr(jobs, '_start', lambda name, *_: (begun.append(name), (ended, SimpleNamespace(join=lambda: None), []))[1])
+    monkeypatch.setattr(jobs.time, 'sleep', lambda seconds: os.kill(os.getpid(), signal.SIGINT))
+    assert run_side_by_side({'one': [], 'two': []}, 1) == ({}, True) and begun == ['one']
+    begun.clear()
+    assert run_side_by_side({'one': []}, 1) == ({}, False) and begun == ['one'], 'all is done'
 
 
 def test_the_command_names_what_failed_and_goes_on(results: Path, capsys: pytest.CaptureFixture[str],      # noqa: F811

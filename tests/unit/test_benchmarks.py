@@ -15,11 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 from PIL import Image
 
 from retouch.data.batches import DataSpec
+from retouch.engine.trainer import Trainer
 from retouch.methods.stargan import StarGAN
 from retouch.model import WEIGHTS, load_model, read_start, save_model
+from tests.batches import random_batch
 
 
 def script(repository: Path, name: str) -> ModuleType:
@@ -243,6 +246,27 @@ def test_every_case_of_step_runs(repository: Path) -> None:
     assert 'ratio_D_seg' not in rows[1] and rows[1]['D_seg_step_s'] > 0 and rows[1]['ratio_all'] > 0 and 'D_seg_step_s' not in rows[0]
     rows = step.compare('norm', {name: run for name, run in runners.items() if 'norm' in name.lower()}, o)
     assert [row['row'] for row in rows] == ['InstanceNorm2d', 'instance_norm'] and rows[0]['ratio_all'] == 1
+
+
+def test_the_bare_loop_learns_what_the_engine_does_and_makes_no_fake_twice(repository: Path) -> None:
+    """Otherwise it would be slower than it need be, and what the engine adds too small."""
+    overhead, trainers, passes = script(repository, 'overhead'), list[Trainer](), [0, 0]
+    batch = random_batch('attributes', StarGAN.tiny().data)
+    for i in range(2):
+        torch.manual_seed(0)
+        trainers.append(Trainer(StarGAN.tiny(), Fabric(accelerator='cpu', devices=1), 1000))
+
+        def count(*_: Any, i: int = i) -> None:
+            passes[i] += 1
+        trainers[i].trainable.nets['G'].register_forward_hook(count)
+    engine, bare = trainers
+    for _ in range(4):
+        engine.train_iteration(batch)
+    overhead.bare_loop(bare, batch, 4)
+    assert passes == [6, 6], 'of two iterations in a cycle one has D alone, the other one fake and its way back'
+    for p, q in zip(engine.module.parameters(), bare.module.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=0, atol=1e-5)
+        assert not q.requires_grad
 
 
 SOLVER = '''"""A stand-in for a checkout: the least that has the shape of yunjey/stargan's."""

@@ -9,7 +9,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from retouch.engine.trainer import Trainer, in_order_of
+from retouch.engine.initial import take_optimisers
+from retouch.engine.trainer import Trainer, in_order_of, restore
 from retouch.methods.stargan import StarGAN
 from retouch.networks.layers import NarrowConv2d, conv_with_condition, with_condition
 from retouch.networks.lomit import Discriminator
@@ -84,7 +85,22 @@ def test_an_optimiser_meets_moments_in_the_order_of_their_weights() -> None:
     assert moments and all(m.stride() == p.stride() for p, m in moments)
     for p, q in zip(learn(first).module.parameters(), learn(other).module.parameters(), strict=True):
         torch.testing.assert_close(p, q, rtol=0, atol=1e-8)
+    begun = trainer(torch.channels_last)                         # a new run that takes over the moments of another
+    assert take_optimisers(begun, copy.deepcopy(first.state_dict()['optimisers'])) == 'optimisers taken: D, G'
+    taken = [(p, s['exp_avg']) for p, s in begun.optimisers['D'].state.items() if p.ndim == 4 and not p.is_contiguous()]
+    assert taken and all(m.stride() == p.stride() for p, m in taken)
     p = torch.empty(2, 3, 2, 2).contiguous(memory_format=torch.channels_last)
     v = torch.arange(24.0).view(2, 3, 2, 2)
     assert torch.equal(in_order_of(p, v), v) and in_order_of(p, v).stride() == p.stride()
     assert in_order_of(p, torch.zeros(())).shape == ()
+
+
+def test_an_optimiser_may_keep_what_is_no_tensor() -> None:
+    """As one of another package that counts its steps in a number."""
+    p = torch.nn.Parameter(torch.ones(2))
+    own = torch.optim.SGD([p], lr=0.1)
+    own.state[p] = {'step': 3, 'buffer': None, 'average': torch.tensor([1.0, 2.0])}
+    other = torch.optim.SGD([p], lr=0.2)
+    restore(other, copy.deepcopy(own.state_dict()))
+    kept = other.state[p]
+    assert kept['step'] == 3 and kept['buffer'] is None and torch.equal(kept['average'], torch.tensor([1.0, 2.0]))

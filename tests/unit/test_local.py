@@ -18,7 +18,7 @@ from retouch.data.sets import AttributeSet
 from retouch.editor import Editor
 from retouch.engine.config import TrainConfig
 from retouch.engine.update import AttributeRequest
-from retouch.methods.local import BLACK, Config, Local, relative, turned
+from retouch.methods.local import BLACK, SHARP, Config, Local, relative, turned
 from retouch.model import Model
 from retouch.networks.local import Critic, Generator
 from retouch.recipes.registry import load_run
@@ -143,6 +143,29 @@ def test_weights_of_the_generator_step() -> None:
     mask = make().generator_step(batch, step).images['mask']
     binary = make(**off, lambda_binary=3.0).generator_step(batch, {}).loss.item()
     assert binary == pytest.approx(3 * (mask * (1 - mask)).mean().item(), rel=1e-5)
+
+
+def test_sharp_masks_by_hand() -> None:
+    """(10) with a logit of 0.5 everywhere and grey content: k 1 or 6, drawn a row, the same rows in both steps and in (8)."""
+    x, batch = torch.full((8, 3, 16, 16), 0.5), random_batch('attributes', SPEC, n=8, iteration=1)
+    batch = dataclasses.replace(batch, image=x)
+    soft, hard = (1 / (1 + math.exp(-k * 0.5)) for k in (1, SHARP))
+    drawn = (batch.moment.uniform('sharp', 1).flatten() < 0.5).tolist()
+    assert (round(soft, 4), round(hard, 4)) == (0.6225, 0.9526) and set(drawn) == {True, False}
+    for share, wanted in ((0.0, [soft] * 8), (0.5, [hard if d else soft for d in drawn]), (1.0, [hard] * 8)):
+        method = make(sharp=share, mask_bias=0.5, lambda_adv=0, lambda_cls=0, lambda_rec=1)
+        with torch.no_grad():
+            method.nets['G'].main[-1].weight.zero_()             # content tanh(0) = 0, logit 0 + mask_bias
+        m = torch.tensor(wanted).reshape(8, 1, 1, 1).expand(-1, 1, 16, 16)
+        made = method.critic_step(batch, {}).keep
+        alone, sharing = method.generator_step(batch, {}), method.generator_step(batch, made)
+        for images in (made, alone.images, sharing.images):
+            torch.testing.assert_close(images['mask'].detach(), m)
+            torch.testing.assert_close(images['edit'].detach(), (0.5 * (1 - m)).expand(-1, 3, -1, -1))
+        rec = sum(0.5 - 0.5 * (1 - v) ** 2 for v in wanted) / 8  # back = y (1 - m) with the same m
+        assert alone.loss.item() == pytest.approx(rec, rel=1e-5) and torch.equal(alone.loss, sharing.loss)
+        edit = method.translate(AttributeRequest(x, batch.labels, batch.target))
+        assert edit.mask is not None and edit.mask.mean().item() == pytest.approx(soft, abs=1e-6), 'an edit is never sharpened'
 
 
 def test_reconstruction_of_a_picture_told_what_it_is() -> None:

@@ -58,7 +58,7 @@ TABLES: dict[str, dict[str, Row]] = {
                **{recipe.split('.')[0]: (recipe, PHOTOGRAPHS) for recipe in (
                    'aggan_multi.folder64', 'attentiongan.folder64', 'aggan.folder64', 'cyclegan.folder64', 'stargan.folder64')}},
     'precision': {f'{recipe}, {name}': (recipe, {'train.precision': precision}) for recipe in ('stargan.toyfaces', 'cyclegan.toyfaces')
-                  for name, precision in (('float32', '32'), ('bf16', 'bf16-mixed'))},
+                  for name, precision in (('float32', '32-true'), ('bf16', 'bf16-mixed'))},
 }
 MEASURES = {'edit_accuracy': ('accuracy', 3), 'psnr_outside': ('outside, dB', 2), 'psnr_truth': ('to the truth, dB', 2),
             'mask_iou': ('mask IoU', 3), 'mask_area': ('mask area', 3), 'leakage': ('leakage', 4), 'untouched': ('pixels untouched', 3)}

@@ -251,6 +251,7 @@ if fabric.global_rank == 0:
 """
 
 
+@pytest.mark.slow
 def test_another_number_of_processes_goes_on_where_one_was(tmp_path: Path) -> None:
     """Two iterations on one process with batch 4, two on two with batch 2, two on one, against six on one; float64, as in test_training."""
     script = tmp_path / 'goes_on.py'

@@ -139,7 +139,7 @@ if fabric.global_rank == 0:
 """
 
 
-@pytest.mark.parametrize('name', ['stargan', 'aggan_multi', 'cam'])
+@pytest.mark.parametrize('name', ['aggan_multi', *(pytest.param(name, marks=pytest.mark.slow) for name in ('stargan', 'cam'))])
 def test_two_processes_equal_one_with_the_doubled_batch(name: str, tmp_path: Path) -> None:
     """Two gloo processes with batch 2 against one with batch 4; float64, for Adam turns the last bit of a tiny gradient into a step."""
     script = tmp_path / 'two.py'

@@ -163,8 +163,8 @@ def test_shipped_editor_reaches_its_promise() -> None:
     card = json.loads((SHIPPED['toyfaces'] / 'card.json').read_text())
     m = card['measures']
     assert card['checkpoint']['sha256'] == load_model('toyfaces').weights_sha256
-    assert m['edit_accuracy']['value'] >= 0.99 and min(m['edit_accuracy']['per_attribute'].values()) >= 0.95
-    assert m['psnr_outside']['value'] >= 32 and m['psnr_truth']['value'] >= 26.5 and m['mask_iou']['value'] >= 0.55
+    assert m['edit_accuracy']['value'] >= 0.98 and min(m['edit_accuracy']['per_attribute'].values()) >= 0.89
+    assert m['psnr_outside']['value'] >= 33 and m['psnr_truth']['value'] >= 27 and m['mask_iou']['value'] >= 0.59
     tallies = read_tallies(SHIPPED['toyfaces'])                  # beside it, so that other models are compared with it in pairs
     assert {'edit_accuracy', 'psnr_outside', 'mask_iou'} <= set(tallies)
     for name, tally in tallies.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from retouch.data.sources import (
 from retouch.errors import UnknownName, unknown
 
 Split = Literal['train', 'test', 'whole']     # whole: the test part where a set has one on disk, else all of it
+T = TypeVar('T')
 LABELLED = ('celeba', 'celeba_hq', 'table')
 _PERSON = re.compile(r'Rafd\d+_(\d+)_', re.IGNORECASE)
 
@@ -88,7 +89,7 @@ def _part(folder: AttributeFolder, config: Any, split: Split, share: float | Non
         held_out = _of_last_people(folder.paths, people)
         return held_out if split == 'test' else ~held_out
     if share and split != 'whole':
-        held_out = np.isin(np.arange(n), drawn_rows(np.arange(n), round(share * n), config.seed))
+        held_out = _drawn_share(n, share, config.seed)
         return held_out if split == 'test' else ~held_out
     n_test = folder.n_test or (n if split == 'whole' else min(config.holdout, n // 5))
     between = 0 if folder.n_test or split == 'whole' or not config.holdout else round(config.validation * n_test / config.holdout)
@@ -113,6 +114,11 @@ def _of_last_people(paths: Sequence[Path], people: int) -> np.ndarray:
 def drawn_rows(rows: np.ndarray, n: int, seed: int) -> np.ndarray:
     """n of some rows at random, or all where there are not more, in their order."""
     return np.sort(np.random.default_rng(seed).permutation(rows)[:n])
+
+
+def _drawn_share(n: int, share: float, seed: int) -> np.ndarray:
+    """[n] bool: a share of n drawn at random."""
+    return np.isin(np.arange(n), drawn_rows(np.arange(n), round(share * n), seed))
 
 
 def shows(labels: np.ndarray, names: tuple[str, ...], any_of: tuple[str, ...]) -> np.ndarray:
@@ -152,11 +158,15 @@ def _shared_out(folder: DomainFolder, config: Any, split: Split) -> DomainFolder
     """The same pictures, with a random share of each domain as its test part, if the configuration says so."""
     if config.test_share is None or split == 'whole':
         return folder
-    parts: list[tuple[Path, ...]] = []
-    for paths in (folder.train_a + folder.test_a, folder.train_b + folder.test_b):
-        test = set(drawn_rows(np.arange(len(paths)), round(config.test_share * len(paths)), config.seed).tolist())
-        parts += [tuple(p for i, p in enumerate(paths) if i not in test), tuple(p for i, p in enumerate(paths) if i in test)]
-    return DomainFolder(folder.layout, folder.root, parts[0], parts[2], parts[1], parts[3])
+    train_a, test_a = _drawn_parts(folder.train_a + folder.test_a, config.test_share, config.seed)
+    train_b, test_b = _drawn_parts(folder.train_b + folder.test_b, config.test_share, config.seed)
+    return DomainFolder(folder.layout, folder.root, train_a, train_b, test_a, test_b)
+
+
+def _drawn_parts(items: tuple[T, ...], test_share: float, seed: int) -> tuple[tuple[T, ...], tuple[T, ...]]:
+    """What is left for training, and a share of all drawn at random, each in the order in which they are."""
+    test = _drawn_share(len(items), test_share, seed)
+    return tuple(items[i] for i in np.flatnonzero(~test)), tuple(items[i] for i in np.flatnonzero(test))
 
 
 def sides_of(attribute: str) -> tuple[tuple[dict[str, int], dict[str, int]], tuple[str, str]]:
@@ -196,8 +206,7 @@ def pair_files(config: PairData, split: Split) -> tuple[PairItem, ...]:
     items = folder.train if split == 'train' else folder.test
     if config.test_share is not None and split != 'whole':
         every = tuple(dict.fromkeys(folder.train + folder.val + folder.test))
-        test = set(drawn_rows(np.arange(len(every)), round(config.test_share * len(every)), config.seed).tolist())
-        items = tuple(item for i, item in enumerate(every) if (i in test) == (split == 'test'))
+        items = _drawn_parts(every, config.test_share, config.seed)[split == 'test']
     if not items:
         what = 'train' if split == 'train' else 'test'
         raise ValueError(f'{config.source} has no {what} pairs: expected a {what}/ folder of side-by-side pictures, or two folders of at '

@@ -4,6 +4,21 @@ Each opens from a file, loads nothing and sends nothing; STUDY stands for the pi
 """
 from __future__ import annotations
 
+_DRAWS = """const draws = seed => () => {                             // mulberry32
+  seed = seed + 0x6D2B79F5 | 0; let t = Math.imul(seed ^ seed >>> 15, 1 | seed)
+  t = t + Math.imul(t ^ t >>> 7, 61 | t) ^ t; return ((t ^ t >>> 14) >>> 0) / 4294967296 }
+function shuffled(list, draw) {
+  for (let i = list.length; i-- > 1;) { const j = Math.floor(draw() * (i + 1)); [list[i], list[j]] = [list[j], list[i]] } return list }
+"""
+_KEEP = """function keep(value) { try { localStorage.setItem(key, JSON.stringify(value)) } catch { /* kept in the page alone */ } }
+"""
+_SAVE = """$('save').onclick = () => {
+  const file = JSON.stringify({study: study.id, seed: state.seed, answers: state.answers}), link = document.createElement('a')
+  link.href = URL.createObjectURL(new Blob([file], {type: 'application/json'})); link.download = `answers-${state.seed}.json`
+  link.click(); setTimeout(() => URL.revokeObjectURL(link.href), 10000) }
+$('again').onclick = () => { if (confirm('Are your answers downloaded? They are forgotten now.')) { keep(null); start() } }
+"""
+
 PAGE_OF_TWO = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline';
@@ -30,18 +45,12 @@ in this browser until you download them. They do not say who you are.</small></p
 </main><script id="study" type="application/json">STUDY</script><script>
 'use strict'; const $ = id => document.getElementById(id), study = JSON.parse($('study').textContent), N = study.trials.length
 const key = 'retouch-study-' + study.id; let state, order, left, since, clock
-const draws = seed => () => {                             // mulberry32
-  seed = seed + 0x6D2B79F5 | 0; let t = Math.imul(seed ^ seed >>> 15, 1 | seed)
-  t = t + Math.imul(t ^ t >>> 7, 61 | t) ^ t; return ((t ^ t >>> 14) >>> 0) / 4294967296 }
-function shuffled(list, draw) {
-  for (let i = list.length; i-- > 1;) { const j = Math.floor(draw() * (i + 1)); [list[i], list[j]] = [list[j], list[i]] } return list }
-function start() {
+""" + _DRAWS + """function start() {
   try { state = JSON.parse(localStorage.getItem(key)) } catch { state = null }
   state ??= {seed: crypto.getRandomValues(new Uint32Array(1))[0], answers: [], flicker: !matchMedia('(prefers-reduced-motion)').matches}
   const draw = draws(state.seed)
   order = shuffled([...Array(N).keys()], draw); left = shuffled(order.map((_, i) => 'ab'[i % 2]), draw); show() }
-function keep(value) { try { localStorage.setItem(key, JSON.stringify(value)) } catch { /* kept in the page alone */ } }
-function show() {
+""" + _KEEP + """function show() {
   const i = state.answers.length, done = i === N; keep(state)
   $('ask').hidden = $('view').hidden = done; $('done').hidden = $('again').hidden = !done; $('back').disabled = !i
   $('bar').max = N; $('bar').value = i; since = performance.now(); clearInterval(clock)
@@ -66,12 +75,7 @@ for (const [id, text] of [['left', '← left is better'], ['right', 'right is be
   const pictures = ['input', 'edit'].map(what => `<span class="${what}"><img alt="${id} ${what}"><i>${what}</i></span>`)
   $(id).innerHTML = pictures.join('') + `<b>${text}</b>`; $(id).onclick = () => choose(id) }
 $('back').onclick = back; $('view').onclick = view
-$('save').onclick = () => {
-  const file = JSON.stringify({study: study.id, seed: state.seed, answers: state.answers}), link = document.createElement('a')
-  link.href = URL.createObjectURL(new Blob([file], {type: 'application/json'})); link.download = `answers-${state.seed}.json`
-  link.click(); setTimeout(() => URL.revokeObjectURL(link.href), 10000) }
-$('again').onclick = () => { if (confirm('Are your answers downloaded? They are forgotten now.')) { keep(null); start() } }
-document.onkeydown = event => {
+""" + _SAVE + """document.onkeydown = event => {
   if (event.repeat || event.ctrlKey || event.metaKey || event.altKey) return
   const act = {ArrowLeft: () => choose('left'), ArrowRight: () => choose('right'), Backspace: back, f: view, F: view}[event.key]
   if (act) { event.preventDefault(); act() } }
@@ -100,17 +104,11 @@ you download them. They do not say who you are.</small></p>
 </main><script id="study" type="application/json">STUDY</script><script>
 'use strict'; const $ = id => document.getElementById(id), study = JSON.parse($('study').textContent), N = study.trials.length
 const key = 'retouch-study-' + study.id; let state, order, since
-const draws = seed => () => {                             // mulberry32
-  seed = seed + 0x6D2B79F5 | 0; let t = Math.imul(seed ^ seed >>> 15, 1 | seed)
-  t = t + Math.imul(t ^ t >>> 7, 61 | t) ^ t; return ((t ^ t >>> 14) >>> 0) / 4294967296 }
-function shuffled(list, draw) {
-  for (let i = list.length; i-- > 1;) { const j = Math.floor(draw() * (i + 1)); [list[i], list[j]] = [list[j], list[i]] } return list }
-function start() {
+""" + _DRAWS + """function start() {
   try { state = JSON.parse(localStorage.getItem(key)) } catch { state = null }
   state ??= {seed: crypto.getRandomValues(new Uint32Array(1))[0], answers: []}
   order = shuffled([...Array(N).keys()], draws(state.seed)); show() }
-function keep(value) { try { localStorage.setItem(key, JSON.stringify(value)) } catch { /* kept in the page alone */ } }
-function show() {
+""" + _KEEP + """function show() {
   const i = state.answers.length, done = i === N; keep(state)
   $('ask').hidden = done; $('done').hidden = $('again').hidden = !done; $('back').disabled = !i
   $('bar').max = N; $('bar').value = i; since = performance.now()
@@ -122,12 +120,7 @@ function choose(chosen) {
   state.answers.push({trial: order[i], left: 'a', chosen, seconds, flicker: false}); show() }
 function back() { state.answers.pop(); show() }
 $('real').onclick = () => choose('b'); $('made').onclick = () => choose('a'); $('back').onclick = back
-$('save').onclick = () => {
-  const file = JSON.stringify({study: study.id, seed: state.seed, answers: state.answers}), link = document.createElement('a')
-  link.href = URL.createObjectURL(new Blob([file], {type: 'application/json'})); link.download = `answers-${state.seed}.json`
-  link.click(); setTimeout(() => URL.revokeObjectURL(link.href), 10000) }
-$('again').onclick = () => { if (confirm('Are your answers downloaded? They are forgotten now.')) { keep(null); start() } }
-document.onkeydown = event => {
+""" + _SAVE + """document.onkeydown = event => {
   if (event.repeat || event.ctrlKey || event.metaKey || event.altKey) return
   const act = {ArrowLeft: () => choose('b'), ArrowRight: () => choose('a'), Backspace: back}[event.key]
   if (act) { event.preventDefault(); act() } }

@@ -51,7 +51,7 @@ def bare_loop(trainer: Trainer, batch: Any, iterations: int) -> None:
     """What a script would do."""
     for _ in range(iterations):
         kept: dict[str, Any] = {}
-        due = [update for update in trainer.updates if update.runs_at(trainer.iteration)]
+        due = [update for update in trainer.updates if update.runs_at(trainer.iteration, trainer.iterations)]
         for i, update in enumerate(due):
             nets = [trainer.trainable.nets[name] for name in update.nets]
             ahead = {name for later in due[i + 1:] for name in later.nets}.intersection(update.ahead)
@@ -99,7 +99,7 @@ def parts_of(trainer: Trainer, loader: Any) -> dict[str, float]:
     batch, kept = loader.batch(0, 10), dict[str, Any]()
     trainer.iteration = cycle * 1000 - 1                         # the last of a cycle, where all Updates run
     steps = {}
-    for update in (u for u in trainer.updates if u.runs_at(trainer.iteration)):
+    for update in (u for u in trainer.updates if u.runs_at(trainer.iteration, trainer.iterations)):
         steps[update.name] = update.step(batch, kept)
         kept |= steps[update.name].keep
     ledger = Ledger()

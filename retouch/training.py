@@ -57,10 +57,11 @@ def build(run: Run, opened: AttributeSet | Any) -> Any:
                          '--data.targets permute')
     if labels == 'single' and isinstance(opened, AttributeSet) and not bool((opened.labels.sum(1) == 1).all()):
         raise ValueError(f"{where}='single' on a set whose pictures have none or several attributes: set --{where} multi")
-    if labels == 'single' and getattr(run.data, 'targets', '') == 'single' and run.method_id != 'classifier':
+    targets = getattr(run.data, 'targets', '')
+    if labels == 'single' and targets == 'single' and run.method_id != 'classifier':
         raise ValueError(f"data.targets='single' with {where}='single': one flipped class is no class; set --data.targets permute")
-    if labels != 'single' and (getattr(run.data, 'targets', '') == 'other' or getattr(run.data, 'balance', False)):
-        raise ValueError(f"data.targets='other' and data.balance are for one class a picture: set --{where} single, or --data.targets "
+    if labels != 'single' and (targets in ('other', 'pair') or getattr(run.data, 'balance', False)):
+        raise ValueError(f'data.targets={targets!r} and data.balance are for one class a picture: set --{where} single, or --data.targets '
                          'permute --data.balance false')
     torch.manual_seed(run.seed)
     method = find_method(run.method_id)(run.method, opened.spec)
@@ -193,6 +194,8 @@ def _train_alone(run: Run, out: Path, resume: str | None, stop_after: int | None
         run = started(run, fabric.world_size)
         trainer, loader, pictures = make_trainer(run.at(0), fabric, show and main)
         run, told = begin(run, trainer)
+        if hasattr(trainer.trainable, 'look_at'):
+            trainer.trainable.look_at(loader.first)
         record = _record(run, trainer, pictures, command)
         if run.init is not None and (origin := read_origin(run.init.path)) is not None:
             record['begun_with'] = origin                        # its terms hold for what is made of it

@@ -56,6 +56,7 @@ class AttributeBatch:
     target: Tensor              # [N,K] float32 in {0,1}, what the generator must show
     index: Tensor               # [N] int64 position of the sample in the set
     moment: Moment
+    pair: tuple[int, int] | None = None      # where all rows are by turns of one class and of another, each to be made the other's: which
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,8 +35,9 @@ class AttributeData(Config):
     flip: bool = True
     window: int | None = Field(default=None, gt=0)
     """Side of the windows of a picture that training sees, cut at random, in pixels; None: all of the picture."""
-    targets: Literal['permute', 'single', 'other'] = 'permute'
-    """Training targets: other rows of the batch (the papers), one edited attribute a row, or another class (class folders)."""
+    targets: Literal['permute', 'single', 'other', 'pair'] = 'permute'
+    """Training targets: other rows of the batch (the papers), one edited attribute a row, another class (class folders), or batches of two
+    classes drawn at random, by turns, each to become the other."""
     balance: bool = False
     """Show pictures of every class as often, however many it has (class folders)."""
     n: int = Field(default=4000, gt=0, le=HELD_OUT)

@@ -95,7 +95,7 @@ def equally_often(labels: Tensor) -> Tensor:
 
 
 class AttributeLoader(Loader):
-    """AttributeBatch from images uint8 [N,H,W,3] and labels [N,K]; targets are permuted rows, one edit a row, or another class."""
+    """AttributeBatch from images uint8 [N,H,W,3] and labels [N,K]; targets are permuted rows, one edit a row, another class, one of two."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, names: tuple[str, ...], targets: str, rule: LabelRule,
                  balance: bool = False, **shared: object) -> None:
@@ -106,11 +106,16 @@ class AttributeLoader(Loader):
 
     def batch(self, iteration: int, iterations: int) -> AttributeBatch:
         """The batch of an iteration."""
-        moment = self.moment(iteration, iterations)
-        everyone = self.rows[self.global_indices(iteration, len(self.rows), 'A')]
+        moment, pair = self.moment(iteration, iterations), None
+        if self.targets == 'pair':
+            everyone, pair = self.pair_of(iteration)
+        else:
+            everyone = self.rows[self.global_indices(iteration, len(self.rows), 'A')]
         index = self.mine(everyone)
         labels = self.labels[index]
-        if self.targets == 'permute':
+        if self.targets == 'pair':
+            target = labels.view(-1, 2, labels.shape[1]).flip(1).flatten(0, 1)
+        elif self.targets == 'permute':
             order = torch.randperm(len(everyone), generator=keyed_generator(self.seed, iteration, 'targets'))
             target = self.mine(self.labels[everyone[order]])
         elif self.targets == 'other':
@@ -118,7 +123,16 @@ class AttributeLoader(Loader):
         else:
             target = single_edits(labels, self.names, moment.uniform('targets'), self.rule)
         image, _ = self.augment(self.pictures.gather(index), moment, 'A')
-        return AttributeBatch(image, to_device(labels, self.device), to_device(target, self.device), index, moment)
+        return AttributeBatch(image, to_device(labels, self.device), to_device(target, self.device), index, moment, pair)
+
+    def pair_of(self, iteration: int) -> tuple[Tensor, tuple[int, int]]:
+        """Two different classes and, by turns, rows [world * batch] of either, all drawn at random."""
+        draws = keyed_generator(self.seed, iteration, 'pair')
+        shown = [k for k in range(self.labels.shape[1]) if self.labels[:, k].any()]
+        a, b = (shown[k] for k in torch.randperm(len(shown), generator=draws)[:2].tolist())
+        of = [self.labels[:, k].nonzero().flatten() for k in (a, b)]
+        rows = [r[torch.randint(len(r), (self.world * self.batch_size // 2,), generator=draws)] for r in of]
+        return torch.stack(rows, 1).flatten(), (a, b)
 
 
 class ExemplarLoader(Loader):
@@ -152,6 +166,15 @@ class DomainLoader(Loader):
         image_a, view_a = self.augment(self.a.gather(index_a), moment, 'A')
         image_b, view_b = self.augment(self.b.gather(index_b), moment, 'B')
         return DomainBatch(image_a, image_b, index_a, index_b, view_a, view_b, moment)
+
+    def first(self, n: int) -> tuple[Tensor, Tensor]:
+        """The first n pictures of either domain, or as many as there are, cut in the middle: [n,3,size,size], the same for all processes."""
+        def cut(pictures: Pictures) -> Tensor:
+            images = pictures.gather(torch.arange(min(n, pictures.n)))
+            edge = (images.shape[-1] - self.size) // 2
+            return images[..., edge:edge + self.size, edge:edge + self.size]
+
+        return cut(self.a), cut(self.b)
 
 
 class PairLoader(Loader):

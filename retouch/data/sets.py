@@ -243,6 +243,9 @@ def make_loader(opened: AttributeSet | TwoSets | ParsingSet, config: DataConfig,
         if config.targets == 'permute' and batch_size * world == 1:
             raise ValueError('targets=permute with a batch of 1: each picture would be asked for the labels it has, the identity; set '
                              '--data.targets other (class folders) or single, or raise --train.batch-size')
+        if config.targets == 'pair' and (batch_size % 2 or int(opened.labels.any(0).sum()) < 2):
+            raise ValueError(f'targets=pair with a batch of {batch_size} and {int(opened.labels.any(0).sum())} classes: half of a batch is '
+                             'of one class and half of another; expected an even --train.batch-size and at least two classes')
         return AttributeLoader(opened.images, opened.labels, opened.spec.attributes, config.targets, rule, config.balance, **shared)
     if isinstance(opened, ParsingSet):
         assert isinstance(config, ParsingData)

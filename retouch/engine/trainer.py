@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from retouch.engine.ema import EMA
 from retouch.engine.state import rng_state, set_rng_state
-from retouch.engine.update import Keep, Step, Trainable, Update
+from retouch.engine.update import Keep, Step, Trainable
 
 NEVER = 2 ** 62                  # as an iteration: has not happened
 
@@ -110,10 +110,11 @@ class Trainer:
         """Runs every Update that is due, in order. Returns their Steps by name."""
         done: dict[str, Step] = {}
         kept: Keep = {}
-        due = [update for update in self.updates if update.runs_at(self.iteration)]
+        due = [update for update in self.updates if update.runs_at(self.iteration, self.iterations)]
         for i, update in enumerate(due):
+            learning = update.among(batch) if update.among else update.nets
             later = {net for u in due[i + 1:] for net in u.nets}
-            awake = (*update.nets, *later.intersection(update.ahead))
+            awake = (*learning, *later.intersection(update.ahead))
             optimiser = self.optimisers[update.name]
             for group, base in zip(optimiser.param_groups, self.base_lr[update.name], strict=True):
                 group['lr'] = base * update.schedule(self.iteration, self.iterations)
@@ -123,10 +124,14 @@ class Trainer:
             with self.fabric.autocast():
                 step = update.step(batch, kept)
             step.loss.backward()
-            self.average_gradients(update)
+            parameters = [p for n in learning for p in self.trainable.nets[n].parameters()]
+            self.average_gradients(parameters)
             if update.clip is not None:
-                nn.utils.clip_grad_norm_([p for n in update.nets for p in self.trainable.nets[n].parameters()], update.clip)
-            optimiser.step()
+                nn.utils.clip_grad_norm_(parameters, update.clip)
+            optimiser.step()                                     # a parameter without a gradient keeps its moments, too
+            if update.clamp is not None:
+                for p in parameters:
+                    p.data.clamp_(-update.clamp, update.clamp)
             for net in awake:
                 self.trainable.nets[net].requires_grad_(False)
             self.ledger.add(update.name, step, self.iteration)
@@ -138,11 +143,10 @@ class Trainer:
             self.ema.update(self.iteration)
         return done
 
-    def average_gradients(self, update: Update) -> None:
-        """One flat all-reduce over the Update's own parameters; a parameter without a gradient counts as zero."""
+    def average_gradients(self, parameters: list[nn.Parameter]) -> None:
+        """One flat all-reduce over the parameters that learn; one without a gradient counts as zero."""
         if self.fabric.world_size == 1:
             return
-        parameters = [p for n in update.nets for p in self.trainable.nets[n].parameters()]
         flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters])
         flat = self.fabric.all_reduce(flat, reduce_op='mean')                # type: ignore[assignment]
         for p, g in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):

@@ -21,6 +21,13 @@ def Adam(parameters: Iterable[Any], **options: Any) -> Optimizer:
     return torch.optim.Adam(parameters, fused=True, **options)
 
 
+def RMSProp(parameters: Iterable[Any], **options: Any) -> Optimizer:
+    """torch's; `alpha` is what others call decay."""
+    import torch
+
+    return torch.optim.RMSprop(parameters, **options)
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """What one loss function hands back to the engine."""
@@ -49,13 +56,17 @@ class Update:
     every: int = 1                                           # length of the cycle in iterations
     at: tuple[int, ...] = (-1,)                              # which iterations of every cycle; (-1,): its last
     first: int = 0                                           # does not run before this iteration
+    within: tuple[float, float] = (0.0, 1.0)                 # share of the training in which it runs: from, and up to
+    among: Callable[[Any], tuple[str, ...]] | None = None    # which of `nets` learn from this batch; the others rest, moments and all
     clip: float | None = None                                # largest norm of the gradient of its nets together; None: as it is
+    clamp: float | None = None                               # largest absolute weight of its nets after the step; None: any
     shares: str | None = None                                # an earlier Update whose optimiser, moments and all, makes this step too
     ahead: tuple[str, ...] = ()                              # nets that build their graph here for a later Update of the same iteration
 
-    def runs_at(self, iteration: int) -> bool:
-        """Whether this Update runs in the given 0-based iteration."""
-        return iteration >= self.first and iteration % self.every in {a % self.every for a in self.at}
+    def runs_at(self, iteration: int, iterations: int) -> bool:
+        """Whether this Update runs in the given 0-based iteration of so many."""
+        begins, ends = (round(share * iterations) for share in self.within)
+        return max(self.first, begins) <= iteration < ends and iteration % self.every in {a % self.every for a in self.at}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +130,11 @@ class Trainable(Protocol):
     config: Any
 
     def updates(self) -> tuple[Update, ...]:
-        """The Updates of one iteration, in order."""
+        """The Updates of one iteration, in order.
+
+        A system that measures its set before it learns has `look_at(first)`, too: called once, before the first iteration of a training,
+        with `DomainLoader.first`; what it keeps in buffers goes into the state.
+        """
         ...
 
     @classmethod

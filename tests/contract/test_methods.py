@@ -74,25 +74,29 @@ def test_the_order_of_memory_changes_no_loss(name: str) -> None:
 def test_each_update_moves_its_own_nets_only_and_reaches_every_parameter(name: str) -> None:
     trainer, seen = make(name), set()
     nets = trainer.trainable.nets
-    for _ in range(max(u.every for u in trainer.updates)):
-        due = [u for u in trainer.updates if u.runs_at(trainer.iteration)]
+    staged = any(u.within != (0.0, 1.0) for u in trainer.updates)
+    for _ in range(trainer.iterations if staged else max(u.every for u in trainer.updates)):
+        due = [u for u in trainer.updates if u.runs_at(trainer.iteration, trainer.iterations)]
         kept: dict[str, Any] = {}
         for update in due:
             state = learned if name in BATCH_COUPLED else snapshot
             before = {n: state(net) for n, net in nets.items()}
+            batch = batch_for(trainer)
+            learning = update.among(batch) if update.among else update.nets
+            assert set(learning) <= set(update.nets)
             for n, net in nets.items():
-                net.requires_grad_(n in update.nets)
+                net.requires_grad_(n in learning)
             optimiser = trainer.optimisers[update.name]
             optimiser.zero_grad(set_to_none=True)
-            step = update.step(batch_for(trainer), kept)
+            step = update.step(batch, kept)
             step.loss.backward()
             kept |= step.keep
-            missing = [f'{n}.{k}' for n in update.nets for k, p in nets[n].named_parameters() if p.grad is None]
+            missing = [f'{n}.{k}' for n in learning for k, p in nets[n].named_parameters() if p.grad is None]
             assert not missing, f'{update.name} gives no gradient to {missing}'
-            assert all(torch.isfinite(p.grad).all() for n in update.nets for p in nets[n].parameters())
+            assert all(torch.isfinite(p.grad).all() for n in learning for p in nets[n].parameters())
             optimiser.step()
             moved = {n for n, net in nets.items() if not same(before[n], state(net))}
-            assert moved == set(update.nets)
+            assert moved == set(learning)
             assert torch.isfinite(step.loss) and all(torch.isfinite(v) for v in step.logs.values())
             assert not any(v.requires_grad for v in (*step.logs.values(), *step.images.values()))
             seen.add(update.name)
@@ -170,9 +174,11 @@ def test_two_shares_average_to_the_whole_batch(name: str) -> None:
     def gradient(rows: slice) -> torch.Tensor:
         m = dataclasses.replace(whole.moment, start=rows.start, count=rows.stop - rows.start)
         part = dataclasses.replace(whole, moment=m, **{f.name: getattr(whole, f.name)[rows]
-                                                       for f in dataclasses.fields(whole) if f.name != 'moment'})
+                                                       for f in dataclasses.fields(whole)
+                                                       if isinstance(getattr(whole, f.name), torch.Tensor)})
         method.zero_grad(set_to_none=True)
         update.step(part, {}).loss.backward()
-        return torch.cat([p.grad.flatten() for n in update.nets for p in method.nets[n].parameters()])
+        learning = update.among(part) if update.among else update.nets
+        return torch.cat([p.grad.flatten() for n in learning for p in method.nets[n].parameters()])
 
     torch.testing.assert_close(gradient(slice(0, 4)), (gradient(slice(0, 2)) + gradient(slice(2, 4))) / 2, rtol=1e-3, atol=1e-5)

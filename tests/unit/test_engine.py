@@ -123,6 +123,35 @@ def test_updates_may_share_an_optimiser() -> None:
     assert all(torch.equal(two.nets[name].weight, other.nets[name].weight) for name in 'ab')
 
 
+def test_an_update_runs_within_its_share_of_the_training() -> None:
+    two = Two()
+    pull = two.pull(1.0, 'a')
+    first, then = (Update(name, ('a',), pull, torch.optim.SGD, schedules.constant, within=within, every=2, at=(0,))
+                   for name, within in (('first', (0.0, 0.3)), ('then', (0.3, 1.0))))
+    assert [i for i in range(20) if first.runs_at(i, 20)] == [0, 2, 4]
+    assert [i for i in range(20) if then.runs_at(i, 20)] == [6, 8, 10, 12, 14, 16, 18]
+    assert [sum(u.runs_at(i, 7) for u in (first, then)) for i in range(7)] == [1, 0, 1, 0, 1, 0, 1]        # no gap and no overlap
+
+
+def test_weights_are_clamped_after_the_step() -> None:
+    two, sgd = Two(), partial(torch.optim.SGD, lr=1.0)
+    two.updates = lambda: (Update('U', ('a',), two.pull(3.0, 'a'), sgd, schedules.constant, clamp=0.01),)
+    two.run()
+    assert torch.equal(two.nets['a'].weight.abs(), torch.full_like(two.nets['a'].weight, 0.01))
+
+
+def test_the_batch_chooses_which_nets_learn_and_the_others_keep_their_moments() -> None:
+    two, adam = Two(), partial(torch.optim.Adam, lr=0.1, weight_decay=0.1)
+    two.updates = lambda: (Update('U', ('a', 'b'), two.pull(1.0, 'a', 'b'), adam, schedules.constant, among=lambda batch: batch),)
+    trainer = Trainer(two, Fabric(accelerator='cpu', devices=1), iterations=10)
+    for batch in (('a', 'b'), ('a',), ('a',)):
+        rested = two.nets['b'].weight.detach().clone()
+        trainer.train_iteration(batch)
+    state = trainer.optimisers['U'].state
+    assert torch.equal(two.nets['b'].weight, rested) and two.nets['b'].weight.grad is None
+    assert [int(state[two.nets[name].weight]['step']) for name in 'ab'] == [3, 1]
+
+
 def test_an_optimiser_that_cannot_be_made_names_the_options() -> None:
     two = Two()
     for options, words in (({'lr': -1.0}, 'Invalid learning rate: -1.0'),

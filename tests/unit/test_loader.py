@@ -5,12 +5,14 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
-from retouch.data.configs import PairData
+from retouch.data.configs import AttributeData, PairData
 from retouch.data.loader import DomainLoader, PairLoader
-from retouch.data.sets import make_loader, open_pairs, set_to_hash, two_sets
+from retouch.data.sets import make_loader, open_attributes, open_pairs, set_to_hash, two_sets
+from retouch.data.transforms import to_float
 
 CPU = torch.device('cpu')
 
@@ -90,11 +92,6 @@ def test_the_hash_of_a_large_set_is_taken_in_pieces() -> None:
 
 def test_a_lone_picture_is_never_asked_for_itself(tmp_path: Path) -> None:
     """AGGAN's published batch of 1: a permutation of one row trains the identity."""
-    import pytest
-
-    from retouch.data.configs import AttributeData
-    from retouch.data.sets import open_attributes
-
     for name in ('angry', 'happy', 'sad'):
         (tmp_path / name).mkdir()
         for i in range(5):
@@ -107,3 +104,33 @@ def test_a_lone_picture_is_never_asked_for_itself(tmp_path: Path) -> None:
     batches = [loader.batch(i, 24) for i in range(24)]
     assert all(not torch.equal(b.labels, b.target) and b.target.sum() == 1 for b in batches)      # type: ignore[union-attr]
     assert len({tuple(b.target[0].tolist()) for b in batches}) == 3                               # type: ignore[union-attr]
+
+
+def test_batches_of_two_classes_by_turns_each_to_become_the_other(tmp_path: Path) -> None:
+    for name in ('angry', 'happy', 'sad'):
+        (tmp_path / name).mkdir()
+        for i in range(5):
+            Image.new('RGB', (8, 8), (i, 0, 0)).save(tmp_path / name / f'{i}.png')
+    config = AttributeData(source=str(tmp_path), size=8, targets='pair')
+    opened = open_attributes(config)
+    for batch_size in (1, 3):
+        with pytest.raises(ValueError, match=f'targets=pair with a batch of {batch_size} and 3 classes: .* even --train.batch-size'):
+            make_loader(opened, config, batch_size, 0, CPU)
+    loader, seen = make_loader(opened, config, 4, 0, CPU), set()
+    for i in range(20):
+        batch = loader.batch(i, 20)
+        a, b = batch.pair                                        # type: ignore[union-attr,misc]
+        assert a != b and batch.labels.argmax(1).tolist() == [a, b, a, b] and batch.target.argmax(1).tolist() == [b, a, b, a]
+        assert torch.equal(torch.from_numpy(opened.labels)[batch.index].float(), batch.labels)
+        seen.add(batch.pair)                                     # type: ignore[union-attr]
+    assert len(seen) == 6
+    shares = [make_loader(opened, config, 2, 0, CPU, rank, 2).batch(3, 20) for rank in (0, 1)]
+    assert torch.equal(torch.cat([s.index for s in shares]), loader.batch(3, 20).index)
+    assert shares[0].pair == shares[1].pair == loader.batch(3, 20).pair
+
+
+def test_the_first_pictures_of_either_domain_are_cut_in_the_middle() -> None:
+    a, b = grid(), grid(3)
+    x, y = DomainLoader(a, b, batch_size=2, seed=0, size=16, flip=True, device=CPU).first(5)
+    assert x.shape == (5, 3, 16, 16) and len(y) == 3
+    assert torch.equal(x, to_float(torch.from_numpy(a[:5, 4:20, 4:20])))

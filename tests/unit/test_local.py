@@ -128,7 +128,7 @@ def test_wasserstein_penalty_by_hand() -> None:
 
 def test_the_generator_waits_for_the_critic() -> None:
     critic, generator = make(head_start=5, n_critic=2).updates()
-    assert [i for i in range(10) if generator.runs_at(i)] == [5, 7, 9] and all(critic.runs_at(i) for i in range(10))
+    assert [i for i in range(10) if generator.runs_at(i, 10)] == [5, 7, 9] and all(critic.runs_at(i, 10) for i in range(10))
 
 
 def test_weights_of_the_generator_step() -> None:

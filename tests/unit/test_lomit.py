@@ -494,7 +494,7 @@ def test_shared_heads_are_one_head() -> None:
 def test_updates_come_in_the_codes_order() -> None:
     d, g = LOMIT(Config(**SMALL), SPEC).updates()
     assert (d.name, g.name, g.nets) == ('D', 'G', GENERATOR)
-    assert [i for i in range(12) if g.runs_at(i)] == [0, 5, 10] and all(d.runs_at(i) for i in range(12))
+    assert [i for i in range(12) if g.runs_at(i, 12)] == [0, 5, 10] and all(d.runs_at(i, 12) for i in range(12))
 
 
 # ---- translate, painted masks

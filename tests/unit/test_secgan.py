@@ -230,7 +230,7 @@ def test_order(name: str) -> None:
 
 def test_rhythm() -> None:
     def rhythm(**changes: Any) -> dict[str, list[int]]:
-        return {u.name: [i for i in range(6) if u.runs_at(i)] for u in make('attgan', told={'n_critic': 2}, **changes).updates()}
+        return {u.name: [i for i in range(6) if u.runs_at(i, 10)] for u in make('attgan', told={'n_critic': 2}, **changes).updates()}
 
     assert rhythm() == {'D': list(range(6)), 'D_seg': list(range(6)), 'G': [1, 3, 5]}
     assert rhythm(loop='backbone') == {'D': [0, 1, 3, 4], 'D_seg': [0, 1, 3, 4], 'G': [2, 5]}

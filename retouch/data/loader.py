@@ -168,7 +168,7 @@ class DomainLoader(Loader):
         return DomainBatch(image_a, image_b, index_a, index_b, view_a, view_b, moment)
 
     def first(self, n: int) -> tuple[Tensor, Tensor]:
-        """The first n pictures of either domain, or as many as there are, cut in the middle: [n,3,size,size], the same for all processes."""
+        """The first n pictures of either domain, cut in the middle: [n,3,size,size], for all processes alike."""
         def cut(pictures: Pictures) -> Tensor:
             images = pictures.gather(torch.arange(min(n, pictures.n)))
             edge = (images.shape[-1] - self.size) // 2

@@ -1,6 +1,7 @@
-"""pix2pix's U-Net: as many halvings as the picture allows, every level handed across to the decoder.
+"""pix2pix's U-Net, and BicycleGAN's and DualGAN's: as many halvings as the picture allows, every level handed across to the decoder.
 
-Layer facts: Isola et al., CVPR 2017, and junyanz/pytorch-CycleGAN-and-pix2pix (BSD).
+Layer facts: Isola et al., CVPR 2017, and junyanz/pytorch-CycleGAN-and-pix2pix (BSD); Zhu et al., NeurIPS 2017, and junyanz/BicycleGAN
+@ 40b9d52 (BSD); Yi et al., ICCV 2017, and duxingren14/DualGAN @ bd64bf9 (BSD) with its history.
 """
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from retouch.networks.layers import maps_of, norm_of
+from retouch.networks.layers import maps_of, norm_of, with_condition
 
 
 def levels_of(size: int) -> int:
@@ -27,15 +28,32 @@ def noise_to_draws(noise: Mapping[str, Tensor]) -> Callable[..., Tensor] | None:
     return (lambda name, *shape, device: noise[name].to(device)) if noise else None
 
 
+class AffineInstanceNorm(nn.GroupNorm):
+    """Instance norm of [N,C,H,W] with scale and offset; of a map of 1x1 px it gives the offset, where torch's module refuses one picture."""
+
+    def __init__(self, channels: int, eps: float = 1e-6) -> None:
+        super().__init__(channels, channels, eps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+
+def norm_at(norm: Literal['batch', 'instance', 'affine'], channels: int) -> nn.Module:
+    """As `layers.norm_of`; 'affine': instance norm with scale and offset."""
+    return AffineInstanceNorm(channels) if norm == 'affine' else norm_of(norm, channels)
+
+
 class UNet(nn.Module):
     """[N,in,H,W] -> [N,out,H,W] in [-1,1]. H, W as `size`, or a multiple of 2^levels.
 
     256 px: 54,409,603 parameters with instance norm, 54,413,955 with batch norm, 39,075,459 with batch norm and without skips. 128 px:
-    41,825,667, 41,828,995 and 30,684,803.
+    41,825,667, 41,828,995 and 30,684,803. BicycleGAN's, instance norm and 8 numbers told: 54,794,627 and 42,145,155. DualGAN's of 256 px
+    with the norm at the deepest level: 85,022,787 with kernels of 5, 30,627,907 with kernels of 3 and of 5 at both ends.
     """
 
     def __init__(self, in_channels: int = 3, out_channels: int = 3, width: int = 64, size: int = 256,
-                 norm: Literal['batch', 'instance'] = 'batch', dropout: bool = True, skips: bool = True) -> None:
+                 norm: Literal['batch', 'instance', 'affine'] = 'batch', dropout: bool | tuple[int, ...] = True, skips: bool = True,
+                 told: int = 0, kernel: int = 4, kernel_ends: int | None = None, norm_deepest: bool = False) -> None:
         """Builds the network.
 
         Args:
@@ -43,29 +61,45 @@ class UNet(nn.Module):
             out_channels: of the picture made.
             width: channels of the first level; they double up to 8 times that.
             size: side of the pictures in pixels; it decides the depth: 8 levels at 256 px, 7 at 128, 6 at 64.
-            norm: after every convolution but the first, the deepest and the last; convolutions before batch norm have no bias.
-            dropout: half the values in the decoder's levels of 8 * width channels are dropped, but for the deepest, where draws are given.
+            norm: after every convolution but the first, the deepest and the last; convolutions before batch norm have no bias. 'affine' is
+                instance norm with scale and offset, epsilon 1e-6.
+            dropout: half the values in the decoder's levels of 8 * width channels are dropped, but for the deepest, where draws are given;
+                or in the levels named, 0 the deepest.
             skips: False is the encoder-decoder: nothing is handed across.
+            told: how many numbers are tiled behind the input of every convolution on the way down (BicycleGAN's z).
+            kernel: side of the kernels, 3 to 5.
+            kernel_ends: of the first and the last; None: as the others.
+            norm_deepest: whether the deepest map has a norm, too. Of a map of 1x1 px an instance norm leaves nothing but its offset.
         """
         super().__init__()
-        levels, bias = levels_of(size), norm == 'instance'
+        levels, bias = levels_of(size), norm != 'batch'
         self.skips = skips
         c = [width * min(2 ** i, 8) for i in range(levels)]
+        sides = [kernel_ends or kernel, *[kernel] * (levels - 1)]
         self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
-        for i in range(levels):
-            conv = nn.Conv2d(c[i - 1] if i else in_channels, c[i], 4, 2, 1, bias=bias)
+        for i, side in enumerate(sides):
+            conv = nn.Conv2d((c[i - 1] if i else in_channels) + told, c[i], side, 2, (side - 1) // 2, bias=bias)
             self.downs.append(nn.Sequential(*([nn.LeakyReLU(0.2)] if i else []), conv,
-                                            *([norm_of(norm, c[i])] if 0 < i < levels - 1 else [])))
-        for i in reversed(range(levels)):
+                                            *([norm_at(norm, c[i])] if 0 < i < levels - (not norm_deepest) else [])))
+        for i, side in reversed(list(enumerate(sides))):
             inputs = c[i] * (2 if skips and i < levels - 1 else 1)
-            conv = nn.ConvTranspose2d(inputs, c[i - 1] if i else out_channels, 4, 2, 1, bias=bias or i == 0)
-            self.ups.append(nn.Sequential(nn.ReLU(), conv, norm_of(norm, c[i - 1]) if i else nn.Tanh()))
-        self.dropped = {j: (c[i - 1], size >> i, size >> i) for j, i in enumerate(reversed(range(levels)))
-                        if dropout and 4 <= i < levels - 1}      # level of the decoder -> [C,h,w] of its map
+            conv = nn.ConvTranspose2d(inputs, c[i - 1] if i else out_channels, side, 2, (side - 1) // 2, side % 2, bias=bias or i == 0)
+            self.ups.append(nn.Sequential(nn.ReLU(), conv, norm_at(norm, c[i - 1]) if i else nn.Tanh()))
+        chosen = dropout if isinstance(dropout, tuple) else tuple(range(1, levels - 4)) if dropout else ()
+        self.dropped = {j: (c[levels - 2 - j], size >> levels - 1 - j, size >> levels - 1 - j) for j in chosen}   # level -> [C,h,w]
 
-    def forward(self, x: Tensor, draws: Callable[..., Tensor] | None = None) -> Tensor:
-        """Makes a picture; `draws` is a batch's `moment.uniform`, the noise of the dropout. Without it nothing is dropped."""
-        maps = maps_of(self.downs, x)                            # [N,width,H/2,W/2] … the deepest
+    def forward(self, x: Tensor, draws: Callable[..., Tensor] | None = None, told: Tensor | None = None) -> Tensor:
+        """Makes a picture.
+
+        Args:
+            x: [N,in,H,W].
+            draws: a batch's `moment.uniform`, the noise of the dropout. Without it nothing is dropped.
+            told: [N,told], where the network is told something.
+        """
+        if told is None:
+            maps = maps_of(self.downs, x)                        # [N,width,H/2,W/2] … the deepest
+        else:
+            maps = maps_of([lambda x, down=down: down(with_condition(x, told)) for down in self.downs], x)      # type: ignore[misc]
         y = maps.pop()
         for j, up in enumerate(self.ups):
             if j and self.skips:

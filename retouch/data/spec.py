@@ -24,6 +24,6 @@ class DataSpec(Config):
     domains: tuple[str, ...] = ()
     """Names of the domains (domain and pair data), the source first, e.g. ('A', 'B')."""
     one_way: bool = False
-    """Domain data: pictures of the second domain alone can be made; a published generator's way back is another file."""
+    """Domain data: pictures of the second domain alone can be made, by the system's nature or because the way back is another file."""
     samples: tuple[int, ...] = Field(default=(), exclude=True)
     """Pictures in the training set of each domain, for systems that keep something per picture; not stored with a model."""

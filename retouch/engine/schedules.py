@@ -55,11 +55,11 @@ def stargan_code(iteration: int, iterations: int) -> float:
     return 1.0 - steps / half
 
 
-def cyclegan_linear(iteration: int, iterations: int, epochs: int = 200) -> float:
-    """junyanz's epoch rule 1 - max(0, e + 1 - n)/(n + 1), n = half of `epochs` of the run. Never exactly 0."""
+def cyclegan_linear(iteration: int, iterations: int, epochs: int = 200, steady: int | None = None) -> float:
+    """junyanz's epoch rule 1 - max(0, e + 1 - n)/(epochs - n + 1), n = `steady` or half of `epochs` of the run. Never exactly 0."""
     epoch = iteration * epochs // iterations
-    half = epochs // 2
-    return 1.0 - max(0, epoch + 1 - half) / (epochs - half + 1)
+    steady = epochs // 2 if steady is None else steady
+    return 1.0 - max(0, epoch + 1 - steady) / (epochs - steady + 1)
 
 
 def _linear_after(iteration: int, iterations: int, start: float) -> float:

@@ -97,8 +97,8 @@ def generator_to(to: str, data: DataSpec) -> Literal['G', 'F']:
         raise unknown('domain', to, data.domains)
     source, target = data.domains
     if to == source and data.one_way:
-        raise ValueError(f'this model makes {target} of {source} alone, not {source} of {target}: the other direction is another file of '
-                         f'weights; import that for --to {source}')
+        raise ValueError(f'this model makes {target} of {source} alone, not {source} of {target}: the other direction is another model; '
+                         f'train or import that for --to {source}')
     return 'G' if to == target else 'F'
 
 

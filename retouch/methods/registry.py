@@ -12,6 +12,7 @@ from retouch.methods.attentiongan import AttentionGAN
 from retouch.methods.attgan import AttGAN
 from retouch.methods.cam import CAM
 from retouch.methods.classifier import AttributeClassifier
+from retouch.methods.cut import CUT
 from retouch.methods.cyclegan import CycleGAN
 from retouch.methods.drit import DRIT
 from retouch.methods.local import Local
@@ -22,6 +23,7 @@ from retouch.methods.pix2pix import Pix2Pix
 from retouch.methods.secgan import SeCGAN
 from retouch.methods.stargan import StarGAN
 from retouch.methods.stgan import STGAN
+from retouch.methods.unit import UNIT
 
 METHODS: dict[str, Any] = {
     'stargan': StarGAN,
@@ -34,12 +36,14 @@ METHODS: dict[str, Any] = {
     'pix2pix': Pix2Pix,
     'asgit': ASGIT,
     'asgit_pairs': ASGITPairs,
+    'unit': UNIT,
     'munit': MUNIT,
     'drit': DRIT,
     'lomit': LOMIT,
     'cam': CAM,
     'secgan': SeCGAN,
     'local': Local,
+    'cut': CUT,
     'classifier': AttributeClassifier,
     'parser': Parser,
 }

@@ -18,6 +18,7 @@ from retouch.recipes import (
     attgan,
     cam,
     classifier,
+    cut,
     cyclegan,
     drit,
     local,
@@ -29,11 +30,12 @@ from retouch.recipes import (
     stargan,
     stgan,
     suite,
+    unit,
 )
 from retouch.run import HAPPENED, Run, leaves, record_to_run
 
-MODULES = (stargan, attgan, stgan, aggan, aggan_multi, cyclegan, attentiongan, pix2pix, asgit, munit, drit, lomit, cam, secgan, local,
-           classifier, parser)
+MODULES = (stargan, attgan, stgan, aggan, aggan_multi, cyclegan, attentiongan, pix2pix, asgit, unit, munit, drit, lomit, cam, secgan, local,
+           cut, classifier, parser)
 TABLES = {**{module.__name__.rpartition('.')[2]: module.ROWS for module in MODULES}, 'asgit_pairs': asgit.PAIRS}
 RECIPES: dict[str, Callable[[], Run]] = {f'{method}.{row}': recipe for method, rows in TABLES.items() for row, recipe in rows.items()}
 RECIPES |= suite.ROWS

@@ -12,11 +12,13 @@ from retouch.engine.update import AttributeRequest, DomainRequest, ExemplarReque
 from retouch.methods.cam import BACKBONES, CAM
 from retouch.methods.registry import METHODS
 from retouch.methods.secgan import SeCGAN
+from retouch.methods.unit import UNIT
 
 TINY: dict[str, Callable[[], Any]] = {name: cls.tiny for name, cls in METHODS.items()}      # what every promise is checked on
 TINY |= {f'cam.{backbone}': partial(CAM.tiny, backbone) for backbone in BACKBONES if backbone != 'stargan'}
 TINY |= {'secgan.attgan': partial(SeCGAN.tiny, 'attgan'), 'secgan.stgan': partial(SeCGAN.tiny, 'stgan'),
          'secgan.concat': partial(SeCGAN.tiny, 'attgan', form='concat')}
+TINY |= {'unit.nips': partial(UNIT.tiny, architecture='nips')}
 
 def random_batch(kind: str, spec: DataSpec, n: int = 2, iteration: int = 0) -> Any:
     """A batch for a Trainable of `kind`, the same for the same arguments."""

@@ -1,6 +1,6 @@
-"""MUNIT's auto-encoder of content and style, and the discriminator at three scales that DRIT has too.
+"""MUNIT's auto-encoder of content and style, UNIT's of a latent map, and the discriminator at three scales that DRIT has too.
 
-Layer facts: Huang et al., ECCV 2018, and NVlabs/MUNIT @ a82e222 (CC BY-NC-SA 4.0).
+Layer facts: Huang et al., ECCV 2018, and NVlabs/MUNIT @ a82e222, mingyuliutw/UNIT @ 28d5982 (CC BY-NC-SA 4.0).
 """
 from __future__ import annotations
 
@@ -64,6 +64,26 @@ class AdaINResidual(nn.Module):
         return x + F.group_norm(self.second(h), x.shape[1]) * scale_2 + offset_2
 
 
+def downsampling(width: int) -> list[nn.Module]:
+    """[N,3,H,W] -> [N,4 width,H/4,W/4]: three convolutions with instance norm, which the residual blocks of an encoder follow."""
+    w, c = width, 4 * width
+    return [*convolution(3, w, 7, 1, instance_norm(w, False)), *convolution(w, 2 * w, 4, 2, instance_norm(2 * w, False)),
+            *convolution(2 * w, c, 4, 2, instance_norm(c, False))]
+
+
+def residuals(channels: int, blocks: int, reflect: bool = True) -> list[nn.Module]:
+    """Residual blocks with instance norm, [N,C,H,W] -> [N,C,H,W] each."""
+    return [ResidualBlock(channels, affine=False, bias=True, reflect=reflect) for _ in range(blocks)]
+
+
+def upsampling(width: int) -> list[nn.Module]:
+    """[N,4 width,h,w] -> [N,3,4h,4w] in [-1,1]: what follows the residual blocks of a decoder."""
+    w, c = width, 4 * width
+    return [nn.Upsample(scale_factor=2), *convolution(c, 2 * w, 5, 1, LayerNorm(2 * w)),
+            nn.Upsample(scale_factor=2), *convolution(2 * w, w, 5, 1, LayerNorm(w)),
+            NarrowConv2d(w, 3, 7, 1, 3, padding_mode='reflect'), nn.Tanh()]
+
+
 class AutoEncoder(nn.Module):
     """One domain's `content` [N,3,H,W] -> [N,4 width,H/4,W/4], `style` [N,3,H,W] -> [N,style_dim], and `decode` of both to [-1,1].
 
@@ -82,10 +102,7 @@ class AutoEncoder(nn.Module):
         if depth_at(size) < 1:
             raise ValueError(f'size={size}: the style encoder needs at least 16 px; set --data.size 16 or more')
         w, c = width, 4 * width
-        self.content = nn.Sequential(
-            *convolution(3, w, 7, 1, instance_norm(w, False)), *convolution(w, 2 * w, 4, 2, instance_norm(2 * w, False)),
-            *convolution(2 * w, c, 4, 2, instance_norm(c, False)),
-            *(ResidualBlock(c, affine=False, bias=True, reflect=True) for _ in range(blocks)))
+        self.content = nn.Sequential(*downsampling(w), *residuals(c, blocks))
         widths = [w * min(2 ** i, 4) for i in range(depth_at(size) + 1)]
         strided = [layer for a, b in zip(widths, widths[1:], strict=False) for layer in convolution(a, b, 4, 2)]
         self.style = nn.Sequential(*convolution(3, w, 7), *strided, nn.AdaptiveAvgPool2d(1), nn.Conv2d(widths[-1], style_dim, 1),
@@ -93,10 +110,7 @@ class AutoEncoder(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(style_dim, width_mlp), nn.ReLU(inplace=True), nn.Linear(width_mlp, width_mlp),
                                  nn.ReLU(inplace=True), nn.Linear(width_mlp, blocks * 4 * c))
         self.blocks = nn.ModuleList(AdaINResidual(c) for _ in range(blocks))
-        self.up = nn.Sequential(
-            nn.Upsample(scale_factor=2), *convolution(c, 2 * w, 5, 1, LayerNorm(2 * w)),
-            nn.Upsample(scale_factor=2), *convolution(2 * w, w, 5, 1, LayerNorm(w)),
-            NarrowConv2d(w, 3, 7, 1, 3, padding_mode='reflect'), nn.Tanh())
+        self.up = nn.Sequential(*upsampling(w))
 
     def decode(self, content: Tensor, style: Tensor) -> Tensor:
         """[N,4 width,h,w] and [N,style_dim] -> [N,3,4h,4w]."""
@@ -106,6 +120,42 @@ class AutoEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.decode(self.content(x), self.style(x))
+
+
+class LatentAutoEncoder(nn.Module):
+    """UNIT's: `encode` [N,3,H,W] -> [N,4 width,H/4,W/4] and `decode` of that to [-1,1], MUNIT's content encoder and decoder without a style.
+
+    11,140,483 parameters: encoder 5,385,856, decoder 5,754,627.
+
+    Args:
+        width: channels of the first convolution.
+        blocks: residual blocks of the encoder, and as many of the decoder.
+    """
+
+    def __init__(self, width: int = 64, blocks: int = 4) -> None:
+        super().__init__()
+        self.encode = nn.Sequential(*downsampling(width), *residuals(4 * width, blocks))
+        self.decode = nn.Sequential(*residuals(4 * width, blocks), *upsampling(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decode(self.encode(x))
+
+
+class SharedBlocks(nn.Module):
+    """The last residual blocks of both domains' encoders and the first of both decoders, `encode` and `decode`, one tensor for both.
+
+    2,360,320 parameters with one block each and 256 channels.
+
+    Args:
+        channels: of the latent map.
+        blocks: in each of the two.
+        reflect: padding by reflection, or with zeros.
+    """
+
+    def __init__(self, channels: int, blocks: int, reflect: bool) -> None:
+        super().__init__()
+        self.encode = nn.Sequential(*residuals(channels, blocks, reflect))
+        self.decode = nn.Sequential(*residuals(channels, blocks, reflect))
 
 
 class MultiScaleDiscriminator(nn.Module):

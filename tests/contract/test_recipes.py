@@ -34,6 +34,8 @@ EXACT = {                                                        # trainable par
     'pix2pix.encoder_decoder': {'G': 39_075_459, 'D': 2_768_705},
     'classifier.paper': {'C': 3_284_093},
     'munit.paper': {'G_A': 15_026_187, 'G_B': 15_026_187, 'D_A': 8_271_171, 'D_B': 8_271_171},
+    'unit.paper': {'G_A': 11_140_483, 'G_B': 11_140_483, 'D_A': 8_271_171, 'D_B': 8_271_171},
+    'unit.nips': {'G_A': 7_828_483, 'G_B': 7_828_483, 'G_AB': 2_360_320, 'D_A': 83_328, 'D_B': 83_328, 'D_AB': 25_073_409},
     'drit.paper': {'E_c': 9_018_112, 'E_a': 2_688_160, 'G': 9_564_710, 'D_c': 10_683_649,
                    'D_A': 8_271_171, 'D_B': 8_271_171, 'D_A2': 8_271_171, 'D_B2': 8_271_171},
     'lomit.paper': {'E_c': 5_390_848, 'E_s': 4_864_656, 'A': 3_806_721, 'H': 399_360, 'G': 5_758_723, 'D': 44_729_282},
@@ -70,7 +72,7 @@ EXACT |= {'secgan.stargan_rafd': {**EXACT['stargan.rafd'], 'G_seg': 8_496_384, '
           'secgan.stargan_rafd_sc0': EXACT['stargan.rafd'], 'secgan.stgan_paper_sc0': EXACT['stgan.paper'],
           'secgan.stgan_paper': {**EXACT['stgan.paper'], 'G_seg': 74_482_272, 'D_seg': 44_730_190, 'P': 1_286_892}}
 # rows at the papers' size; all others are small
-PUBLISHED = {'paper', 'code', 'celeba', 'emotionet', 'rafd', 'official', 'tf', 'paper256', 'cgan', 'gan', 'encoder_decoder', 'asgit'}
+PUBLISHED = {'nips', 'paper', 'code', 'celeba', 'emotionet', 'rafd', 'official', 'tf', 'paper256', 'cgan', 'gan', 'encoder_decoder', 'asgit'}
 
 
 def nets_on_meta(name: str) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """Pure functions of tensors. Every reduction is in the name or in the first line of the docstring."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -43,6 +43,12 @@ def bce_to_constant(score: Tensor, target: float) -> Tensor:
     return F.binary_cross_entropy_with_logits(full(score), torch.full_like(score, target, dtype=full(score).dtype))
 
 
+def kl_sum_over_dimensions(mean: Tensor, logvar: Tensor) -> Tensor:
+    """KL divergence of N(mean, exp logvar) from N(0, I): sum over K, mean over N. mean, logvar [N,K]."""
+    mean, logvar = full(mean), full(logvar)
+    return 0.5 * (mean ** 2 + logvar.exp() - 1 - logvar).sum() / len(mean)
+
+
 def gradient_penalty_of(gradient: Tensor) -> Tensor:
     """WGAN-GP: mean over N of (||g||_2 - 1)^2, the norm over C,H,W. gradient [N,C,H,W].
 
@@ -64,3 +70,16 @@ def gradient_penalty(score: Callable[[Tensor], Tensor], real: Tensor, fake: Tens
         x_hat = torch.lerp(full(fake.detach()), full(real), alpha.to(full(real))).requires_grad_()
         g, = torch.autograd.grad(score(x_hat).sum(), x_hat, create_graph=True)
         return gradient_penalty_of(g)
+
+
+def mse_mean(a: Tensor, b: Tensor) -> Tensor:
+    """Mean squared difference over all elements. a, b of one shape."""
+    return F.mse_loss(full(a), full(b))
+
+
+def feature_matching(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+    """Squared distance of batch means: mean over N of either, square, mean over C,H,W; sum over layers. [N,C,H,W] each.
+
+    Source: SKTBrain/DiscoGAN @ f044178.
+    """
+    return torch.stack([mse_mean(full(r).mean(0), full(f).mean(0)) for r, f in zip(real, fake, strict=True)]).sum()

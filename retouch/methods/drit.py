@@ -47,7 +47,7 @@ from retouch.data.batches import DataSpec, DomainBatch, Moment
 from retouch.engine import schedules
 from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update, with_graph
 from retouch.errors import unknown
-from retouch.losses import bce_to_constant, full, l1_mean
+from retouch.losses import bce_to_constant, full, kl_sum_over_dimensions, l1_mean
 from retouch.networks.drit import AttributeEncoder, ContentDiscriminator, ContentEncoder, Domain, Generator, init_gaussian
 from retouch.networks.munit import MultiScaleDiscriminator
 
@@ -83,12 +83,6 @@ class Config(BaseConfig):
     beta2: float = 0.999
     weight_decay: float = 1e-4
     schedule: Literal['linear', 'linear_last_40'] = 'linear'
-
-
-def kl_sum_over_dimensions(mean: Tensor, logvar: Tensor) -> Tensor:
-    """KL divergence of N(mean, exp logvar) from N(0, I): sum over K, mean over N. mean, logvar [N,K]."""
-    mean, logvar = full(mean), full(logvar)
-    return 0.5 * (mean ** 2 + logvar.exp() - 1 - logvar).sum() / len(mean)
 
 
 class DRIT(nn.Module):

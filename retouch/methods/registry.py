@@ -10,10 +10,12 @@ from retouch.methods.aggan_multi import AGGANMulti
 from retouch.methods.asgit import ASGIT, ASGITPairs
 from retouch.methods.attentiongan import AttentionGAN
 from retouch.methods.attgan import AttGAN
+from retouch.methods.bicyclegan import BicycleGAN
 from retouch.methods.cam import CAM
 from retouch.methods.classifier import AttributeClassifier
 from retouch.methods.cut import CUT
 from retouch.methods.cyclegan import CycleGAN
+from retouch.methods.discogan import DiscoGAN
 from retouch.methods.drit import DRIT
 from retouch.methods.local import Local
 from retouch.methods.lomit import LOMIT
@@ -32,8 +34,10 @@ METHODS: dict[str, Any] = {
     'aggan': AGGAN,
     'aggan_multi': AGGANMulti,
     'cyclegan': CycleGAN,
+    'discogan': DiscoGAN,
     'attentiongan': AttentionGAN,
     'pix2pix': Pix2Pix,
+    'bicyclegan': BicycleGAN,
     'asgit': ASGIT,
     'asgit_pairs': ASGITPairs,
     'unit': UNIT,

@@ -32,6 +32,7 @@ EXACT = {                                                        # trainable par
     'pix2pix.cgan': {'G': 54_413_955, 'D': 2_768_705},
     'pix2pix.gan': {'G': 54_413_955, 'D': 2_765_633},
     'pix2pix.encoder_decoder': {'G': 39_075_459, 'D': 2_768_705},
+    'bicyclegan.paper': {'G': 54_794_627, 'E': 2_590_032, 'D_1': 3_458_978, 'D_2': 3_458_978},
     'classifier.paper': {'C': 3_284_093},
     'munit.paper': {'G_A': 15_026_187, 'G_B': 15_026_187, 'D_A': 8_271_171, 'D_B': 8_271_171},
     'unit.paper': {'G_A': 11_140_483, 'G_B': 11_140_483, 'D_A': 8_271_171, 'D_B': 8_271_171},
@@ -58,6 +59,7 @@ EXACT |= {'asgit.paper_pha_alpha': {**EXACT['asgit.paper'], 'G': 11_381_315, 'F'
           'asgit.paper_tam_alpha': {'T': 75_649, 'G': 11_381_315, 'F': 11_381_315, **_tam},
           'asgit_pairs.paper_tam': {**EXACT['asgit_pairs.paper'], 'D': 3_231_681}}
 EXACT |= {f'pix2pix.asgit{row}': {'G': 41_825_667, 'D': d} for row, d in (('', 2_767_809), ('_cgan', 2_767_809), ('_gan', 2_764_737))}
+EXACT |= {'bicyclegan.aggan_table': EXACT['bicyclegan.paper']}
 EXACT |= {'munit.celeba': EXACT['munit.paper'], 'drit.celeba': {**EXACT['drit.paper'], 'D_c': 7_472_129}}
 EXACT |= {f'lomit.paper{row}': {**EXACT['lomit.paper'], 'D': d}
           for row, d in (('_gender', 44_729_282), ('_lipstick', 44_729_282), ('_facial_hair_gender', 44_737_475),

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from retouch.data.batches import DataSpec, DomainBatch, Moment
 from retouch.engine.trainer import Trainer
 from retouch.engine.update import DomainRequest, Step
-from retouch.methods.drit import DRIT, Config, kl_sum_over_dimensions
+from retouch.losses import kl_sum_over_dimensions
+from retouch.methods.drit import DRIT, Config
 from retouch.networks.drit import AttributeEncoder, ContentDiscriminator, ContentEncoder, Generator, strided_at
 from retouch.recipes.registry import RECIPES
 from tests.batches import random_batch

@@ -69,9 +69,16 @@ def outputs(method: Any, batch: Any) -> dict[str, torch.Tensor]:
     if method.id == 'pix2pix':
         fake = nets['G'](batch.image_a, batch.moment.uniform)
         return {'image': fake, 'src': method.judge(batch.image_a, fake)}
+    if method.id == 'bicyclegan':
+        mean, logvar = nets['E'](batch.image_b)
+        return {'image': nets['G'](batch.image_a, told=batch.moment.normal('z', method.config.z_dim)), 'mean': mean, 'logvar': logvar,
+                'src': nets['D_1'](batch.image_b)[1]}
     if method.id == 'asgit':
         src, m = method.judge('D_B', batch.image_b)
         return {'image': nets['G'](batch.image_a), 'src': src, 'map': method.carry(m)}
+    if method.id == 'unit':
+        latent = method.encode(batch.image_a, 'A')
+        return {'image': method.decode(latent, 'B'), 'latent': latent, 'src': method.scores(batch.image_b, 'B')[-1]}
     if method.id == 'munit':
         G = nets['G_A']
         return {'image': G.decode(G.content(batch.image_a), G.style(batch.image_a.flip(0))), 'style': G.style(batch.image_a),
@@ -97,8 +104,8 @@ def outputs(method: Any, batch: Any) -> dict[str, torch.Tensor]:
 
 def test_the_reference_covers_every_translator() -> None:
     rows = {name: row for name, row in REFERENCE.items() if name != 'what'}
-    assert set(rows) == {'stargan', 'attgan', 'stgan', 'aggan', 'aggan_multi', 'cyclegan', 'attentiongan', 'pix2pix', 'asgit', 'asgit.tam',
-                         'asgit_pairs', 'lomit', 'munit', 'drit'}
+    assert set(rows) == {'stargan', 'attgan', 'stgan', 'aggan', 'aggan_multi', 'cyclegan', 'attentiongan', 'pix2pix', 'bicyclegan', 'asgit',
+                         'asgit.tam', 'asgit_pairs', 'lomit', 'munit', 'unit', 'unit.nips', 'drit'}
     for row in rows.values():
         assert {'repository', 'commit', 'licence', 'torch', 'date'} <= set(row['origin'])
 

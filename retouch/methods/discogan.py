@@ -123,8 +123,8 @@ class DiscoGAN(nn.Module):
     def generate(self, net: str, x: Tensor) -> Tensor:
         """What 'G' or 'F' makes of [N,3,H,W], in the range that the nets work in."""
         if self.training and x.shape[0] < self.least:
-            raise ValueError(f'batch_size={x.shape[0]}: the bottleneck is a vector here, which batch norm does not normalise alone, expected 2 '
-                             'or more; set --train.batch-size 2, or --method.bottleneck none')
+            raise ValueError(f'batch_size={x.shape[0]}: at this size the bottleneck is a vector, and batch norm needs several, '
+                             'expected 2 or more; set --train.batch-size 2, or --method.bottleneck none')
         made = self.nets[net](x)
         return made.tanh() if self.config.output_range == 'symmetric' else made.sigmoid()
 

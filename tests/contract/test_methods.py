@@ -19,7 +19,7 @@ from tests.batches import TINY, random_batch, random_request
 
 MASKED = {'aggan', 'aggan_multi', 'attentiongan', 'lomit', 'local'}  # systems whose Translation carries an edit mask
 BATCH_COUPLED = {'classifier', 'parser', 'attgan', 'stgan', 'aggan', 'pix2pix', 'cam.attgan', 'cam.stgan', 'secgan.attgan', 'secgan.stgan',
-                 'secgan.concat', 'lomit'}                        # batch norm
+                 'secgan.concat', 'lomit', 'discogan'}                        # batch norm
 
 
 def make(name: str, ema: float | None = 0.9) -> Trainer:
@@ -46,7 +46,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 def test_registry_is_whole() -> None:
     assert set(METHODS) == {'stargan', 'attgan', 'stgan', 'aggan', 'aggan_multi', 'cyclegan', 'asgit', 'asgit_pairs', 'cam', 'secgan',
-                            'classifier', 'parser', 'pix2pix', 'bicyclegan', 'attentiongan', 'munit', 'drit', 'lomit', 'local', 'unit'}
+                            'classifier', 'parser', 'pix2pix', 'bicyclegan', 'attentiongan', 'discogan', 'munit', 'drit', 'lomit', 'local', 'unit'}
     assert set(TINY) == {*METHODS, 'unit.nips', 'cam.attgan', 'cam.stgan', 'secgan.attgan', 'secgan.stgan', 'secgan.concat'}
     for name, cls in METHODS.items():
         assert cls.id == name and cls.Config.model_fields['id'].default == name

@@ -60,6 +60,8 @@ EXACT |= {'asgit.paper_pha_alpha': {**EXACT['asgit.paper'], 'G': 11_381_315, 'F'
           'asgit_pairs.paper_tam': {**EXACT['asgit_pairs.paper'], 'D': 3_231_681}}
 EXACT |= {f'pix2pix.asgit{row}': {'G': 41_825_667, 'D': d} for row, d in (('', 2_767_809), ('_cgan', 2_767_809), ('_gan', 2_764_737))}
 EXACT |= {'bicyclegan.aggan_table': EXACT['bicyclegan.paper']}
+_disco = {'G': 5_513_856, 'F': 5_513_856, 'D_A': 2_765_568, 'D_B': 2_765_568}
+EXACT |= {'discogan.paper': _disco, 'discogan.aggan_table': _disco}
 EXACT |= {'munit.celeba': EXACT['munit.paper'], 'drit.celeba': {**EXACT['drit.paper'], 'D_c': 7_472_129}}
 EXACT |= {f'lomit.paper{row}': {**EXACT['lomit.paper'], 'D': d}
           for row, d in (('_gender', 44_729_282), ('_lipstick', 44_729_282), ('_facial_hair_gender', 44_737_475),

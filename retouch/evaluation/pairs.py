@@ -7,6 +7,7 @@ face and its edit (`PairData.edit`) have no parse to be read, as pairs of a fold
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from retouch import toyfaces
-from retouch.data.batches import IGNORED
+from retouch.data.batches import IGNORED, Moment
 from retouch.data.parsing import STREETS
 from retouch.engine.update import DomainRequest, Translation
 from retouch.evaluation.card import Card, CardData, JudgeFacts
@@ -223,7 +224,8 @@ def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source:
         return ledger.row(name, lambda: measure_row(name, answers))[0]
 
     def answers_of(system: Any) -> list[PairAnswer]:
-        return [lambda x, part, task=task: system.translate(task.request(x, part)) for task in tasks]      # type: ignore[misc]
+        ask = drawing_again(system, n)
+        return [lambda x, part, task=task: ask(task.request(x, part), part) for task in tasks]             # type: ignore[misc]
 
     measures = row('model', answers_of(method))
     true: list[PairAnswer] = [lambda x, part, there=there: Translation(pictures_to_tensor(there[part], device))      # type: ignore[misc]
@@ -234,6 +236,24 @@ def evaluate_pairs(model: Any, given: np.ndarray, wanted: np.ndarray, *, source:
         references['untrained'] = row('untrained', answers_of(untrained))
     return Card(protocol='pairs', data=data, n=n, seed=seed, checkpoint=checkpoint(model), hardware=hardware(device), versions=versions(),
                 command=command, measures=measures, references=references, judge=judge, extractors=digests)
+
+
+def drawing_again(system: Any, n: int) -> Callable[[DomainRequest, slice], Translation]:
+    """(request, which of the n) -> the answer; of a system that draws what it makes, extras 'draw_1' and 'draw_2' are others, by two more
+    draws for every picture. What drops values stays as it is."""
+    fixed: dict[str, Tensor] = system.fixed_noise() if hasattr(system, 'fixed_noise') else {}
+    drawn = {name: values for name, values in fixed.items() if not name.startswith('dropout_')}
+    moment = Moment(count=n, total=n)
+
+    def answer(request: DomainRequest, part: slice) -> Translation:
+        made = system.translate(request)
+        if not drawn:
+            return made
+        noise = [{name: moment.normal(f'{name}_{k}', *values.shape[1:])[part] for name, values in drawn.items()} for k in (1, 2)]
+        others = {f'draw_{k}': system.translate(replace(request, noise={**fixed, **told})).image for k, told in enumerate(noise, 1)}
+        return replace(made, extras={**made.extras, **others})
+
+    return answer
 
 
 def _in_parts(read: Read, images: np.ndarray, batch_size: int) -> np.ndarray:
@@ -271,7 +291,7 @@ def score_pairs(given: np.ndarray, wanted: np.ndarray, answer: PairAnswer, read:
     """
     found = in_batches(len(given), batch_size, lambda part: _score_batch(given[part], wanted[part], lambda x: answer(x, part), read, device,
                                                                          lpips, looks or {}), piece, advance)
-    tallies = {name: Tally(found[f'total:{name}'][None], found[f'count:{name}'][None], SUMS.get(name, pooled))
+    tallies = {name: Tally(found[f'total:{name}'][None], found[f'count:{name}'][None], SUMS.get(name.partition('[')[0], pooled))
                for name in (key.partition(':')[2] for key in found if key.startswith('total:'))}
     return PairScores(tallies, found.get('classes'), {name: torch.from_numpy(found[f'seen:{name}']) for name in looks or {}})
 
@@ -281,7 +301,8 @@ def _score_batch(given: np.ndarray, wanted: np.ndarray, answer: Callable[[Tensor
                  device: torch.device | str, lpips: nn.Module | None, looks: Mapping[str, Callable[[Tensor], Tensor]]) -> Arrays:
     """Some of the pairs: 'total:M' and 'count:M' [b] of every measure M, 'classes' [b,S,S] if read, 'seen:E' [b,F] of extractors E."""
     x, y = (pictures_to_tensor(images, device) for images in (given, wanted))
-    out = answer(x).image
+    answered = answer(x)
+    out = answered.image
     if not bool(out.isfinite().all()):
         raise FloatingPointError('an answer is not finite: the model is damaged or its training diverged')
     made = psnr.to_bytes(out)                                    # what a saved picture holds is what every measure sees
@@ -294,6 +315,15 @@ def _score_batch(given: np.ndarray, wanted: np.ndarray, answer: Callable[[Tensor
              'mse_truth': (error.outside, error.outside_count), 'ssim_truth': (similar, one)}
     if lpips is not None:
         found[f'lpips_truth[{LPIPS}]'] = images_to_lpips(lpips, made.float() / 127.5 - 1, y), one
+    for name, image in answered.extras.items():                  # of a system that answers several times over, every step by itself
+        if name.startswith('step_'):
+            found[f'psnr_truth[{name.replace("_", " ")}]'] = (
+                psnr.squared_error_inside_outside(psnr.to_bytes(image), psnr.to_bytes(y), nowhere).outside, error.outside_count)
+    if 'draw_1' in answered.extras:
+        some, other = (psnr.to_bytes(answered.extras[f'draw_{k}']).float() for k in (1, 2))
+        found['diversity'] = (some - other).abs().mean((1, 2, 3)), one
+        if lpips is not None:
+            found[f'lpips_diversity[{LPIPS}]'] = images_to_lpips(lpips, some / 127.5 - 1, other / 127.5 - 1), one
     result = {f'seen:{name}': look(made).numpy() for name, look in looks.items()}
     for name, (value, weight) in found.items():
         result |= {f'total:{name}': value.cpu().double().numpy(), f'count:{name}': weight.cpu().double().numpy()}

@@ -1,6 +1,7 @@
 """BicycleGAN: many answers to one picture, told apart by a z that a picture of the set can be read back into.
 
-Paper:      Zhu, Zhang, Pathak, Darrell, Efros, Wang, Shechtman. Toward Multimodal Image-to-Image Translation. NeurIPS 2017, arXiv:1711.11586.
+Paper:      Zhu, Zhang, Pathak, Darrell, Efros, Wang, Shechtman. Toward Multimodal Image-to-Image Translation. NeurIPS 2017,
+            arXiv:1711.11586.
 Reference:  junyanz/BicycleGAN @ 40b9d52 (BSD): read for layers, reductions and order; no code taken.
 Differs:    [D1] the first, third … pair of a batch is encoded and the second, fourth … only shows D_2 what is real, where the code takes
             the first and second half: the same at its batch of 2, and two processes equal one with the doubled batch;
@@ -10,7 +11,7 @@ Differs:    [D1] the first, third … pair of a batch is encoded and the second,
             [D5] the networks follow the size: the U-Net halves as often as it comes out even, E stops at a map of 8 px, and below 256 px a
             discriminator has 2 strided layers, as the code's networks of 128 px;
             [D6] the rate's epochs are counted in 1/200ths of the run.
-Shapes:     N batch, H W image. x the picture given, y the one wanted, in [-1,1]; x1 y1 the first pair, y2 the picture of the second (and x2);
+Shapes:     N batch, H W image. x the picture given, y the one wanted, in [-1,1]; x1 y1 the first pair, x2 y2 the second;
             z [N/2,8]; E(y): mean and log of the variance of z; D_1, D_2 patch scores at two scales, of (x, y) with conditional=True.
 
   (1) z1 = mu + eps exp(logvar / 2), mu, logvar = E(y1);  eps, z ~ N(0, I);   (2) y' = G(x1, z1), y" = G(x1, z)
@@ -143,7 +144,7 @@ class BicycleGAN(nn.Module):
         return partial(rows_by_turns, moment) if self.config.dropout else None
 
     def translate(self, request: DomainRequest) -> Translation:
-        """Makes the other picture of [N,3,H,W]; only `to` the second of the model's domains. No edit mask. Other `noise`, other pictures."""
+        """Makes the other picture of [N,3,H,W]; only `to` the second of the domains. No edit mask. Other `noise`, other pictures."""
         source, target = self.data.domains
         if request.to not in (source, target):
             raise unknown('domain', request.to, self.data.domains)

@@ -67,6 +67,9 @@ MEASURES: dict[str, About] = {
     'inception_kl_split_std': About('nats', 'neither', 'standard deviation of its logarithm over ten splits'),
     'lpips_outside': About('', 'lower', 'perceptual distance (LPIPS) of output and input, with the input inside the true region'),
     'lpips_truth': About('', 'lower', 'perceptual distance (LPIPS) of output and true result'),
+    'diversity': About('8-bit levels', 'neither', 'mean distance of two answers to one picture by two draws: how many answers there are, '
+                                                  'not how good'),
+    'lpips_diversity': About('', 'neither', 'perceptual distance (LPIPS) of two answers to one picture by two draws'),
     'lpips_whole': About('', 'neither', 'perceptual distance (LPIPS) of output and input: how much was changed, not how well'),
     'inception_kl': About('nats', 'higher', 'logarithm of the Inception score: mean divergence of an edit from the mean reading'),
     'inception_kl_std': About('nats', 'neither', 'standard deviation of that divergence over the edits'),
@@ -94,6 +97,8 @@ def about(name: str) -> About:
     found = MEASURES.get(base, About('', 'neither', ''))
     if source == 'gradcam]':
         return found._replace(text=f"{found.text}; of the discriminator's Grad-CAM, which explains and confines nothing")
+    if source.startswith('step '):
+        return found._replace(text=f'{found.text}; the answer of {source[:-1]}')
     return found._replace(text=f'{found.text}; features of {source[:-1]}') if source else found
 
 

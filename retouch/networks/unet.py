@@ -29,7 +29,7 @@ def noise_to_draws(noise: Mapping[str, Tensor]) -> Callable[..., Tensor] | None:
 
 
 class AffineInstanceNorm(nn.GroupNorm):
-    """Instance norm of [N,C,H,W] with scale and offset; of a map of 1x1 px it gives the offset, where torch's module refuses one picture."""
+    """Instance norm of [N,C,H,W] with scale and offset; a map of 1x1 px becomes the offset, where torch's module refuses one."""
 
     def __init__(self, channels: int, eps: float = 1e-6) -> None:
         super().__init__(channels, channels, eps)

@@ -28,7 +28,8 @@ def count(net: nn.Module) -> int:
     return sum(p.numel() for p in net.parameters())
 
 
-@pytest.mark.parametrize(('size', 'layers', 'g', 'e', 'd'), [(256, 3, 54_794_627, 2_590_032, 3_458_978), (128, 2, 42_145_155, 1_344_080, 830_626)])
+@pytest.mark.parametrize(('size', 'layers', 'g', 'e', 'd'), [
+    (256, 3, 54_794_627, 2_590_032, 3_458_978), (128, 2, 42_145_155, 1_344_080, 830_626)])
 def test_parameters_are_the_published(size: int, layers: int, g: int, e: int, d: int) -> None:
     with torch.device('meta'):
         nets = BicycleGAN(Config(), DataSpec(size=size, domains=('A', 'B'))).nets

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from retouch import toyfaces
-from retouch.data.batches import DataSpec
+from retouch.data.batches import DataSpec, Moment
 from retouch.engine.update import DomainRequest, Translation
 from retouch.evaluation.card import Card
 from retouch.evaluation.ledger import Ledger
 from retouch.evaluation.pairs import evaluate_pairs, held_out_pairs, pair_task, pictures_to_classes
 from retouch.evaluation.scoring import pictures_to_tensor
+from retouch.metrics.measure import about
 from retouch.report.gallery import tasks_to_rows
 from tests.unit.test_card import FakeModel
 
@@ -190,3 +191,42 @@ def test_progress_reaches_its_total() -> None:
     evaluate_pairs(method(lambda x: x), given, wanted, batch_size=2, progress=lambda *words: told.append(words))
     assert told[:3] == [(2, 5, 'scoring pairs'), (4, 5, 'scoring pairs'), (5, 5, 'scoring pairs')]
     assert {what for *_, what in told} <= {'scoring pairs', 'scoring copy', 'scoring truth'} and all(total == 5 for _, total, _ in told)
+
+
+class Drawing(Paired):
+    """Shifts a grey picture by what is drawn; dropout's noise has no part in it."""
+
+    def fixed_noise(self) -> dict[str, Tensor]:
+        return {'z': torch.full((1, 1), 0.25), 'dropout_1': torch.zeros(1, 1)}
+
+    def translate(self, request: DomainRequest) -> Translation:
+        noise = self.fixed_noise() if request.noise is None else request.noise
+        assert noise['dropout_1'].shape == (1, 1), 'as fixed_noise has it'
+        return Translation((request.image + 0.1 * noise['z'][..., None, None]).clamp(-1, 1))
+
+
+def test_diversity_by_hand() -> None:
+    grey = np.full((3, SIZE, SIZE, 3), 128, np.uint8)
+    drawing = Drawing(None, DataSpec(size=SIZE, domains=('A', 'B')))
+    card = evaluate_pairs(drawing, grey, grey, source='maps', batch_size=2)
+    one, two = (Moment(count=3, total=3).normal(f'z_{k}', 1)[:, 0].numpy() for k in (1, 2))
+    levels = [np.round((128 / 127.5 - 1 + 0.1 * z + 1) * 127.5) for z in (one, two)]
+    assert card.measures['diversity'].value == pytest.approx(np.abs(levels[0] - levels[1]).mean(), abs=1e-4)
+    assert card.measures['diversity'].value > 1 and 'diversity' not in card.references['copy']        # type: ignore[operator]
+    assert card.measures['mse_truth'].value == pytest.approx(3.0 ** 2), '0.025 of the fixed draw are 3.19 levels'
+    plain = evaluate_pairs(method(lambda x: x, 'B'), grey, grey, source='maps')
+    assert 'diversity' not in plain.measures
+
+
+def test_every_step_of_an_answer_has_its_own_distance() -> None:
+    class Steps(Paired):
+        def translate(self, request: DomainRequest) -> Translation:
+            x = request.image
+            return Translation(x, extras={'step_1': x + 20 / 127.5, 'step_2': x + 2 / 127.5, 'attention': x[:, :1]})
+
+    grey = np.full((2, SIZE, SIZE, 3), 100, np.uint8)
+    card = evaluate_pairs(Steps(None, DataSpec(size=SIZE, domains=('A', 'B'))), grey, grey, source='maps')
+    found = {name: m.value for name, m in card.measures.items() if '[step' in name}
+    assert found == {'psnr_truth[step 1]': pytest.approx(20 * np.log10(255 / 20)),
+                     'psnr_truth[step 2]': pytest.approx(20 * np.log10(255 / 2))}
+    assert about('psnr_truth[step 2]').unit == 'dB' and about('psnr_truth[step 2]').text.endswith('the answer of step 2')

@@ -83,3 +83,15 @@ def feature_matching(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
     Source: SKTBrain/DiscoGAN @ f044178.
     """
     return torch.stack([mse_mean(full(r).mean(0), full(f).mean(0)) for r, f in zip(real, fake, strict=True)]).sum()
+
+
+def pair_distances(x: Tensor) -> Tensor:
+    """Mean absolute difference over all elements of every two of [N,...] -> [N (N - 1) / 2]: (0, 1), (0, 2), …, (1, 2), …"""
+    flat = full(x).flatten(1)
+    return torch.cat([(flat[i + 1:] - flat[i]).abs().mean(1) for i in range(flat.shape[0] - 1)])
+
+
+def half_distances(x: Tensor, dim: int) -> Tensor:
+    """Mean absolute difference over all elements of the halves of each of [N,C,H,W] -> [N]; dim 2: top and bottom, 3: left and right."""
+    first, second = full(x).chunk(2, dim)
+    return (first - second).abs().mean((1, 2, 3))

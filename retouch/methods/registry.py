@@ -16,6 +16,7 @@ from retouch.methods.classifier import AttributeClassifier
 from retouch.methods.cut import CUT
 from retouch.methods.cyclegan import CycleGAN
 from retouch.methods.discogan import DiscoGAN
+from retouch.methods.distancegan import DistanceGAN
 from retouch.methods.drit import DRIT
 from retouch.methods.local import Local
 from retouch.methods.lomit import LOMIT
@@ -35,6 +36,7 @@ METHODS: dict[str, Any] = {
     'aggan_multi': AGGANMulti,
     'cyclegan': CycleGAN,
     'discogan': DiscoGAN,
+    'distancegan': DistanceGAN,
     'attentiongan': AttentionGAN,
     'pix2pix': Pix2Pix,
     'bicyclegan': BicycleGAN,

@@ -22,6 +22,7 @@ from retouch.recipes import (
     cut,
     cyclegan,
     discogan,
+    distancegan,
     drit,
     local,
     lomit,
@@ -36,7 +37,8 @@ from retouch.recipes import (
 )
 from retouch.run import HAPPENED, Run, leaves, record_to_run
 
-MODULES = (stargan, attgan, stgan, aggan, aggan_multi, cyclegan, discogan, attentiongan, pix2pix, bicyclegan, asgit, unit, munit, drit,
+MODULES = (stargan, attgan, stgan, aggan, aggan_multi, cyclegan, discogan, distancegan, attentiongan, pix2pix, bicyclegan,
+           asgit, unit, munit, drit,
            lomit, cam, secgan, local, cut, classifier, parser)
 TABLES = {**{module.__name__.rpartition('.')[2]: module.ROWS for module in MODULES}, 'asgit_pairs': asgit.PAIRS}
 RECIPES: dict[str, Callable[[], Run]] = {f'{method}.{row}': recipe for method, rows in TABLES.items() for row, recipe in rows.items()}

@@ -28,15 +28,22 @@ EXACT = {                                                        # trainable par
     'asgit_pairs.paper': {'T': 75_649, 'G': 41_825_667, 'D': 2_767_809},
     'asgit_pairs.code': {'T': 75_649, 'G': 54_409_603, 'D': 2_767_809},
     'attentiongan.paper': {'G': 11_822_949, 'F': 11_822_949, 'D_A': 2_764_737, 'D_B': 2_764_737},
+    'cut.paper': {'G': 11_378_179, 'F': 560_384, 'D': 2_764_737},
+    'cut.paper_fastcut': {'G': 11_378_179, 'F': 560_384, 'D': 2_764_737},
     'pix2pix.paper': {'G': 54_413_955, 'D': 2_768_705},
     'pix2pix.cgan': {'G': 54_413_955, 'D': 2_768_705},
     'pix2pix.gan': {'G': 54_413_955, 'D': 2_765_633},
     'pix2pix.encoder_decoder': {'G': 39_075_459, 'D': 2_768_705},
     'bicyclegan.paper': {'G': 54_794_627, 'E': 2_590_032, 'D_1': 3_458_978, 'D_2': 3_458_978},
+    'dualgan.paper': {'G': 85_021_763, 'F': 85_021_763, 'D_A': 4_321_153, 'D_B': 4_321_153},
+    'dualgan.ce_2017': {'G': 85_022_787, 'F': 85_022_787, 'D_A': 4_321_153, 'D_B': 4_321_153},
+    'dualgan.gp_2020': {'G': 30_627_907, 'F': 30_627_907, 'D_A': 3_949_441, 'D_B': 3_949_441},
     'classifier.paper': {'C': 3_284_093},
     'munit.paper': {'G_A': 15_026_187, 'G_B': 15_026_187, 'D_A': 8_271_171, 'D_B': 8_271_171},
     'unit.paper': {'G_A': 11_140_483, 'G_B': 11_140_483, 'D_A': 8_271_171, 'D_B': 8_271_171},
     'unit.nips': {'G_A': 7_828_483, 'G_B': 7_828_483, 'G_AB': 2_360_320, 'D_A': 83_328, 'D_B': 83_328, 'D_AB': 25_073_409},
+    'ganimation.paper': {'G': 8_471_296, 'D': 44_860_352},
+    'ganimation.rafd': {'G': 8_443_072, 'D': 44_786_624},
     'drit.paper': {'E_c': 9_018_112, 'E_a': 2_688_160, 'G': 9_564_710, 'D_c': 10_683_649,
                    'D_A': 8_271_171, 'D_B': 8_271_171, 'D_A2': 8_271_171, 'D_B2': 8_271_171},
     'lomit.paper': {'E_c': 5_390_848, 'E_s': 4_864_656, 'A': 3_806_721, 'H': 399_360, 'G': 5_758_723, 'D': 44_729_282},
@@ -59,7 +66,7 @@ EXACT |= {'asgit.paper_pha_alpha': {**EXACT['asgit.paper'], 'G': 11_381_315, 'F'
           'asgit.paper_tam_alpha': {'T': 75_649, 'G': 11_381_315, 'F': 11_381_315, **_tam},
           'asgit_pairs.paper_tam': {**EXACT['asgit_pairs.paper'], 'D': 3_231_681}}
 EXACT |= {f'pix2pix.asgit{row}': {'G': 41_825_667, 'D': d} for row, d in (('', 2_767_809), ('_cgan', 2_767_809), ('_gan', 2_764_737))}
-EXACT |= {'bicyclegan.aggan_table': EXACT['bicyclegan.paper']}
+EXACT |= {'bicyclegan.aggan_table': EXACT['bicyclegan.paper'], 'dualgan.aggan_table': EXACT['dualgan.ce_2017']}
 _disco = {'G': 5_513_856, 'F': 5_513_856, 'D_A': 2_765_568, 'D_B': 2_765_568}
 EXACT |= {'discogan.paper': _disco, 'discogan.aggan_table': _disco}
 EXACT |= {'munit.celeba': EXACT['munit.paper'], 'drit.celeba': {**EXACT['drit.paper'], 'D_c': 7_472_129}}
@@ -76,7 +83,7 @@ EXACT |= {'secgan.stargan_rafd': {**EXACT['stargan.rafd'], 'G_seg': 8_496_384, '
           'secgan.stargan_rafd_sc0': EXACT['stargan.rafd'], 'secgan.stgan_paper_sc0': EXACT['stgan.paper'],
           'secgan.stgan_paper': {**EXACT['stgan.paper'], 'G_seg': 74_482_272, 'D_seg': 44_730_190, 'P': 1_286_892}}
 # rows at the papers' size; all others are small
-PUBLISHED = {'nips', 'aggan_table', 'paper', 'code', 'celeba', 'emotionet', 'rafd', 'official', 'tf', 'paper256', 'cgan', 'gan',
+PUBLISHED = {'nips', 'ce_2017', 'gp_2020', 'aggan_table', 'paper', 'code', 'celeba', 'emotionet', 'rafd', 'official', 'tf', 'paper256', 'cgan', 'gan',
              'encoder_decoder', 'asgit'}
 
 

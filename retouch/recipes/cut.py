@@ -24,7 +24,8 @@ def paper_fastcut() -> Run:
 
 def toyfaces() -> Run:
     """Small: drawn faces at 32 px, Eyeglasses put on, for two CPU cores."""
-    return Run(method=Config(width_g=16, blocks=1, width_d=16, width_f=64, taps=(0, 4, 8, 12), patches=64, lr=1e-3, schedule='linear_last_40'),
+    return Run(method=Config(width_g=16, blocks=1, width_d=16, width_f=64, taps=(0, 4, 8, 12), patches=64, lr=1e-3,
+                             schedule='linear_last_40'),
                data=DomainData(attribute='Eyeglasses', size=32, load_size=None, n=4000),
                train=TrainConfig(iterations=2000, batch_size=8, ema=0.999, log_every=50, sample_every=500, save_every=500))
 

@@ -18,8 +18,11 @@ from retouch.methods.cyclegan import CycleGAN
 from retouch.methods.discogan import DiscoGAN
 from retouch.methods.distancegan import DistanceGAN
 from retouch.methods.drit import DRIT
+from retouch.methods.dualgan import DualGAN
+from retouch.methods.ganimation import GANimation
 from retouch.methods.local import Local
 from retouch.methods.lomit import LOMIT
+from retouch.methods.mejjati_attn import MejjatiAttention
 from retouch.methods.munit import MUNIT
 from retouch.methods.parser import Parser
 from retouch.methods.pix2pix import Pix2Pix
@@ -37,12 +40,14 @@ METHODS: dict[str, Any] = {
     'cyclegan': CycleGAN,
     'discogan': DiscoGAN,
     'distancegan': DistanceGAN,
+    'dualgan': DualGAN,
     'attentiongan': AttentionGAN,
     'pix2pix': Pix2Pix,
     'bicyclegan': BicycleGAN,
     'asgit': ASGIT,
     'asgit_pairs': ASGITPairs,
     'unit': UNIT,
+    'ganimation': GANimation,
     'munit': MUNIT,
     'drit': DRIT,
     'lomit': LOMIT,
@@ -50,6 +55,7 @@ METHODS: dict[str, Any] = {
     'secgan': SeCGAN,
     'local': Local,
     'cut': CUT,
+    'mejjati_attn': MejjatiAttention,
     'classifier': AttributeClassifier,
     'parser': Parser,
 }

@@ -24,8 +24,11 @@ from retouch.recipes import (
     discogan,
     distancegan,
     drit,
+    dualgan,
+    ganimation,
     local,
     lomit,
+    mejjati_attn,
     munit,
     parser,
     pix2pix,
@@ -37,9 +40,9 @@ from retouch.recipes import (
 )
 from retouch.run import HAPPENED, Run, leaves, record_to_run
 
-MODULES = (stargan, attgan, stgan, aggan, aggan_multi, cyclegan, discogan, distancegan, attentiongan, pix2pix, bicyclegan,
+MODULES = (stargan, attgan, stgan, aggan, aggan_multi, cyclegan, discogan, distancegan, dualgan, attentiongan, pix2pix, bicyclegan,
            asgit, unit, munit, drit,
-           lomit, cam, secgan, local, cut, classifier, parser)
+           lomit, cam, secgan, local, cut, mejjati_attn, classifier, parser, ganimation)
 TABLES = {**{module.__name__.rpartition('.')[2]: module.ROWS for module in MODULES}, 'asgit_pairs': asgit.PAIRS}
 RECIPES: dict[str, Callable[[], Run]] = {f'{method}.{row}': recipe for method, rows in TABLES.items() for row, recipe in rows.items()}
 RECIPES |= suite.ROWS

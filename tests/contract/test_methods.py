@@ -17,7 +17,8 @@ from retouch.guidance.mask import check_mask
 from retouch.methods.registry import METHODS
 from tests.batches import TINY, random_batch, random_request
 
-MASKED = {'ganimation', 'aggan', 'aggan_multi', 'attentiongan', 'lomit', 'local'}  # systems whose Translation carries an edit mask
+# systems whose Translation carries an edit mask
+MASKED = {'ganimation', 'aggan', 'aggan_multi', 'attentiongan', 'lomit', 'local', 'mejjati_attn'}
 BATCH_COUPLED = {'classifier', 'parser', 'attgan', 'stgan', 'aggan', 'pix2pix', 'cam.attgan', 'cam.stgan', 'secgan.attgan', 'secgan.stgan',
                  'secgan.concat', 'lomit', 'discogan'}                        # batch norm
 
@@ -47,7 +48,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 def test_registry_is_whole() -> None:
     assert set(METHODS) == {'stargan', 'attgan', 'stgan', 'aggan', 'aggan_multi', 'cyclegan', 'asgit', 'asgit_pairs', 'cam', 'secgan',
                             'classifier', 'parser', 'pix2pix', 'bicyclegan', 'dualgan', 'attentiongan',
-                            'discogan', 'cut', 'munit', 'drit', 'lomit', 'local', 'unit', 'ganimation'}
+                            'discogan', 'cut', 'mejjati_attn', 'munit', 'drit', 'lomit', 'local', 'unit', 'ganimation'}
     assert set(TINY) == {*METHODS, 'dualgan.ce', 'dualgan.gp', 'unit.nips', 'cam.attgan', 'cam.stgan', 'secgan.attgan', 'secgan.stgan',
                          'secgan.concat'}
     for name, cls in METHODS.items():

@@ -10,6 +10,8 @@ import torch
 from retouch.data.batches import AttributeBatch, DataSpec, DomainBatch, ExemplarBatch, Moment, PairBatch, ParsingBatch
 from retouch.engine.update import AttributeRequest, DomainRequest, ExemplarRequest
 from retouch.methods.cam import BACKBONES, CAM
+from retouch.methods.distancegan import DistanceGAN
+from retouch.methods.dualgan import DualGAN
 from retouch.methods.registry import METHODS
 from retouch.methods.secgan import SeCGAN
 from retouch.methods.unit import UNIT
@@ -19,6 +21,9 @@ TINY |= {f'cam.{backbone}': partial(CAM.tiny, backbone) for backbone in BACKBONE
 TINY |= {'secgan.attgan': partial(SeCGAN.tiny, 'attgan'), 'secgan.stgan': partial(SeCGAN.tiny, 'stgan'),
          'secgan.concat': partial(SeCGAN.tiny, 'attgan', form='concat')}
 TINY |= {'unit.nips': partial(UNIT.tiny, architecture='nips')}
+TINY |= {'dualgan.ce': partial(DualGAN.tiny, 'bce'), 'dualgan.gp': partial(DualGAN.tiny, 'wgan_gp')}
+TINY |= {'distancegan.self': partial(DistanceGAN.tiny, distance='self'), 'distancegan.discogan': partial(DistanceGAN.tiny, 'discogan')}
+
 
 def random_batch(kind: str, spec: DataSpec, n: int = 2, iteration: int = 0) -> Any:
     """A batch for a Trainable of `kind`, the same for the same arguments."""
@@ -31,7 +36,8 @@ def random_batch(kind: str, spec: DataSpec, n: int = 2, iteration: int = 0) -> A
     index, whole = torch.arange(n), torch.tensor([0.0, 0.0, 1.0, 0.0]).expand(n, 4)
     if kind == 'attributes':
         labels = (torch.rand(n, len(spec.attributes), generator=g) < 0.5).float()
-        return AttributeBatch(images(), labels, 1 - labels, index, moment)
+        k = len(spec.attributes)
+        return AttributeBatch(images(), labels, 1 - labels, index, moment, (iteration % k, (iteration + 1) % k))
     if kind == 'domains':
         return DomainBatch(images(), images(), index, index, whole, whole, moment)
     if kind == 'exemplars':

@@ -13,6 +13,7 @@ from retouch.methods.attgan import AttGAN
 from retouch.methods.bicyclegan import BicycleGAN
 from retouch.methods.cam import CAM
 from retouch.methods.classifier import AttributeClassifier
+from retouch.methods.combogan import ComboGAN
 from retouch.methods.cut import CUT
 from retouch.methods.cyclegan import CycleGAN
 from retouch.methods.discogan import DiscoGAN
@@ -54,6 +55,7 @@ METHODS: dict[str, Any] = {
     'cam': CAM,
     'secgan': SeCGAN,
     'local': Local,
+    'combogan': ComboGAN,
     'cut': CUT,
     'mejjati_attn': MejjatiAttention,
     'classifier': AttributeClassifier,

@@ -35,7 +35,9 @@ class AffineInstanceNorm(nn.GroupNorm):
         super().__init__(channels, channels, eps)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+        if x.shape[2] * x.shape[3] == 1:                         # what it is but for rounding, which the epsilon makes a thousand times as large
+            return (x - x) * self.weight[:, None, None] + self.bias[:, None, None]
+        return super().forward(x)
 
 
 def norm_at(norm: Literal['batch', 'instance', 'affine'], channels: int) -> nn.Module:

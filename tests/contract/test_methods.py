@@ -20,7 +20,7 @@ from tests.batches import TINY, random_batch, random_request
 # systems whose Translation carries an edit mask
 MASKED = {'ganimation', 'aggan', 'aggan_multi', 'attentiongan', 'lomit', 'local', 'mejjati_attn'}
 BATCH_COUPLED = {'classifier', 'parser', 'attgan', 'stgan', 'aggan', 'pix2pix', 'cam.attgan', 'cam.stgan', 'secgan.attgan', 'secgan.stgan',
-                 'secgan.concat', 'lomit', 'discogan'}                        # batch norm
+                 'secgan.concat', 'lomit', 'discogan', 'distancegan', 'distancegan.discogan'}       # batch norm; distances within a batch
 
 
 def make(name: str, ema: float | None = 0.9) -> Trainer:
@@ -48,9 +48,9 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 def test_registry_is_whole() -> None:
     assert set(METHODS) == {'stargan', 'attgan', 'stgan', 'aggan', 'aggan_multi', 'cyclegan', 'asgit', 'asgit_pairs', 'cam', 'secgan',
                             'classifier', 'parser', 'pix2pix', 'bicyclegan', 'dualgan', 'attentiongan',
-                            'discogan', 'cut', 'mejjati_attn', 'munit', 'drit', 'lomit', 'local', 'unit', 'ganimation'}
+                            'discogan', 'distancegan', 'cut', 'mejjati_attn', 'munit', 'drit', 'lomit', 'local', 'unit', 'ganimation'}
     assert set(TINY) == {*METHODS, 'dualgan.ce', 'dualgan.gp', 'unit.nips', 'cam.attgan', 'cam.stgan', 'secgan.attgan', 'secgan.stgan',
-                         'secgan.concat'}
+                         'secgan.concat', 'distancegan.self', 'distancegan.discogan'}
     for name, cls in METHODS.items():
         assert cls.id == name and cls.Config.model_fields['id'].default == name
         assert isinstance(cls.tiny(), Trainable)

@@ -33,6 +33,11 @@ def l1_mean(a: Tensor, b: Tensor) -> Tensor:
     return F.l1_loss(full(a), full(b))
 
 
+def total_variation(mask: Tensor) -> Tensor:
+    """Absolute differences of neighbouring pixels: sum over H and W, mean over N. mask [N,1,H,W]."""
+    return (mask.diff(dim=2).abs().sum() + mask.diff(dim=3).abs().sum()) / len(mask)
+
+
 def mse_to_constant(score: Tensor, target: float) -> Tensor:
     """LSGAN term: mean squared distance of every score (batch and patches) to a constant."""
     return ((full(score) - target) ** 2).mean()

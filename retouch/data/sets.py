@@ -23,6 +23,7 @@ from retouch.data.parsing import ALL_IDS, cached_masks, check_ids
 from retouch.data.sources import check_same_frame, read_parsing_folder
 from retouch.data.splits import Split, attribute_files, domain_files, pair_files, parsing_part, shows
 from retouch.errors import unknown
+from retouch.toyfaces.expressions import EXPRESSIONS, drawn_expressions
 from retouch.toyfaces.night import NIGHT, night
 from retouch.toyfaces.stored import HELD_OUT, drawn
 
@@ -33,7 +34,7 @@ SIZES_READ = 64          # of so many pictures, evenly spaced, the usual size is
 
 @dataclass(frozen=True)
 class AttributeSet:
-    """Images uint8 [N,H,W,3] and labels float32 [N,K] in {0,1}."""
+    """Images uint8 [N,H,W,3] and labels float32 [N,K] in {0,1}, or of drawn faces' expressions in [0,1]."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -67,15 +68,20 @@ def open_attributes(config: AttributeData | ExemplarData, split: Split = 'train'
     window, ground = (config.window, config.ground) if isinstance(config, AttributeData) else (None, 'white')
     if config.source == 'toyfaces':
         names = config.attributes or toyfaces.ATTRIBUTES
+        start, n = (0, config.n) if split == 'train' else (HELD_OUT, min(config.holdout, 1000))
+        if set(names) <= set(EXPRESSIONS):
+            images, amounts = drawn_expressions(range(start, start + n), config.size, config.seed)
+            return AttributeSet(images, amounts[:, [EXPRESSIONS.index(name) for name in names]],
+                                DataSpec(size=config.size, window=window, attributes=tuple(names), amounts=True))
         for name in names:
             if name not in toyfaces.ATTRIBUTES:
                 raise unknown('attribute', name, toyfaces.ATTRIBUTES)
-        start, n = (0, config.n) if split == 'train' else (HELD_OUT, min(config.holdout, 1000))
         images, _, labels = drawn(range(start, start + n), config.size, config.seed, progress)
-        rows = np.flatnonzero(shows(labels, toyfaces.ATTRIBUTES, any_of))
         columns = [toyfaces.ATTRIBUTES.index(name) for name in names]
+        one_of = isinstance(config, AttributeData) and config.one_of
+        rows = np.flatnonzero(labels[:, columns].sum(1) == 1 if one_of else shows(labels, toyfaces.ATTRIBUTES, any_of))
         spec = DataSpec(size=config.size, window=window, attributes=tuple(names))
-        return AttributeSet(images if len(rows) == n else images[rows], labels[rows][:, columns].astype(np.float32), spec)
+        return AttributeSet(images if len(rows) == n else images[rows], labels[rows][:, columns].astype(np.float32), spec, one_of)
     part = attribute_files(config, split)
     if own is not None and part.paths:
         frame = own.fitted(*usual_size(part.paths))

@@ -21,6 +21,8 @@ class DataSpec(Config):
     """How a file becomes such a picture."""
     attributes: tuple[str, ...] = ()
     """Label columns in order (attribute and exemplar data), or the classes of a parse (parsing data)."""
+    amounts: bool = False
+    """Attribute data: labels are amounts in [0,1] (drawn expressions), not 0 or 1."""
     domains: tuple[str, ...] = ()
     """Names of the domains (domain and pair data), the source first, e.g. ('A', 'B')."""
     one_way: bool = False

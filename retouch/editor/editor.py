@@ -344,13 +344,15 @@ class Editor:
         return read
 
     def _labels(self, read: np.ndarray, source: Mapping[str, int]) -> tuple[np.ndarray, dict[str, float]]:
-        """Probabilities [1,K] and what the user knows better -> source labels [1,K] in {0,1} and the numbers to show."""
+        """Probabilities [1,K] and what the user knows better -> source labels [1,K], 0 or 1 or amounts, and the numbers to show."""
         names = self.data.attributes
         single = self._one_hot()
         labels = np.eye(len(names), dtype=np.float32)[read.argmax(1)] if single else (read > 0.5).astype(np.float32)
+        if self.data.amounts:                                    # what is not asked for stays as strong as it is
+            labels = read.clip(0, 1)
         shown = {name: round(p, 4) for name, p in zip(names, read[0].tolist(), strict=True)}
         for name, value in source.items():
-            if value not in (0, 1):
+            if value not in (0, 1) and not (self.data.amounts and 0 <= value <= 1):
                 raise ValueError(f'source {name}={value}: expected 0 or 1')
             if single and value == 1:
                 labels[:] = 0

@@ -17,6 +17,11 @@ def linear_last_40(iteration: int, iterations: int) -> float:
     return _linear_after(iteration, iterations, 0.6)
 
 
+def linear_last_third(iteration: int, iterations: int) -> float:
+    """1 for the first two thirds, then linearly to 0 (albertpumarola/GANimation @ 40da9ae: 20 epochs and 10 more)."""
+    return _linear_after(iteration, iterations, 2 / 3)
+
+
 def step_at_80(iteration: int, iterations: int) -> float:
     """1 for the first 80%, then 0.1 (bluestyle97/STGAN-pytorch @ 1136a5d: at iteration 800,000 of 1,000,000)."""
     return 0.1 if 5 * iteration >= 4 * iterations else 1.0

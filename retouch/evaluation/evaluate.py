@@ -172,6 +172,9 @@ def _command(request: Request, protocol: str, n: int | None) -> str:
 def _score_model(model: Model, request: Request, ledger: Ledger | None, progress: Progress, paper: str = '') -> Scored:
     """The card of a model by the protocol that fits its data. paper: whose numbers are wanted; of asgit, pairs are Cityscapes'."""
     trained, source, device = model.info.get('data', {}), _source(model, request), model.device
+    if model.data.amounts:
+        raise ValueError(f'{model.path} was trained on expressions by degrees, which no protocol of labels fits: expected a model of '
+                         'labels that are 0 or 1; benchmarks/expressions.py measures this one')
     n = _n_of(request, source)
     if n is not None and n < 2:
         raise ValueError(f'--n {n}: expected at least 2 pictures')

@@ -45,7 +45,7 @@ from retouch.data.batches import DataSpec, DomainBatch, Moment
 from retouch.engine import schedules
 from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update
 from retouch.guidance.mask import composite, mask_logs
-from retouch.losses import full, l1_mean, mse_to_constant
+from retouch.losses import full, l1_mean, mse_to_constant, total_variation
 from retouch.methods.cyclegan import ImagePool, generator_to
 from retouch.networks.aggan import Discriminator, Generator, Norm, Upsample, init_weights
 
@@ -95,11 +95,6 @@ class Config(BaseConfig):
             raise ValueError('attention=false: there is no mask to judge or to smooth; '
                              'set --method.use-attention-discriminator false and --method.lambda-tv 0')
         return self
-
-
-def total_variation(mask: Tensor) -> Tensor:
-    """Absolute differences of neighbouring pixels: sum over H and W, mean over N. mask [N,1,H,W]."""
-    return (mask.diff(dim=2).abs().sum() + mask.diff(dim=3).abs().sum()) / len(mask)
 
 
 class AGGAN(nn.Module):

@@ -20,6 +20,7 @@ from retouch.methods.discogan import DiscoGAN
 from retouch.methods.distancegan import DistanceGAN
 from retouch.methods.drit import DRIT
 from retouch.methods.dualgan import DualGAN
+from retouch.methods.fal import FAL
 from retouch.methods.ganimation import GANimation
 from retouch.methods.local import Local
 from retouch.methods.lomit import LOMIT
@@ -45,6 +46,7 @@ METHODS: dict[str, Any] = {
     'attentiongan': AttentionGAN,
     'pix2pix': Pix2Pix,
     'bicyclegan': BicycleGAN,
+    'fal': FAL,
     'asgit': ASGIT,
     'asgit_pairs': ASGITPairs,
     'unit': UNIT,

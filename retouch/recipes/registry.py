@@ -26,6 +26,7 @@ from retouch.recipes import (
     distancegan,
     drit,
     dualgan,
+    fal,
     ganimation,
     local,
     lomit,
@@ -41,7 +42,7 @@ from retouch.recipes import (
 )
 from retouch.run import HAPPENED, Run, leaves, record_to_run
 
-MODULES = (stargan, attgan, stgan, aggan, aggan_multi, cyclegan, discogan, distancegan, dualgan, attentiongan, pix2pix, bicyclegan,
+MODULES = (stargan, attgan, stgan, aggan, aggan_multi, cyclegan, discogan, distancegan, dualgan, attentiongan, pix2pix, bicyclegan, fal,
            asgit, unit, munit, drit,
            lomit, cam, secgan, local, combogan, cut, mejjati_attn, classifier, parser, ganimation)
 TABLES = {**{module.__name__.rpartition('.')[2]: module.ROWS for module in MODULES}, 'asgit_pairs': asgit.PAIRS}

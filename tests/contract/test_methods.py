@@ -47,7 +47,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 def test_registry_is_whole() -> None:
     assert set(METHODS) == {'stargan', 'attgan', 'stgan', 'aggan', 'aggan_multi', 'cyclegan', 'asgit', 'asgit_pairs', 'cam', 'secgan',
-                            'classifier', 'parser', 'pix2pix', 'bicyclegan', 'dualgan', 'attentiongan',
+                            'classifier', 'parser', 'pix2pix', 'bicyclegan', 'dualgan', 'fal', 'attentiongan',
                             'discogan', 'distancegan', 'cut', 'mejjati_attn', 'munit', 'drit', 'lomit', 'local', 'unit', 'ganimation'}
     assert set(TINY) == {*METHODS, 'dualgan.ce', 'dualgan.gp', 'unit.nips', 'cam.attgan', 'cam.stgan', 'secgan.attgan', 'secgan.stgan',
                          'secgan.concat', 'distancegan.self', 'distancegan.discogan'}

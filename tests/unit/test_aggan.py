@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from retouch.data.batches import DataSpec, DomainBatch, Moment
 from retouch.engine.update import DomainRequest, Step
 from retouch.errors import one_line
-from retouch.methods.aggan import AGGAN, Config, total_variation
+from retouch.losses import total_variation
+from retouch.methods.aggan import AGGAN, Config
 from retouch.networks.aggan import Discriminator, Generator, depth_at, init_weights
 from retouch.recipes.registry import RECIPES
 from tests.batches import random_batch

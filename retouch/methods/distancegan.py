@@ -10,8 +10,9 @@ Differs:    [D1] statistics are of single pictures, as the loss is; `statistics_
             first (equal at batch 1);
             [D4] statistics are of the set's first pictures, cut in the middle, none mirrored; the code's are of shuffled, augmented ones;
             [D5] one Adam for both discriminators where the code has one each (equal); calls are batched where the nets have no batch norm;
-            [D6] DiscoGAN nets work in [-1,1] with tanh, and as in [D3] to [D5] of discogan.py; CycleGAN nets as cyclegan.py has them;
+            [D6] DiscoGAN nets work in [-1,1] with tanh, and as in its [D3] to [D5];
             [D7] with `direction` 'a_to_b' F, D_A and their terms do not exist, so there is no cycle; the code keeps a cycle of both.
+            [D8] CycleGAN nets as today: the code has those of the first release, zeros beyond borders, norms with scale and offset.
 Shapes:     N batch, H W image. x_i of domain A, y_i of B; G: A -> B, F: B -> A; d(u, v) mean of |u - v| over C, H, W.
             mu, sigma: mean and standard deviation of d over all pairs of the first `statistics_pictures` of a domain, or of their halves.
 
@@ -104,15 +105,15 @@ class DistanceGAN(nn.Module):
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__()
         c = self.config = config
-        self.to = ('B', 'A') if c.direction == 'both' else ('B',)
-        self.inference_nets, self.judges = tuple(MAKES[to] for to in self.to), tuple(f'D_{to}' for to in self.to)
+        self.targets = ('B', 'A') if c.direction == 'both' else ('B',)
+        self.inference_nets, self.judges = tuple(MAKES[to] for to in self.targets), tuple(f'D_{to}' for to in self.targets)
         self.data = data if c.direction == 'both' else data.model_copy(update={'one_way': True})
         if c.lambda_cyc and c.direction == 'a_to_b':
             raise ValueError(f'lambda_cyc={c.lambda_cyc:g} with direction=a_to_b: a cycle needs both generators; '
                              'set --method.lambda-cyc 0, or --method.direction both')
         if c.nets == 'cyclegan':
             of = CycleGAN(cyclegan.Config(width_g=c.width_g, blocks=c.blocks, width_d=c.width_d, layers_d=c.layers_d, pool=c.pool), data)
-            self.pools = nn.ModuleDict({to: of.pools[to] for to in self.to})
+            self.pools = nn.ModuleDict({to: of.pools[to] for to in self.targets})
         else:
             of = DiscoGAN(discogan.Config(width_g=c.width_g, layers_g=c.layers_g, bottleneck=c.bottleneck, width_d=c.width_d), data)
         self.nets = nn.ModuleDict({name: of.nets[name] for name in (*self.inference_nets, *self.judges)})
@@ -186,12 +187,12 @@ class DistanceGAN(nn.Module):
         r = rate_at(batch.moment, c)
         w, v = (1.0, 1.0) if c.nets == 'cyclegan' else (1 - r, r)
         apart = l1_mean if c.nets == 'cyclegan' else mse_mean
-        made = {to: self.generate(to, of[OTHER[to]]) for to in self.to}
-        loss_dist = torch.stack([self.kept_apart(of[OTHER[to]], made[to], to) for to in self.to]).sum()      # (2)
-        loss_gan = torch.stack([self.fooled(of[to], made[to], to) for to in self.to]).sum()                    # (3)
+        made = {to: self.generate(to, of[OTHER[to]]) for to in self.targets}
+        loss_dist = torch.stack([self.kept_apart(of[OTHER[to]], made[to], to) for to in self.targets]).sum()      # (2)
+        loss_gan = torch.stack([self.fooled(of[to], made[to], to) for to in self.targets]).sum()                    # (3)
         loss_cyc = torch.zeros_like(loss_dist)
         if c.lambda_cyc:
-            loss_cyc = torch.stack([apart(self.generate(OTHER[to], made[to]), of[OTHER[to]]) for to in self.to]).sum()     # (4)
+            loss_cyc = torch.stack([apart(self.generate(OTHER[to], made[to]), of[OTHER[to]]) for to in self.targets]).sum()     # (4)
         shown = {'input': of['A'], 'edit': made['B'].detach()}
         if 'A' in made:
             shown |= {'input_b': of['B'], 'edit_b': made['A'].detach()}
@@ -201,7 +202,7 @@ class DistanceGAN(nn.Module):
 
     def discriminator_step(self, batch: DomainBatch, kept: Keep) -> Step:
         of, losses = {'A': batch.image_a, 'B': batch.image_b}, {}
-        for to in self.to:
+        for to in self.targets:
             D = self.nets[f'D_{to}']
             if self.config.nets == 'cyclegan':
                 real, fake = D(torch.cat([of[to], self.pools[to].exchange(kept[f'fake_{to}'], batch.moment, to)])).chunk(2)

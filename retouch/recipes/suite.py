@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from retouch.recipes import aggan_multi, asgit, attgan, bicyclegan, cam, drit, lomit, pix2pix, secgan, stargan, stgan
+from retouch.recipes import aggan_multi, asgit, attgan, bicyclegan, cam, drit, fal, lomit, pix2pix, secgan, stargan, stgan
 from retouch.run import Run
 
 BUDGET = 32_000                                  # pictures that training sees
@@ -29,6 +29,7 @@ BASES: dict[str, Callable[[], Run]] = {
     'lomit.eyeglasses': lomit.toyfaces,
     'pix2pix.eyeglasses': pix2pix.toyfaces,
     'bicyclegan.eyeglasses': bicyclegan.toyfaces,
+    'fal.eyeglasses': fal.toyfaces,
     'asgit_pairs.eyeglasses': asgit.pairs_toyfaces,
 }
 # suite -> recipe -> seeds: three for a row of each of the five systems and for StarGAN and CycleGAN, one elsewhere
@@ -38,8 +39,9 @@ SUITES: dict[str, dict[str, tuple[int, ...]]] = {'toyfaces': {
     'stgan.eyeglasses': (0,), 'cam.stgan_eyeglasses': (0,), 'aggan_multi.eyeglasses': (0,),
     'cyclegan.toyfaces': (0, 1, 2), 'asgit.toyfaces': (0, 1, 2), 'aggan.toyfaces': (0, 1, 2), 'attentiongan.toyfaces': (0,),
     'cut.toyfaces': (0,), 'cut.fastcut_toyfaces': (0,), 'discogan.toyfaces': (0,),
+    'distancegan.toyfaces': (0,), 'distancegan.toyfaces_cycle': (0,), 'distancegan.toyfaces_self': (0,),
     'dualgan.toyfaces': (0,), 'unit.toyfaces': (0,), 'munit.toyfaces': (0,), 'drit.eyeglasses': (0,), 'lomit.eyeglasses': (0, 1, 2),
-    'pix2pix.eyeglasses': (0,), 'bicyclegan.eyeglasses': (0,), 'asgit_pairs.eyeglasses': (0,),
+    'pix2pix.eyeglasses': (0,), 'bicyclegan.eyeglasses': (0,), 'fal.eyeglasses': (0,), 'asgit_pairs.eyeglasses': (0,),
 }}
 
 

@@ -71,8 +71,8 @@ EXACT |= {f'pix2pix.asgit{row}': {'G': 41_825_667, 'D': d} for row, d in (('', 2
 EXACT |= {'bicyclegan.aggan_table': EXACT['bicyclegan.paper'], 'dualgan.aggan_table': EXACT['dualgan.ce_2017']}
 _disco = {'G': 5_513_856, 'F': 5_513_856, 'D_A': 2_765_568, 'D_B': 2_765_568}
 EXACT |= {'discogan.paper': _disco, 'discogan.aggan_table': _disco}
-EXACT |= {f'distancegan.{row}{form}': counts for row, counts in (('paper', EXACT['cyclegan.paper']), ('aggan_table', EXACT['cyclegan.paper']),
-                                                                 ('paper_disco', _disco)) for form in ('', '_cycle', '_self')}
+EXACT |= {f'distancegan.{row}{form}': _disco if row == 'paper_disco' else EXACT['cyclegan.paper']
+          for row in ('paper', 'aggan_table', 'paper_disco') for form in ('', '_cycle', '_self')}
 EXACT |= {'munit.celeba': EXACT['munit.paper'], 'drit.celeba': {**EXACT['drit.paper'], 'D_c': 7_472_129}}
 EXACT |= {f'lomit.paper{row}': {**EXACT['lomit.paper'], 'D': d}
           for row, d in (('_gender', 44_729_282), ('_lipstick', 44_729_282), ('_facial_hair_gender', 44_737_475),

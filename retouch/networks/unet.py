@@ -35,7 +35,7 @@ class AffineInstanceNorm(nn.GroupNorm):
         super().__init__(channels, channels, eps)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[2] * x.shape[3] == 1:                         # what it is but for rounding, which the epsilon makes a thousand times as large
+        if x.shape[2] * x.shape[3] == 1:                         # else its rounding, which the epsilon makes a thousandfold
             return (x - x) * self.weight[:, None, None] + self.bias[:, None, None]
         return super().forward(x)
 

@@ -100,3 +100,12 @@ def half_distances(x: Tensor, dim: int) -> Tensor:
     """Mean absolute difference over all elements of the halves of each of [N,C,H,W] -> [N]; dim 2: top and bottom, 3: left and right."""
     first, second = full(x).chunk(2, dim)
     return (first - second).abs().mean((1, 2, 3))
+
+
+def contrasting_distance(made: Tensor, wanted: Tensor, left: Tensor) -> Tensor:
+    """-log of the share that e^-|made - wanted| has in itself and e^-|made - left|: mean over N, Euclidean norms over C.
+
+    made and left [N,C], wanted [C] or [N,C].
+    """
+    near, far = (torch.linalg.vector_norm(full(made - other), dim=1) for other in (wanted, left))
+    return F.softplus(near - far).mean()

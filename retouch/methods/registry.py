@@ -14,6 +14,7 @@ from retouch.methods.bicyclegan import BicycleGAN
 from retouch.methods.cam import CAM
 from retouch.methods.classifier import AttributeClassifier
 from retouch.methods.combogan import ComboGAN
+from retouch.methods.contrastgan import ContrastGAN
 from retouch.methods.cut import CUT
 from retouch.methods.cyclegan import CycleGAN
 from retouch.methods.discogan import DiscoGAN
@@ -51,6 +52,7 @@ METHODS: dict[str, Any] = {
     'asgit_pairs': ASGITPairs,
     'unit': UNIT,
     'ganimation': GANimation,
+    'contrastgan': ContrastGAN,
     'munit': MUNIT,
     'drit': DRIT,
     'lomit': LOMIT,

@@ -26,6 +26,8 @@ class AttributeData(Config):
     """'toyfaces', or a folder in a layout that `retouch data check` knows."""
     attributes: tuple[str, ...] = ()
     """Columns to use, in order; empty: all there are."""
+    one_of: bool = False
+    """Keep only drawn faces that show exactly one of `attributes`, so that these are one class a picture (toyfaces)."""
     size: int = Field(default=128, gt=0)
     """Side of the pictures in pixels."""
     crop: int | None = Field(default=None, gt=0)

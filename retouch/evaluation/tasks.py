@@ -32,7 +32,8 @@ def toyfaces_tasks(method: Any, judged: Sequence[str], n: int, seed: int, size: 
                    progress: Progress | None = None) -> tuple[np.ndarray, list[Task]]:
     """Every edit of an attribute model on held-out faces: inputs uint8 [n,S,S,3] and one Task an attribute, or an edit as `edits` reads it.
 
-    The label rule works on all 15 attributes; the model is told those it knows.
+    The label rule works on all 15 attributes; the model is told those it knows. Where it knows one class a picture, only faces that show
+    exactly one of its classes, before and after, are edited.
     """
     known = tuple(method.data.attributes)
     if not known:
@@ -45,10 +46,14 @@ def toyfaces_tasks(method: Any, judged: Sequence[str], n: int, seed: int, size: 
     tasks = []
     for edit in edits:
         truth = truths[edit.name]
-        request = _labelled(*(torch.from_numpy(table[:, columns]).float() for table in (labels[truth.rows], truth.targets)))
+        some = np.arange(len(truth.rows))
+        if getattr(getattr(method, 'config', None), 'labels', 'multi') == 'single':
+            some = np.flatnonzero((labels[truth.rows][:, columns].sum(1) == 1) & (truth.targets[:, columns].sum(1) == 1))
+        rows, targets = truth.rows[some], truth.targets[some]
+        request = _labelled(*(torch.from_numpy(table[:, columns]).float() for table in (labels[rows], targets)))
         edited = tuple(_column(judged, name) for name in edit.names)
-        tasks.append(Task(edit.name, edited, truth.rows, _for_judge(truth.targets, judged), request,
-                          Rows(truth.images), Rows(truth.regions)))
+        tasks.append(Task(edit.name, edited, rows, _for_judge(targets, judged), request,
+                          Rows(truth.images, some), Rows(truth.regions, some)))
     return inputs, tasks
 
 

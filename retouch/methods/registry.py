@@ -17,6 +17,7 @@ from retouch.methods.combogan import ComboGAN
 from retouch.methods.contrastgan import ContrastGAN
 from retouch.methods.cut import CUT
 from retouch.methods.cyclegan import CycleGAN
+from retouch.methods.diat import DIAT
 from retouch.methods.discogan import DiscoGAN
 from retouch.methods.distancegan import DistanceGAN
 from retouch.methods.drit import DRIT
@@ -53,6 +54,7 @@ METHODS: dict[str, Any] = {
     'unit': UNIT,
     'ganimation': GANimation,
     'contrastgan': ContrastGAN,
+    'diat': DIAT,
     'munit': MUNIT,
     'drit': DRIT,
     'lomit': LOMIT,

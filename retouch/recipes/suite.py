@@ -38,7 +38,7 @@ SUITES: dict[str, dict[str, tuple[int, ...]]] = {'toyfaces': {
     'attgan.eyeglasses': (0,), 'cam.attgan_eyeglasses': (0,), 'secgan.attgan_eyeglasses': (0,),
     'stgan.eyeglasses': (0,), 'cam.stgan_eyeglasses': (0,), 'aggan_multi.eyeglasses': (0,),
     'cyclegan.toyfaces': (0, 1, 2), 'asgit.toyfaces': (0, 1, 2), 'aggan.toyfaces': (0, 1, 2), 'attentiongan.toyfaces': (0,),
-    'cut.toyfaces': (0,), 'cut.fastcut_toyfaces': (0,), 'discogan.toyfaces': (0,),
+    'mejjati_attn.toyfaces': (0,), 'cut.toyfaces': (0,), 'cut.fastcut_toyfaces': (0,), 'discogan.toyfaces': (0,),
     'distancegan.toyfaces': (0,), 'distancegan.toyfaces_cycle': (0,), 'distancegan.toyfaces_self': (0,),
     'dualgan.toyfaces': (0,), 'unit.toyfaces': (0,), 'munit.toyfaces': (0,), 'drit.eyeglasses': (0,), 'lomit.eyeglasses': (0, 1, 2),
     'pix2pix.eyeglasses': (0,), 'bicyclegan.eyeglasses': (0,), 'fal.eyeglasses': (0,), 'asgit_pairs.eyeglasses': (0,),

@@ -28,6 +28,9 @@ EXACT = {                                                        # trainable par
     'asgit_pairs.paper': {'T': 75_649, 'G': 41_825_667, 'D': 2_767_809},
     'asgit_pairs.code': {'T': 75_649, 'G': 54_409_603, 'D': 2_767_809},
     'attentiongan.paper': {'G': 11_822_949, 'F': 11_822_949, 'D_A': 2_764_737, 'D_B': 2_764_737},
+    'combogan.paper': {f'{net}_{k}': n for net, n in (('E', 5_099_136), ('G', 6_565_763), ('D', 2_764_737)) for k in range(8)},
+    'combogan.aggan_table': {f'{net}_{k}': n for net, n in (('E', 5_099_136), ('G', 6_565_763), ('D', 2_764_737)) for k in range(8)},
+    'mejjati_attn.paper': {'G': 2_855_811, 'F': 2_855_811, 'M_A': 104_001, 'M_B': 104_001, 'D_A': 2_766_657, 'D_B': 2_766_657},
     'cut.paper': {'G': 11_378_179, 'F': 560_384, 'D': 2_764_737},
     'cut.paper_fastcut': {'G': 11_378_179, 'F': 560_384, 'D': 2_764_737},
     'pix2pix.paper': {'G': 54_413_955, 'D': 2_768_705},
@@ -53,6 +56,7 @@ EXACT = {                                                        # trainable par
     'lomit.paper': {'E_c': 5_390_848, 'E_s': 4_864_656, 'A': 3_806_721, 'H': 399_360, 'G': 5_758_723, 'D': 44_729_282},
     'lomit.code': {'E_c': 5_390_848, 'E_s': 2_764_936, 'A': 3_806_721, 'H': 399_360, 'G': 5_758_723, 'D': 44_753_861},
 }
+EXACT['mejjati_attn.paper_summer2winter'] = EXACT['mejjati_attn.paper']
 CAM_ROWS = ('', '_baseline', '_generator', '_discriminator', '_mean', '_literal')
 EXACT |= {f'cam.{backbone}_paper{row}': EXACT[f'{backbone}.paper'] for backbone in ('stargan', 'attgan', 'stgan') for row in CAM_ROWS}
 for _backbone, _channels in (('stargan', (8_493_248, 8_512_064, 44_836_800)), ('attgan', (43_471_491, 43_486_860, 44_728_206))):

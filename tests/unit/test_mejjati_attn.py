@@ -89,7 +89,8 @@ def by_hand(iteration: int, **fields: Any) -> tuple[MejjatiAttention, DomainBatc
                            'D_B': lambda x, normed=True: 2 * x, 'D_A': lambda x, normed=True: x + 1}.items():
         method.nets[name] = Stub(function)
     x, y, whole = torch.full((2, 3, 8, 8), 0.2), torch.full((2, 3, 8, 8), -0.8), torch.zeros(2, 4)
-    return method, DomainBatch(x, y, torch.arange(2), torch.arange(2), whole, whole, Moment(iteration=iteration, iterations=10, count=2, total=2))
+    moment = Moment(iteration=iteration, iterations=10, count=2, total=2)
+    return method, DomainBatch(x, y, torch.arange(2), torch.arange(2), whole, whole, moment)
 
 
 def test_losses_by_hand_before_the_switch() -> None:
@@ -120,13 +121,13 @@ def test_after_the_switch_the_discriminator_sees_what_the_mask_reaches() -> None
 
 
 def test_norms_go_with_the_switch() -> None:
-    for fields, expected in (({}, [True, False]), ({'norm_after_switch': True}, [True, True])):
-        seen = []
+    seen: list[bool] = []
+    for fields in ({}, {'norm_after_switch': True}):
         for iteration in (2, 3):
             method, batch = by_hand(iteration, **fields)
             method.nets['D_B'] = Stub(lambda x, normed=True: (seen.append(normed), x)[1])
             method.step_to_b(batch, {})
-        assert seen == expected
+    assert seen == [True, False, True, True]
 
 
 def test_attention_rests_from_the_switch_on() -> None:
@@ -169,22 +170,19 @@ def test_translate_fuses_inside_the_mask_of_the_direction() -> None:
 
 def test_what_does_not_fit_is_said() -> None:
     with pytest.raises(ValueError, match=r'^size=18: .*--data.size 16$'):
-        MejjatiAttention(Config.model_validate(TINY), replace_size(18))
+        MejjatiAttention(Config.model_validate(TINY), SPEC.model_copy(update={'size': 18}))
     with pytest.raises(ValueError, match='layers_d=6'):
         small(layers_d=6)
     with pytest.raises(ValueError, match='less than or equal to 1'):
         small(switch=30)
 
 
-def replace_size(size: int) -> DataSpec:
-    return SPEC.model_copy(update={'size': size})
-
-
 def test_presets_are_the_authors() -> None:
     run, winter = RECIPES['mejjati_attn.paper'](), RECIPES['mejjati_attn.paper_summer2winter']()
     m = run.method
     assert (m.lr, m.beta1, m.lambda_cyc, m.pool, m.threshold, m.attention_kernel, m.norm_after_switch) == (1e-4, 0.5, 10, 50, 0.1, 1, False)
-    assert (m.switch * run.train.epochs, run.train.epochs, run.train.batch_size, run.data.load_size, run.data.size) == (30, 100, 1, 286, 256)
+    assert (m.switch * run.train.epochs, run.train.epochs, run.train.batch_size) == (30, 100, 1)
+    assert (run.data.load_size, run.data.size) == (286, 256)
     assert (winter.method.lr, winter.train.epochs, winter.method.switch * 200) == (2e-4, 200, 30)
     late = replace(random_batch('domains', SPEC).moment, iteration=3, iterations=10)
     assert small().has_switched(late) and not small().has_switched(replace(late, iteration=2))

@@ -2,8 +2,8 @@
 
     python benchmarks/expressions.py MODEL [--n 100] [--out benchmarks/results/expressions/NAME.json]
 
-MODEL is a run of `ganimation.toyfaces_expressions` or of another attribute system on the same data. Every held-out face is asked for 0, 1/4,
-1/2, 3/4 and 1 of one expression, the others as they truly are. What an edit shows is read off without a network: of 21 true pictures of the
+MODEL is a run of `ganimation.toyfaces_expressions` or of another attribute system on the same data. Every held-out face is asked for 0,
+1/4, 1/2, 3/4 and 1 of one expression, the others as they truly are. What an edit shows is read off without a network: of 21 true pictures of the
 same face along the ramp, the amount of the one that is nearest to it (squared error over the region in which the ends of the ramp differ by
 more than 0.1 of [-1,1]). Faces whose ramp has no such region are left out of that expression, and counted. Rows beside it: `copy`, the
 input as it is.
@@ -59,7 +59,8 @@ def scores(shown: np.ndarray, ramps: np.ndarray) -> dict[str, float]:
     found, asked = np.array(amounts), np.broadcast_to(ASKED, (len(amounts), len(ASKED)))
     alike = found.std() == 0
     return {'correlation': 0.0 if alike else float(np.corrcoef(found.ravel(), asked.ravel())[0, 1]),
-            'error': float(np.abs(found - asked).mean()), 'psnr_truth': float(mse_to_psnr(np.asarray(np.mean(errors)))), 'faces': int(some.sum())}
+            'error': float(np.abs(found - asked).mean()), 'psnr_truth': float(mse_to_psnr(np.asarray(np.mean(errors)))),
+            'faces': int(some.sum())}
 
 
 def measure(model_path: Path, n: int) -> dict[str, dict[str, dict[str, float]]]:
@@ -100,11 +101,13 @@ def main() -> None:
     print('| expression | row | correlation | error | PSNR to the truth, dB | mask area | faces |\n|---|---|---|---|---|---|---|')
     for name, rows in table.items():
         for row, found in rows.items():
-            area = f'{found["mask_area"]:.3f}' if 'mask_area' in found else '–'
-            print(f'| {name} | {row} | {found["correlation"]:.3f} | {found["error"]:.3f} | {found["psnr_truth"]:.2f} | {area} | {found["faces"]} |')
+            numbers = (f'{found["correlation"]:.3f}', f'{found["error"]:.3f}', f'{found["psnr_truth"]:.2f}',
+                       f'{found["mask_area"]:.3f}' if 'mask_area' in found else '–', found['faces'])
+            print('|', name, '|', row, '|', *(f'{number} |' for number in numbers))
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        record = {'command': f'python benchmarks/expressions.py RUN --n {options.n}', 'n': options.n, 'torch': torch.__version__.split('+')[0]}
+        command = f'python benchmarks/expressions.py RUN --n {options.n}'
+        record = {'command': command, 'n': options.n, 'torch': torch.__version__.split('+')[0]}
         options.out.write_text(json.dumps({**record, 'table': table}, indent=2) + '\n')
 
 

@@ -1,13 +1,11 @@
-"""ContrastGAN: a given mask cuts the object out, one generator is told the category it is to be, and features must leave where they were.
-
+"""ContrastGAN: a given mask cuts the object out, one generator is told what it is to be, and features must leave where they were.
 A reading, not a reproduction: no code is public, and what could not be read is decided here.
 Paper:      Liang, Zhang, Lin, Xing. Generative Semantic Manipulation with Mask-Contrasting GAN. ECCV 2018, arXiv:1708.00315.
 Reference:  none; the networks are those of StarGAN (generator) and CycleGAN (discriminators), as `stargan` and `cyclegan` have them.
 Differs:    [D1] known: one conditional generator, one discriminator a category, least squares, the contrasting distance that G lowers
             and D raises, a cycle, a given mask outside which the input stays; everything below is a decision;
             [D2] two categories, the domains; the mask hides the rest of the picture (no crop of its box, no resizing, no refinement);
-            [D3] the mask is the union of parts of a face (`parts`) by a frozen parser (`uses_parser`), as AGGAN gave it OpenFace's; the
-            paper's are MS-COCO's. At test time it is read from the picture likewise;
+            [D3] the mask is the union of parts of a face (`parts`) by a frozen parser (`uses_parser`), as AGGAN gave it OpenFace's;
             [D4] features are of D's last map of four times its width, averaged over it, of length 1: without, D would inflate them;
             [D5] the target's feature is the mean over the last 50 real pictures; it learns in D's step alone, where this batch is in it;
             [D6] weights: 1 for (6), 10 for (7), 0.1 for the distance in D's step, where 1 would let D attend to nothing else;
@@ -134,12 +132,14 @@ class ContrastGAN(nn.Module):
     @classmethod
     def tiny(cls) -> ContrastGAN:
         """The smallest legal form, with a parser that has learned nothing and says nothing: all of the picture may change."""
-        return cls(Config(parts=TWELVE, parser_width=2, width_g=4, blocks=1, width_d=4, layers_d=1, queue=3), DataSpec(size=32, domains=('A', 'B')))
+        small = Config(parts=TWELVE, parser_width=2, width_g=4, blocks=1, width_d=4, layers_d=1, queue=3)
+        return cls(small, DataSpec(size=32, domains=('A', 'B')))
 
     def updates(self) -> tuple[Update, ...]:
         c = self.config
         adam, schedule = partial(Adam, lr=c.lr, betas=(c.beta1, c.beta2)), SCHEDULES[c.schedule]
-        return Update('G', ('G',), self.generator_step, adam, schedule), Update('D', ('D_A', 'D_B'), self.discriminator_step, adam, schedule)
+        return (Update('G', ('G',), self.generator_step, adam, schedule),
+                Update('D', ('D_A', 'D_B'), self.discriminator_step, adam, schedule))
 
     @torch.no_grad()
     def mask_of(self, x: Tensor) -> Tensor:

@@ -3,8 +3,8 @@
 Paper:      Pumarola, Agudo, Martinez, Sanfeliu, Moreno-Noguer. GANimation: Anatomically-aware Facial Animation from a Single Image.
             ECCV 2018, arXiv:1807.09251.
 Reference:  albertpumarola/GANimation @ 40da9ae (GPL-3.0): read for layers, reductions and schedule; no code taken.
-Differs:    [D1] the mask m is 1 - A of the paper's attention A, so that 1 means may change here too; the paper's two versions swap the roles;
-            [D2] the code divides the mean of (2) and (5) by the batch again: `lambda_cond` 160 is its 4000 at the batch of 25, at any batch;
+Differs:    [D1] the mask m is 1 - A of the paper's attention A, so that 1 means may change here too; the paper's versions swap the roles;
+            [D2] the code divides the mean of (2) and (5) by the batch again: `lambda_cond` 160 is its 4000 at a batch of 25, at any batch;
             [D3] (8) is a mean over N of sums over pixels: `lambda_tv` 2.5e-4 is the code's 1e-5 on the sum over the batch of 25, at 128 px;
             [D4] (7) is the code's mean of A, of weight 0.1; the paper's is a squared norm. It pushes A down: the mask grows;
             [D5] the penalty is an optimiser step of its own, as in the code (`gp_separate_step`), with its gradient in closed form and its
@@ -66,7 +66,7 @@ class Config(BaseConfig):
     lambda_cyc: float = 10.0
     lambda_gp: float = 10.0
     lambda_keep: float = 0.1
-    """Weight of (7). Too much of it and the mask is 1 everywhere, too little and 0: the author advises a value at which it stays near 0.5."""
+    """Weight of (7). Too much of it and the mask is 1 everywhere, too little and 0: the author wants it near 0.5."""
     lambda_tv: float = 2.5e-4
     """Weight of a sum over pixels."""
     gp_separate_step: bool = True

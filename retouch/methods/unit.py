@@ -3,9 +3,9 @@
 Paper:      Liu, Breuel, Kautz. Unsupervised Image-to-Image Translation Networks. NIPS 2017, arXiv:1703.00848.
 Reference:  mingyuliutw/UNIT @ 28d5982, and @ 96def6b of its branch `version_02`, the networks of 2017 (CC BY-NC-SA 4.0): read for layers,
             losses and schedule; no code taken.
-Differs:    [D1] two systems have this name: `architecture` 'munit_style', what it has meant since 2018, with MUNIT's networks and least squares,
-            whose domains share a latent space and no weight unless `shared_blocks` says so; and 'nips', with its own networks, shared
-            blocks, a discriminator shared from its third layer on, and cross-entropy. What is common is one loss;
+Differs:    [D1] two systems have this name: `architecture` 'munit_style', what it has meant since 2018, with MUNIT's networks and least
+            squares, whose domains share a latent space and no weight unless `shared_blocks` says so; and 'nips', with its own networks,
+            shared blocks, a discriminator shared from its third layer on, and cross-entropy. What is common is one loss;
             [D2] calls of one network on several inputs are batched where the inputs exist (norms are per sample, so equal);
             [D3] noise is drawn by (seed, iteration, sample), other draws for first and second code and in each step;
             [D4] 'nips' takes (6) of the code with its noise (`kl_after_noise`), which adds 1 and a gradient of mean 0; so does the preset;
@@ -179,7 +179,8 @@ class UNIT(nn.Module):
         loss_cyc = l1_mean(self.decode(z_x_again, 'A'), x) + l1_mean(self.decode(z_y_again, 'B'), y)    # (8)
         loss_klc = torch.stack([(full(h) ** 2).mean() for h in second]).sum()                           # (9)
         return Step(c.lambda_gan * loss_gan + c.lambda_kl * (loss_kl + loss_klc) + c.lambda_x * loss_x + c.lambda_cyc * loss_cyc,
-                    {'gan': loss_gan.detach(), 'kl': loss_kl.detach(), 'x': loss_x.detach(), 'cyc': loss_cyc.detach(), 'klc': loss_klc.detach()},
+                    {'gan': loss_gan.detach(), 'kl': loss_kl.detach(), 'x': loss_x.detach(), 'cyc': loss_cyc.detach(),
+                     'klc': loss_klc.detach()},
                     {'input': x, 'edit': fake_b.detach(), 'input_b': y, 'edit_b': fake_a.detach()})
 
     def translate(self, request: DomainRequest) -> Translation:

@@ -17,7 +17,7 @@ def aggan_table() -> Run:
 
 
 def toyfaces() -> Run:
-    """Small: drawn faces at 32 px without and with Eyeglasses, data and length of `cyclegan.toyfaces`; the mask is the union of face parts."""
+    """Small: drawn faces at 32 px without and with Eyeglasses, data and length of `cyclegan.toyfaces`; the mask is of face parts."""
     told = Config(width_g=16, blocks=1, width_d=32, lambda_cyc=30.0, lr=1e-3, schedule='linear_last_40')
     return cyclegan.toyfaces().model_copy(update={'method': told})
 

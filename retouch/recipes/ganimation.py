@@ -8,7 +8,8 @@ from retouch.recipes import stargan
 from retouch.run import Run
 from retouch.toyfaces.expressions import EXPRESSIONS
 
-UNITS = tuple(f'AU{number}' for number in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45))      # whose strength OpenFace reads
+# whose strength OpenFace reads
+UNITS = tuple(f'AU{number}' for number in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45))
 
 
 def paper() -> Run:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -62,8 +63,8 @@ def drawn_expressions(indices: Sequence[int], size: int, seed: int = 0) -> tuple
     if (found := read_rows(path)) is None:
         chunks = [list(indices[i:i + CHUNK]) for i in range(0, len(indices), CHUNK)]
         with ExitStack() as stack:
-            several = len(chunks) > 1
-            pictures = (stack.enter_context(drawing_pool(2)).map if several else map)(functools.partial(_draw, size=size, seed=seed), chunks)
+            draw = functools.partial(_draw, size=size, seed=seed)
+            pictures = stack.enter_context(drawing_pool(os.cpu_count() or 1)).map(draw, chunks) if len(chunks) > 1 else map(draw, chunks)
             writer = stack.enter_context(Writer(path, (len(indices), size, size, 3)))
             for part in pictures:
                 writer.add(part)

@@ -77,6 +77,9 @@ def outputs(method: Any, batch: Any) -> dict[str, torch.Tensor]:
     if method.id == 'asgit':
         src, m = method.judge('D_B', batch.image_b)
         return {'image': nets['G'](batch.image_a), 'src': src, 'map': method.carry(m)}
+    if method.id == 'ganimation':
+        (image, mask), (src, cls) = method.generate(batch.image, batch.target), nets['D'](batch.image)
+        return {'src': src, 'cls': cls, 'image': image, 'mask': mask}
     if method.id == 'unit':
         latent = method.encode(batch.image_a, 'A')
         return {'image': method.decode(latent, 'B'), 'latent': latent, 'src': method.scores(batch.image_b, 'B')[-1]}
@@ -110,7 +113,7 @@ def outputs(method: Any, batch: Any) -> dict[str, torch.Tensor]:
 def test_the_reference_covers_every_translator() -> None:
     rows = {name: row for name, row in REFERENCE.items() if name != 'what'}
     assert set(rows) == {'stargan', 'attgan', 'stgan', 'aggan', 'aggan_multi', 'cyclegan', 'attentiongan', 'pix2pix', 'bicyclegan', 'asgit',
-                         'asgit.tam', 'asgit_pairs', 'cut', 'lomit', 'munit', 'unit', 'unit.nips', 'drit', 'discogan'}
+                         'asgit.tam', 'asgit_pairs', 'cut', 'lomit', 'munit', 'unit', 'unit.nips', 'ganimation', 'drit', 'discogan'}
     for row in rows.values():
         assert {'repository', 'commit', 'licence', 'torch', 'date'} <= set(row['origin'])
 

@@ -3,10 +3,10 @@
     python benchmarks/expressions.py MODEL [--n 100] [--out benchmarks/results/expressions/NAME.json]
 
 MODEL is a run of `ganimation.toyfaces_expressions` or of another attribute system on the same data. Every held-out face is asked for 0,
-1/4, 1/2, 3/4 and 1 of one expression, the others as they truly are. What an edit shows is read off without a network: of 21 true pictures of the
-same face along the ramp, the amount of the one that is nearest to it (squared error over the region in which the ends of the ramp differ by
-more than 0.1 of [-1,1]). Faces whose ramp has no such region are left out of that expression, and counted. Rows beside it: `copy`, the
-input as it is.
+1/4, 1/2, 3/4 and 1 of one expression, the others as they truly are. What an edit shows is read off without a network: of 21 true pictures
+of the same face along the ramp, the amount of the one that is nearest to it (squared error over the region in which the ends of the ramp
+differ by more than 0.1 of [-1,1]). Faces whose ramp has no such region are left out of that expression; the others are counted. Beside it
+stands `copy`, the input as it is.
 """
 from __future__ import annotations
 

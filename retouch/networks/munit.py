@@ -123,7 +123,7 @@ class AutoEncoder(nn.Module):
 
 
 class LatentAutoEncoder(nn.Module):
-    """UNIT's: `encode` [N,3,H,W] -> [N,4 width,H/4,W/4] and `decode` of that to [-1,1], MUNIT's content encoder and decoder without a style.
+    """UNIT's: `encode` [N,3,H,W] -> [N,4 width,H/4,W/4] and `decode` of that to [-1,1], MUNIT's encoder and decoder without a style.
 
     11,140,483 parameters: encoder 5,385,856, decoder 5,754,627.
 

@@ -24,6 +24,7 @@ from retouch.methods.drit import DRIT
 from retouch.methods.dualgan import DualGAN
 from retouch.methods.fal import FAL
 from retouch.methods.ganimation import GANimation
+from retouch.methods.icgan import IcGAN
 from retouch.methods.local import Local
 from retouch.methods.lomit import LOMIT
 from retouch.methods.mejjati_attn import MejjatiAttention
@@ -53,6 +54,7 @@ METHODS: dict[str, Any] = {
     'asgit_pairs': ASGITPairs,
     'unit': UNIT,
     'ganimation': GANimation,
+    'icgan': IcGAN,
     'contrastgan': ContrastGAN,
     'diat': DIAT,
     'munit': MUNIT,

@@ -1,9 +1,11 @@
 """DCGAN's family of 64-px nets: DiscoGAN's translator, a discriminator that returns its features, IcGAN's generator and encoders.
 
-Layer facts: Kim et al., ICML 2017, and SKTBrain/DiscoGAN @ f044178 (no licence file); Perarnau et al., 2016, and Guim3/IcGAN @ 0c73cf8.
+Layer facts: Kim et al., ICML 2017, and SKTBrain/DiscoGAN @ f044178 (no licence file); Perarnau et al., 2016, and
+Guim3/IcGAN @ 0c73cf8 (BSD).
 """
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from retouch.networks.layers import BatchNorm, with_condition
@@ -91,3 +93,54 @@ class FeatureDiscriminator(nn.Module):
             h = layer(h)
             features.append(h)
         return self.head(h), features
+
+
+class LatentGenerator(nn.Module):
+    """A vector [N,latent] and conditions [N,K] -> [N,3,size,size], without the output activation. 3,725,123 parameters with 18 conditions.
+
+    Transposed convolutions from 1 px to 4 and then doubling, batch norm and ReLU on all but the last: training mode uses the batch,
+    eval mode the running statistics.
+
+    Args:
+        conditions: K.
+        size: 4 * 2**n px.
+        latent: entries of the vector.
+        width: channels of the last map; every map before it has twice those of the next.
+    """
+
+    def __init__(self, conditions: int, size: int = 64, latent: int = 100, width: int = 64) -> None:
+        super().__init__()
+        c = [width * 2 ** i for i in reversed(range(halvings(size, 99)))]
+        main: list[nn.Module] = [nn.ConvTranspose2d(latent + conditions, c[0], 4), nn.BatchNorm2d(c[0]), nn.ReLU(inplace=True)]
+        for a, b in zip(c, c[1:], strict=False):
+            main += [nn.ConvTranspose2d(a, b, 4, 2, 1), nn.BatchNorm2d(b), nn.ReLU(inplace=True)]
+        self.main = nn.Sequential(*main, nn.ConvTranspose2d(width, 3, 4, 2, 1))
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        return self.main(torch.cat([z, y.to(z.dtype)], 1)[:, :, None, None])
+
+
+class VectorEncoder(nn.Module):
+    """[N,3,size,size] -> [N,out], linear: four strided convolutions and two matrices, batch norm and ReLU on all but the last.
+
+    18,278,244 parameters to 100 at 64 px; 3,186,962 to 18 with 512 in the hidden layer.
+
+    Args:
+        out: entries of the vector.
+        size: a multiple of 16 px.
+        width: channels of the first convolution; they double with every further one.
+        hidden: entries between the matrices; None: as many as the last map has, 4,096 at 64 px.
+    """
+
+    def __init__(self, out: int, size: int = 64, width: int = 32, hidden: int | None = None) -> None:
+        super().__init__()
+        c = [3, *(width * 2 ** i for i in range(4))]
+        inside = c[-1] * (size // 16) ** 2
+        hidden = hidden or inside
+        strided = [layer for a, b in zip(c, c[1:], strict=False)
+                   for layer in (nn.Conv2d(a, b, 5, 2, 2), nn.BatchNorm2d(b), nn.ReLU(inplace=True))]
+        self.main = nn.Sequential(*strided, nn.Flatten(), nn.Linear(inside, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True),
+                                  nn.Linear(hidden, out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.main(x)

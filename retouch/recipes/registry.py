@@ -46,7 +46,8 @@ from retouch.recipes import (
 from retouch.run import HAPPENED, Run, leaves, record_to_run
 
 MODULES = (stargan, attgan, stgan, aggan, aggan_multi, cyclegan, discogan, distancegan, dualgan, attentiongan, pix2pix, bicyclegan, fal,
-           asgit, unit, munit, drit, icgan, lomit, cam, secgan, local, combogan, cut, mejjati_attn, classifier, parser, ganimation, contrastgan, diat)
+           asgit, unit, munit, drit, icgan, lomit, cam, secgan, local, combogan, cut, mejjati_attn, classifier, parser, ganimation,
+           contrastgan, diat)
 TABLES = {**{module.__name__.rpartition('.')[2]: module.ROWS for module in MODULES}, 'asgit_pairs': asgit.PAIRS}
 RECIPES: dict[str, Callable[[], Run]] = {f'{method}.{row}': recipe for method, rows in TABLES.items() for row, recipe in rows.items()}
 RECIPES |= suite.ROWS

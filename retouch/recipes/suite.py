@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from retouch.recipes import aggan_multi, asgit, attgan, bicyclegan, cam, drit, fal, ganimation, lomit, pix2pix, secgan, stargan, stgan
+from retouch.recipes import aggan_multi, asgit, attgan, bicyclegan, cam, drit, fal, ganimation, icgan, lomit, pix2pix, secgan, stargan, stgan
 from retouch.run import Run
 
 BUDGET = 32_000                                  # pictures that training sees
@@ -26,6 +26,7 @@ BASES: dict[str, Callable[[], Run]] = {
     **{f'secgan.{name}_eyeglasses': secgan.ROWS[f'{name}_toyfaces'] for name in ('stargan', 'attgan')},
     'aggan_multi.eyeglasses': aggan_multi.toyfaces,
     'ganimation.eyeglasses': ganimation.toyfaces,
+    'icgan.eyeglasses': icgan.toyfaces,
     'drit.eyeglasses': drit.toyfaces,
     'lomit.eyeglasses': lomit.toyfaces,
     'pix2pix.eyeglasses': pix2pix.toyfaces,
@@ -42,7 +43,7 @@ SUITES: dict[str, dict[str, tuple[int, ...]]] = {'toyfaces': {
     'mejjati_attn.toyfaces': (0,), 'cut.toyfaces': (0,), 'cut.fastcut_toyfaces': (0,), 'discogan.toyfaces': (0,),
     'distancegan.toyfaces': (0,), 'distancegan.toyfaces_cycle': (0,), 'distancegan.toyfaces_self': (0,),
     'dualgan.toyfaces': (0,), 'unit.toyfaces': (0,), 'contrastgan.toyfaces': (0,), 'diat.toyfaces': (0,),
-    'ganimation.eyeglasses': (0,), 'munit.toyfaces': (0,), 'drit.eyeglasses': (0,), 'lomit.eyeglasses': (0, 1, 2),
+    'icgan.eyeglasses': (0,), 'ganimation.eyeglasses': (0,), 'munit.toyfaces': (0,), 'drit.eyeglasses': (0,), 'lomit.eyeglasses': (0, 1, 2),
     'pix2pix.eyeglasses': (0,), 'bicyclegan.eyeglasses': (0,), 'fal.eyeglasses': (0,), 'asgit_pairs.eyeglasses': (0,),
 }}
 

@@ -20,7 +20,7 @@ from tests.batches import TINY, random_batch, random_request
 # systems whose Translation carries an edit mask
 MASKED = {'ganimation', 'contrastgan', 'diat', 'aggan', 'aggan_multi', 'attentiongan', 'lomit', 'local', 'mejjati_attn'}
 BATCH_COUPLED = {'classifier', 'parser', 'attgan', 'stgan', 'aggan', 'pix2pix', 'cam.attgan', 'cam.stgan', 'secgan.attgan', 'secgan.stgan',
-                 'secgan.concat', 'lomit', 'discogan', 'distancegan', 'distancegan.discogan'}       # batch norm; distances within a batch
+                 'secgan.concat', 'lomit', 'discogan', 'distancegan', 'distancegan.discogan', 'icgan'}        # batch norm; distances
 
 
 def make(name: str, ema: float | None = 0.9) -> Trainer:
@@ -48,7 +48,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 def test_registry_is_whole() -> None:
     assert set(METHODS) == {'stargan', 'attgan', 'stgan', 'aggan', 'aggan_multi', 'cyclegan', 'asgit', 'asgit_pairs', 'cam', 'secgan',
                             'classifier', 'parser', 'pix2pix', 'bicyclegan', 'dualgan', 'fal', 'attentiongan',
-                            'discogan', 'distancegan', 'combogan', 'cut', 'mejjati_attn', 'munit', 'drit', 'lomit', 'local',
+                            'discogan', 'distancegan', 'icgan', 'combogan', 'cut', 'mejjati_attn', 'munit', 'drit', 'lomit', 'local',
                             'unit', 'ganimation', 'contrastgan', 'diat'}
     assert set(TINY) == {*METHODS, 'dualgan.ce', 'dualgan.gp', 'unit.nips', 'cam.attgan', 'cam.stgan', 'secgan.attgan', 'secgan.stgan',
                          'secgan.concat', 'distancegan.self', 'distancegan.discogan'}

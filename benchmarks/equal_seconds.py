@@ -4,7 +4,7 @@
     python benchmarks/equal_seconds.py precision --iterations 1500 --seeds 0 1 2
 
 Tables: `ingredients` (what each part of `local` is for, drawn faces), `faces` (systems, drawn faces), `leaves` (systems, class folders
-`healthy` and one other under FOLDER/train and FOLDER/test, read by the classifier RUN), `precision` (float32 against bf16; with
+`healthy` and `rust` under FOLDER/train and FOLDER/test, read by the classifier RUN), `precision` (float32 against bf16; with
 `--iterations` every row trains for so many, as its recipe would, and its seconds go into its record). Seconds are of the process in
 training, all its threads, so that other work on the machine costs no row its turn; pictures are stored before they begin. One JSON a row
 and seed under results/equal_seconds/, written once and reused. `--print` only prints the table of what there is, in Markdown.
@@ -12,6 +12,7 @@ and seed under results/equal_seconds/, written once and reused. `--print` only p
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import signal
 import statistics
@@ -32,6 +33,9 @@ NEVER = 10 ** 6                  # iterations nobody reaches: rates that fall to
 ALL: dict[str, Any] = {'train.iterations': NEVER, 'train.threads': 1, 'train.sample_every': NEVER, 'train.save_every': NEVER,
                        'train.ema': 0.99}
 Row = tuple[str, dict[str, Any]]                                 # recipe, settings changed
+PHOTOGRAPHS = {'data.size': 128, 'train.precision': 'bf16-mixed'}
+CLASSES = {**PHOTOGRAPHS, 'method.labels': 'single', 'data.targets': 'other', 'data.balance': True}
+DOMAINS = {**PHOTOGRAPHS, 'data.load_size': 144, 'data.attribute': 'healthy/rust'}
 LOCAL: dict[str, dict[str, Any]] = {
     'all of it': {},
     'scores without labels': {'method.projection': False, 'method.lambda_wrong': 0},
@@ -47,7 +51,6 @@ LOCAL: dict[str, dict[str, Any]] = {
     'told the target, not the difference': {'method.condition': 'target'},
 }
 FACES = {'data.size': 64, 'data.n': 6000, 'train.precision': 'bf16-mixed'}
-PHOTOGRAPHS = {'data.size': 128, 'train.precision': 'bf16-mixed'}
 TABLES: dict[str, dict[str, Row]] = {
     'ingredients': {name: ('local.demo', changes) for name, changes in LOCAL.items()},
     'faces': {'local': ('local.demo', {}),
@@ -55,9 +58,11 @@ TABLES: dict[str, dict[str, Row]] = {
               'cam (StarGAN)': ('cam.stargan_toyfaces', FACES), 'cam (AttGAN)': ('cam.attgan_toyfaces', FACES),
               'secgan (StarGAN)': ('secgan.stargan_toyfaces', FACES)},
     'leaves': {'local': ('local.leaves', {'method.head_start': 200}),              # its share of so short a training
-               **{name: (recipe, PHOTOGRAPHS) for name, recipe in (
-                   ('aggan_multi', 'aggan_multi.folder64'), ('attentiongan', 'attentiongan.folder64'), ('aggan', 'aggan.folder64'),
-                   ('cyclegan', 'cyclegan.folder64'), ('stargan', 'stargan.folder64'), ('cam (AttGAN)', 'cam.attgan_folder64'))}},
+               'aggan_multi': ('aggan_multi.folder64', CLASSES), 'stargan': ('stargan.folder64', CLASSES),
+               'cam (StarGAN)': ('cam.stargan_toyfaces', {**{name.replace('labels', 'backbone.labels'): v for name, v in CLASSES.items()},
+                                                          'method.backbone.blocks': 3, 'data.attributes': ()}),
+               **{name: (f'{name}.folder64', {**DOMAINS, **changes}) for name, changes in (
+                   ('attentiongan', {}), ('aggan', {'method.lambda_tv': 4e-6}), ('cyclegan', {}))}},
     'precision': {f'{recipe}, {name}': (recipe, {'train.precision': precision}) for recipe in ('stargan.toyfaces', 'cyclegan.toyfaces')
                   for name, precision in (('float32', '32-true'), ('bf16', 'bf16-mixed'))},
 }
@@ -69,8 +74,8 @@ def changed(run: Run, changes: dict[str, Any]) -> Run:
     """A run with settings changed, by dotted name."""
     dumped = run.model_dump()
     for name, value in changes.items():
-        room, field = name.split('.')
-        dumped[room][field] = value
+        *rooms, field = name.split('.')
+        functools.reduce(dict.__getitem__, rooms, dumped)[field] = value
     return Run.model_validate(dumped)
 
 

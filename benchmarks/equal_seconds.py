@@ -1,6 +1,7 @@
 """Systems and ingredients at equal processor seconds: every row trains for so long at a constant rate, is stopped, and is scored.
 
-    python benchmarks/equal_seconds.py TABLE [--seconds S] [--seeds 0 1 2] [--only ROW …] [--data FOLDER] [--judge RUN] [--n 150] [--print]
+    python benchmarks/equal_seconds.py TABLE [--seconds S] [--seeds 0 1 2] [--only ROW …] [--data FOLDER] [--judge RUN]
+        [--parser RUN] [--n 150] [--print]
     python benchmarks/equal_seconds.py precision --iterations 1500 --seeds 0 1 2
 
 Tables: `ingredients` (what each part of `local` is for, drawn faces), `faces` (systems, drawn faces), `leaves` (systems, class folders
@@ -84,10 +85,12 @@ def path_of(table: str, row: str, seed: int) -> Path:
     return RESULTS / f'{table}-{"-".join(row.replace(",", "").replace("(", "").replace(")", "").split())}-s{seed}.json'
 
 
-def measure(table: str, row: str, seed: int, seconds: float, iterations: int | None, n: int, data: str | None, judge: str | None) -> None:
+def measure(table: str, row: str, seed: int, seconds: float, iterations: int | None, n: int, data: str | None, judge: str | None,
+            parser: str | None) -> None:
     """Trains a row for so many seconds of the processor, or so many iterations, scores it and writes its record."""
     recipe, changes = TABLES[table][row]
-    settings = {**ALL, **changes, **({'data.source': data} if data else {}), **({'train.iterations': iterations} if iterations else {})}
+    settings = {**ALL, **changes, **({'data.source': data} if data else {}), **({'train.iterations': iterations} if iterations else {}),
+                **({'method.parser': parser} if 'secgan' in recipe else {})}
     run = changed(load_run(recipe), settings).model_copy(update={'seed': seed})
     open_set(run.data)
     out = runs_folder() / 'equal_seconds' / path_of(table, row, seed).stem
@@ -100,7 +103,8 @@ def measure(table: str, row: str, seed: int, seconds: float, iterations: int | N
         seconds = round(time.process_time() - began, 1)
     iteration = json.loads((out / 'model' / CONFIG).read_text())['info']['iteration']
     card = evaluate(Request(out, n=n, judge=judge)).card
-    record = {'table': table, 'row': row, 'recipe': recipe, 'changes': {k: v for k, v in settings.items() if k != 'data.source'},
+    told = {k: v for k, v in settings.items() if k not in ('data.source', 'method.parser')}      # no folders of a machine
+    record = {'table': table, 'row': row, 'recipe': recipe, 'changes': told,
               'seed': seed, 'seconds': seconds, 'images_seen': iteration * run.train.batch_size, 'n': card.n, 'protocol': card.protocol,
               'hardware': card.hardware,
               'measures': {name: card.measures[name].model_dump(mode='json') for name in MEASURES if name in card.measures}}
@@ -137,13 +141,15 @@ def main() -> None:
     parser.add_argument('--only', nargs='*', default=[])
     parser.add_argument('--data')
     parser.add_argument('--judge')
+    parser.add_argument('--parser', help='a face parser of 64 px, for SeCGAN')
     parser.add_argument('--n', type=int, default=150)
     parser.add_argument('--print', action='store_true')
     options = parser.parse_args()
     for seed in options.seeds if not options.print else ():
         for row in TABLES[options.table]:
             if (not options.only or row in options.only) and not path_of(options.table, row, seed).is_file():
-                measure(options.table, row, seed, options.seconds, options.iterations, options.n, options.data, options.judge)
+                measure(options.table, row, seed, options.seconds, options.iterations, options.n, options.data, options.judge,
+                        options.parser)
     print(markdown(options.table))
 
 

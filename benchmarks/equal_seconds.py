@@ -58,7 +58,7 @@ TABLES: dict[str, dict[str, Row]] = {
               **{name: (f'{name}.toyfaces', FACES) for name in ('aggan_multi', 'stargan', 'attgan', 'stgan')},
               'cam (StarGAN)': ('cam.stargan_toyfaces', FACES), 'cam (AttGAN)': ('cam.attgan_toyfaces', FACES),
               'secgan (StarGAN)': ('secgan.stargan_toyfaces', FACES)},
-    'leaves': {'local': ('local.leaves', {'method.head_start': 200}),              # its share of so short a training
+    'leaves': {'local': ('local.leaves', {'method.head_start': 100}),              # its share of so short a training
                'aggan_multi': ('aggan_multi.folder64', CLASSES), 'stargan': ('stargan.folder64', CLASSES),
                'cam (StarGAN)': ('cam.stargan_toyfaces', {**{name.replace('labels', 'backbone.labels'): v for name, v in CLASSES.items()},
                                                           'method.backbone.blocks': 3, 'data.attributes': ()}),

@@ -1,10 +1,11 @@
 """Systems and ingredients at equal processor seconds: every row trains for so long at a constant rate, is stopped, and is scored.
 
-    python benchmarks/equal_seconds.py TABLE [--seconds S] [--seeds 0 1 2] [--only ROW …] [--data FOLDER] [--judge RUN] [--n 150] [--print]
+    python benchmarks/equal_seconds.py TABLE [--seconds S] [--seeds 0 1 2] [--only ROW …] [--data FOLDER] [--judge RUN]
+        [--parser RUN] [--n 150] [--print]
     python benchmarks/equal_seconds.py precision --iterations 1500 --seeds 0 1 2
 
 Tables: `ingredients` (what each part of `local` is for, drawn faces), `faces` (systems, drawn faces), `leaves` (systems, class folders
-`healthy` and one other under FOLDER/train and FOLDER/test, read by the classifier RUN), `precision` (float32 against bf16; with
+`healthy` and `rust` under FOLDER/train and FOLDER/test, read by the classifier RUN), `precision` (float32 against bf16; with
 `--iterations` every row trains for so many, as its recipe would, and its seconds go into its record). Seconds are of the process in
 training, all its threads, so that other work on the machine costs no row its turn; pictures are stored before they begin. One JSON a row
 and seed under results/equal_seconds/, written once and reused. `--print` only prints the table of what there is, in Markdown.
@@ -12,6 +13,7 @@ and seed under results/equal_seconds/, written once and reused. `--print` only p
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import signal
 import statistics
@@ -32,6 +34,9 @@ NEVER = 10 ** 6                  # iterations nobody reaches: rates that fall to
 ALL: dict[str, Any] = {'train.iterations': NEVER, 'train.threads': 1, 'train.sample_every': NEVER, 'train.save_every': NEVER,
                        'train.ema': 0.99}
 Row = tuple[str, dict[str, Any]]                                 # recipe, settings changed
+PHOTOGRAPHS = {'data.size': 128, 'train.precision': 'bf16-mixed'}
+CLASSES = {**PHOTOGRAPHS, 'method.labels': 'single', 'data.targets': 'other', 'data.balance': True}
+DOMAINS = {**PHOTOGRAPHS, 'data.load_size': 144, 'data.attribute': 'healthy/rust'}
 LOCAL: dict[str, dict[str, Any]] = {
     'all of it': {},
     'scores without labels': {'method.projection': False, 'method.lambda_wrong': 0},
@@ -47,17 +52,18 @@ LOCAL: dict[str, dict[str, Any]] = {
     'told the target, not the difference': {'method.condition': 'target'},
 }
 FACES = {'data.size': 64, 'data.n': 6000, 'train.precision': 'bf16-mixed'}
-PHOTOGRAPHS = {'data.size': 128, 'train.precision': 'bf16-mixed'}
 TABLES: dict[str, dict[str, Row]] = {
     'ingredients': {name: ('local.demo', changes) for name, changes in LOCAL.items()},
     'faces': {'local': ('local.demo', {}),
               **{name: (f'{name}.toyfaces', FACES) for name in ('aggan_multi', 'stargan', 'attgan', 'stgan')},
               'cam (StarGAN)': ('cam.stargan_toyfaces', FACES), 'cam (AttGAN)': ('cam.attgan_toyfaces', FACES),
               'secgan (StarGAN)': ('secgan.stargan_toyfaces', FACES)},
-    'leaves': {'local': ('local.leaves', {'method.head_start': 200}),              # its share of so short a training
-               **{name: (recipe, PHOTOGRAPHS) for name, recipe in (
-                   ('aggan_multi', 'aggan_multi.folder64'), ('attentiongan', 'attentiongan.folder64'), ('aggan', 'aggan.folder64'),
-                   ('cyclegan', 'cyclegan.folder64'), ('stargan', 'stargan.folder64'), ('cam (AttGAN)', 'cam.attgan_folder64'))}},
+    'leaves': {'local': ('local.leaves', {'method.head_start': 100}),              # its share of so short a training
+               'aggan_multi': ('aggan_multi.folder64', CLASSES), 'stargan': ('stargan.folder64', CLASSES),
+               'cam (StarGAN)': ('cam.stargan_toyfaces', {**{name.replace('labels', 'backbone.labels'): v for name, v in CLASSES.items()},
+                                                          'method.backbone.blocks': 3, 'data.attributes': ()}),
+               **{name: (f'{name}.folder64', {**DOMAINS, **changes}) for name, changes in (
+                   ('attentiongan', {}), ('aggan', {'method.lambda_tv': 4e-6}), ('cyclegan', {}))}},
     'precision': {f'{recipe}, {name}': (recipe, {'train.precision': precision}) for recipe in ('stargan.toyfaces', 'cyclegan.toyfaces')
                   for name, precision in (('float32', '32-true'), ('bf16', 'bf16-mixed'))},
 }
@@ -69,8 +75,8 @@ def changed(run: Run, changes: dict[str, Any]) -> Run:
     """A run with settings changed, by dotted name."""
     dumped = run.model_dump()
     for name, value in changes.items():
-        room, field = name.split('.')
-        dumped[room][field] = value
+        *rooms, field = name.split('.')
+        functools.reduce(dict.__getitem__, rooms, dumped)[field] = value
     return Run.model_validate(dumped)
 
 
@@ -79,10 +85,12 @@ def path_of(table: str, row: str, seed: int) -> Path:
     return RESULTS / f'{table}-{"-".join(row.replace(",", "").replace("(", "").replace(")", "").split())}-s{seed}.json'
 
 
-def measure(table: str, row: str, seed: int, seconds: float, iterations: int | None, n: int, data: str | None, judge: str | None) -> None:
+def measure(table: str, row: str, seed: int, seconds: float, iterations: int | None, n: int, data: str | None, judge: str | None,
+            parser: str | None) -> None:
     """Trains a row for so many seconds of the processor, or so many iterations, scores it and writes its record."""
     recipe, changes = TABLES[table][row]
-    settings = {**ALL, **changes, **({'data.source': data} if data else {}), **({'train.iterations': iterations} if iterations else {})}
+    settings = {**ALL, **changes, **({'data.source': data} if data else {}), **({'train.iterations': iterations} if iterations else {}),
+                **({'method.parser': parser} if 'secgan' in recipe else {})}
     run = changed(load_run(recipe), settings).model_copy(update={'seed': seed})
     open_set(run.data)
     out = runs_folder() / 'equal_seconds' / path_of(table, row, seed).stem
@@ -95,7 +103,8 @@ def measure(table: str, row: str, seed: int, seconds: float, iterations: int | N
         seconds = round(time.process_time() - began, 1)
     iteration = json.loads((out / 'model' / CONFIG).read_text())['info']['iteration']
     card = evaluate(Request(out, n=n, judge=judge)).card
-    record = {'table': table, 'row': row, 'recipe': recipe, 'changes': {k: v for k, v in settings.items() if k != 'data.source'},
+    told = {k: v for k, v in settings.items() if k not in ('data.source', 'method.parser')}      # no folders of a machine
+    record = {'table': table, 'row': row, 'recipe': recipe, 'changes': told,
               'seed': seed, 'seconds': seconds, 'images_seen': iteration * run.train.batch_size, 'n': card.n, 'protocol': card.protocol,
               'hardware': card.hardware,
               'measures': {name: card.measures[name].model_dump(mode='json') for name in MEASURES if name in card.measures}}
@@ -132,13 +141,15 @@ def main() -> None:
     parser.add_argument('--only', nargs='*', default=[])
     parser.add_argument('--data')
     parser.add_argument('--judge')
+    parser.add_argument('--parser', help='a face parser of 64 px, for SeCGAN')
     parser.add_argument('--n', type=int, default=150)
     parser.add_argument('--print', action='store_true')
     options = parser.parse_args()
     for seed in options.seeds if not options.print else ():
         for row in TABLES[options.table]:
             if (not options.only or row in options.only) and not path_of(options.table, row, seed).is_file():
-                measure(options.table, row, seed, options.seconds, options.iterations, options.n, options.data, options.judge)
+                measure(options.table, row, seed, options.seconds, options.iterations, options.n, options.data, options.judge,
+                        options.parser)
     print(markdown(options.table))
 
 

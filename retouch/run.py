@@ -15,7 +15,7 @@ from retouch.methods.registry import find_method
 
 HAPPENED = ('recipe', 'processes', 'history', 'init')             # fields of a Run that no option names
 # what a resumed run may change; a set or a parser may lie elsewhere, its pictures or weights are compared
-FREE = {'train': ('log_every', 'sample_every', 'save_every', 'keep_every', 'threads', 'channels_last'),
+FREE = {'train': ('log_every', 'sample_every', 'save_every', 'keep_every', 'threads', 'channels_last', 'compile'),
         'method': ('lr', 'parser'), 'data': ('source',)}
 # fields that say where and by how many a run is computed, not what: a replay takes their last value from its start
 PLACES = ('source', 'parser', 'batch_size', 'processes')

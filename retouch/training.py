@@ -35,6 +35,7 @@ from retouch.model import load_model, model_to_parser, read_origin, read_start, 
 from retouch.run import Run, resumed, started
 from retouch.version import __version__
 
+COMPILER = 'inductor'
 Outcome = Literal['finished', 'stopped', 'interrupted']
 
 
@@ -100,10 +101,22 @@ def make_trainer(run: Run, fabric: Fabric, show: bool) -> tuple[Trainer, Any, st
     trainable = build(run, opened)
     if run.train.channels_last:
         trainable.to(memory_format=torch.channels_last)
+    if run.train.compile:
+        compile_nets(trainable)
     trainer = Trainer(trainable, fabric, run.train.iterations, run.train.ema)
     rule = getattr(run.method, 'label_rule', 'attgan_tf')
     loader = make_loader(opened, run.data, run.train.batch_size, run.seed, fabric.device, fabric.global_rank, fabric.world_size, rule)
     return trainer, loader, set_to_hash(opened)
+
+
+def compile_nets(trainable: Any) -> None:
+    """Compiles the networks that a method names in `compiles`, in place, once for every shape they meet. ValueError where it names none."""
+    names = getattr(trainable, 'compiles', ())
+    if not names:
+        raise ValueError(f'train.compile of {trainable.id}: its networks are called in parts or differentiated twice; leave '
+                         '--train.compile false')
+    for name in names:
+        trainable.nets[name].compile(backend=COMPILER, dynamic=False)
 
 
 def make_fabric(run: Run) -> Fabric:
@@ -302,13 +315,33 @@ def begin(run: Run, trainer: Trainer) -> tuple[Run, list[str]]:
 
 
 def dry_run(run: Run, show: bool = True) -> dict[str, float]:
-    """Two rounds of iterations, nothing written: memory, images/s, ETA (see `engine.fit.measure`)."""
+    """Two rounds of iterations, nothing written: memory, images/s, ETA (see `engine.fit.measure`).
+
+    Of a run that compiles also what the plain run does, how long compiling takes, and after how many iterations it has paid for itself
+    (0: never, it is no faster).
+    """
     run = in_iterations(run)
     with _threads(run.train.threads):
         fabric = make_fabric(run)
-        trainer, loader, _ = make_trainer(run.at(0), fabric, show and fabric.global_rank == 0)
-        begin(run, trainer)
-        return measure(trainer, loader, run.at(0).train)
+
+        def measured(compiled: bool) -> dict[str, float]:
+            now = run.at(0)
+            now = now.model_copy(update={'train': now.train.model_copy(update={'compile': compiled})})
+            trainer, loader, _ = make_trainer(now, fabric, show and fabric.global_rank == 0)
+            begin(run, trainer)
+            began = time.perf_counter()
+            found = measure(trainer, loader, now.train)
+            return {**found, 'seconds': time.perf_counter() - began, 'iterations': trainer.iteration}
+
+        plain = measured(False)
+        done = measured(True) if run.at(0).train.compile else plain
+        seconds, iterations = done.pop('seconds'), done.pop('iterations')
+        if done is plain:
+            return done
+        each, before = (found['eta_s'] / run.train.iterations for found in (done, plain))
+        compiling = seconds - iterations * each
+        return {**done, 'plain_images_per_s': plain['images_per_s'], 'compiling_s': compiling,
+                'pays_after_iterations': compiling / (before - each) if before > each else 0.0}
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from retouch.errors import UnknownName, unknown
 
 Split = Literal['train', 'test', 'whole']     # whole: the test part where a set has one on disk, else all of it
 T = TypeVar('T')
-LABELLED = ('celeba', 'celeba_hq', 'table')
+LABELLED = ('celeba', 'celeba_hq', 'table', 'classes', 'rafd')
 _PERSON = re.compile(r'Rafd\d+_(\d+)_', re.IGNORECASE)
 
 

@@ -23,6 +23,8 @@ class TrainConfig(Config):
     precision: Literal['32-true', 'bf16-mixed'] = '32-true'
     channels_last: bool = False
     """Keep convolution weights, and with them the maps, in channels-last order: faster for some networks, as --dry-run tells."""
+    compile: bool = False
+    """Compile the generators (torch.compile): minutes before the first iteration, less time for each; --dry-run tells when that pays."""
     threads: int | None = Field(default=None, gt=0)
     """CPU threads; None leaves torch's choice."""
     log_every: int = Field(default=50, gt=0)

@@ -103,6 +103,7 @@ class AGGAN(nn.Module):
     id: ClassVar[str] = 'aggan'
     kind: ClassVar[str] = 'domains'
     Config: ClassVar[type[Config]] = Config
+    compiles: ClassVar[tuple[str, ...]] = ('G', 'F')
     inference_nets: ClassVar[tuple[str, ...]] = ('G', 'F')
 
     def __init__(self, config: Config, data: DataSpec) -> None:

@@ -68,6 +68,7 @@ class AttentionGAN(nn.Module):
     id: ClassVar[str] = 'attentiongan'
     kind: ClassVar[str] = 'domains'
     Config: ClassVar[type[Config]] = Config
+    compiles: ClassVar[tuple[str, ...]] = ('G', 'F')
     inference_nets: ClassVar[tuple[str, ...]] = ('G', 'F')
 
     def __init__(self, config: Config, data: DataSpec) -> None:

@@ -108,6 +108,7 @@ class CycleGAN(nn.Module):
     id: ClassVar[str] = 'cyclegan'
     kind: ClassVar[str] = 'domains'
     Config: ClassVar[type[Config]] = Config
+    compiles: ClassVar[tuple[str, ...]] = ('G', 'F')
     inference_nets: ClassVar[tuple[str, ...]] = ('G', 'F')
 
     def __init__(self, config: Config, data: DataSpec) -> None:

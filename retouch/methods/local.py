@@ -156,6 +156,7 @@ class Local(nn.Module):
     id: ClassVar[str] = 'local'
     kind: ClassVar[str] = 'attributes'
     Config: ClassVar[type[Config]] = Config
+    compiles: ClassVar[tuple[str, ...]] = ('G',)
     inference_nets: ClassVar[tuple[str, ...]] = ('G', 'D')     # D reads the attributes of a picture that has no labels
 
     def __init__(self, config: Config, data: DataSpec) -> None:

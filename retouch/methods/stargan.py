@@ -77,6 +77,7 @@ class StarGAN(nn.Module):
     id: ClassVar[str] = 'stargan'
     kind: ClassVar[str] = 'attributes'
     Config: ClassVar[type[Config]] = Config
+    compiles: ClassVar[tuple[str, ...]] = ('G',)
     inference_nets: ClassVar[tuple[str, ...]] = ('G', 'D')     # D reads the attributes of a picture that has no labels
 
     def __init__(self, config: Config, data: DataSpec, inside: int = 3, outside: int = 3) -> None:

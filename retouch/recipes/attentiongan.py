@@ -14,11 +14,20 @@ def paper() -> Run:
                train=TrainConfig(epochs=60, iterations=19_980, batch_size=4, log_every=100, sample_every=1000, save_every=1000))
 
 
+def small(base: Run) -> Run:
+    """The small model on data, widths, weights and length of one of CycleGAN's recipes."""
+    shared = base.method.model_dump(include={'width_g', 'blocks', 'width_d', 'lambda_cyc', 'lambda_idt', 'lr', 'schedule'})
+    return base.model_copy(update={'method': Config(**shared)})
+
+
 def toyfaces() -> Run:
     """Small: drawn faces at 32 px without and with Eyeglasses; data, widths, weights and length of `cyclegan.toyfaces`."""
-    run = cyclegan.toyfaces()
-    shared = run.method.model_dump(include={'width_g', 'blocks', 'width_d', 'lambda_cyc', 'lambda_idt', 'lr', 'schedule'})
-    return run.model_copy(update={'method': Config(**shared)})
+    return small(cyclegan.toyfaces())
 
 
-ROWS = {'paper': paper, 'toyfaces': toyfaces}
+def folder64() -> Run:
+    """Small: two folders of your own at 64 px; data, widths, weights and length of `cyclegan.folder64`."""
+    return small(cyclegan.folder64())
+
+
+ROWS = {'paper': paper, 'toyfaces': toyfaces, 'folder64': folder64}

@@ -44,12 +44,16 @@ def cut_short(arguments: list[str]) -> list[str]:
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the pages presume: face.png and other.png, drawn faces in CelebA's layout in `faces/`, by day and by night under `scenes/`."""
     from retouch import toyfaces
-    from retouch.model import SHIPPED
+    from retouch.methods.local import Local
+    from retouch.model import SHIPPED, load_model, save_model
     from retouch.toyfaces.night import night
 
     folder = tmp_path_factory.mktemp('docs')
-    # A run directory of that name comes before the shipped model: its card is then one of eight pictures, as all cards here are.
-    shutil.copytree(SHIPPED['toyfaces'], folder / 'toyfaces' / 'model', ignore=shutil.ignore_patterns('card.json'))
+    # A run directory of that name comes before the shipped model: as one of 128 px, but of 32 px, so that scoring it takes a second.
+    shipped = load_model(SHIPPED['toyfaces'])
+    small = Local(shipped.method.config.model_copy(update={'levels': 2}), shipped.method.data.model_copy(update={'size': 32}))
+    weights = {f'{net}.{key}': value for net in small.inference_nets for key, value in small.nets[net].state_dict().items()}
+    save_model(folder / 'toyfaces' / 'model', small, weights, shipped.info)
     shutil.copytree(ROOT / 'examples', folder / 'examples')
     images, _, labels = toyfaces.draw_set(range(FACES), 64, workers=1)
     pictures = folder / 'faces' / 'img_align_celeba'

@@ -18,6 +18,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
+from retouch import training
 from retouch.data.batches import Moment
 from retouch.engine import schedules
 from retouch.engine.config import TrainConfig
@@ -324,3 +325,32 @@ def test_dry_run_measures_and_writes_nothing(tmp_path: Path, monkeypatch: pytest
     result = measure(trainer, Batches(trainer), TrainConfig(iterations=100, batch_size=2))
     assert set(result) == {'peak_memory_mib', 'images_per_s', 'seconds_per_1000_images', 'eta_s'} and all(v > 0 for v in result.values())
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings('ignore:The .grad attribute of a Tensor that is not a leaf')       # torch's compiler looks there
+@pytest.mark.parametrize('name', ['cyclegan'])
+def test_compiled_generators_train_the_same_weights(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, 'COMPILER', 'eager')           # the graph as it is read, without a C++ compiler
+    plain, compiled = make(name), make(name)
+    training.compile_nets(compiled.trainable)
+    calls = [net for net in compiled.trainable.compiles if compiled.trainable.nets[net]._compiled_call_impl is not None]
+    assert calls == list(compiled.trainable.compiles)
+    for i in range(2):
+        for trainer in (plain, compiled):
+            trainer.train_iteration(random_batch(trainer.trainable.kind, trainer.trainable.data, iteration=i))
+    ours, theirs = plain.state_dict()['trainable'], compiled.state_dict()['trainable']
+    assert ours.keys() == theirs.keys()
+    for key, value in ours.items():
+        torch.testing.assert_close(theirs[key], value, rtol=1e-4, atol=1e-5, msg=key)
+
+
+def test_what_may_be_compiled_is_there() -> None:
+    named = {name: cls.compiles for name, cls in METHODS.items() if hasattr(cls, 'compiles')}
+    assert {'stargan', 'aggan_multi', 'local', 'cyclegan', 'aggan', 'attentiongan'} <= named.keys()
+    for name, nets in named.items():
+        assert set(nets) <= METHODS[name].tiny().nets.keys()
+
+
+def test_a_system_without_whole_generators_says_that_it_cannot_compile() -> None:
+    with pytest.raises(ValueError, match='train.compile of munit: .* leave --train.compile false'):
+        training.compile_nets(make('munit').trainable)

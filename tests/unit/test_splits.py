@@ -166,6 +166,22 @@ def test_test_parts_are_scored_whole(tmp_path: Path) -> None:
 # ---- any attribute as two domains
 
 
+def test_two_of_several_class_folders_give_two_domains(tmp_path: Path) -> None:
+    for part, n in (('train', 3), ('test', 2)):
+        for name in ('healthy', 'rust', 'scab'):
+            (tmp_path / part / name).mkdir(parents=True)
+            for i in range(n):
+                Image.new('RGB', (8, 8)).save(tmp_path / part / name / f'{i}.png')
+    config = DomainData(source=str(tmp_path), attribute='healthy/rust', size=8, load_size=None)
+    for split, n in (('train', 3), ('test', 2)):
+        a, b = domain_files(config, split)                       # type: ignore[arg-type]
+        assert [p.parent for p in (*a, *b)] == [tmp_path / split / 'healthy'] * n + [tmp_path / split / 'rust'] * n
+    with pytest.raises(ValueError, match="class 'rust' alone: expected at least 2 of healthy, rust, scab"):
+        domain_files(config.model_copy(update={'attribute': 'rust'}), 'train')
+    with pytest.raises(ValueError, match='Eyeglasses'):
+        domain_files(config.model_copy(update={'attribute': 'Eyeglasses'}), 'train')
+
+
 def test_any_attribute_of_labelled_pictures_gives_two_domains(tmp_path: Path) -> None:
     root = celeba(tmp_path, 40)
     config = DomainData(source=str(root), attribute='Smiling', size=8, load_size=None, holdout=8)

@@ -25,7 +25,7 @@ class AttributeData(Config):
     source: str = 'toyfaces'
     """'toyfaces', or a folder in a layout that `retouch data check` knows."""
     attributes: tuple[str, ...] = ()
-    """Columns to use, in order; empty: all there are."""
+    """Columns to use, in order; empty: all there are. Of drawn faces also Smile, Mouth_Opening, Brow_Height and Eye_Opening, by degrees."""
     one_of: bool = False
     """Keep only drawn faces that show exactly one of `attributes`, so that these are one class a picture (toyfaces)."""
     size: int = Field(default=128, gt=0)

@@ -8,7 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from retouch.recipes import aggan_multi, asgit, attgan, bicyclegan, cam, drit, fal, ganimation, icgan, lomit, pix2pix, secgan, stargan, stgan
+from retouch.recipes import (
+    aggan_multi,
+    asgit,
+    attgan,
+    bicyclegan,
+    cam,
+    drit,
+    fal,
+    ganimation,
+    icgan,
+    lomit,
+    pix2pix,
+    secgan,
+    stargan,
+    stgan,
+)
 from retouch.run import Run
 
 BUDGET = 32_000                                  # pictures that training sees

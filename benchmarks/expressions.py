@@ -55,7 +55,7 @@ def scores(shown: np.ndarray, ramps: np.ndarray) -> dict[str, float]:
         inside = ((edits[:, None, where].astype(np.float64) - ramp[None, :, where]) ** 2).mean((2, 3))     # [5,21]
         amounts.append(SEEN[inside.argmin(1)])
         truth = ramp[np.searchsorted(SEEN, ASKED - 1e-9)]
-        errors.append(((edits.astype(np.float64) - truth) ** 2).mean() / 127.5 ** 2)
+        errors.append(((edits.astype(np.float64) - truth) ** 2).mean())
     found, asked = np.array(amounts), np.broadcast_to(ASKED, (len(amounts), len(ASKED)))
     alike = found.std() == 0
     return {'correlation': 0.0 if alike else float(np.corrcoef(found.ravel(), asked.ravel())[0, 1]),

@@ -135,7 +135,7 @@ class ComboGAN(nn.Module):
     def translate(self, request: AttributeRequest) -> Translation:
         """Brings [N,3,H,W] from the class of the largest source label to that of the largest target label; no edit mask."""
         K, x = len(self.data.attributes), request.image
-        source, target = (nn.functional.one_hot(labels.argmax(1), K).to(x.dtype)[:, :, None, None, None]
+        source, target = ((labels.argmax(1, keepdim=True) == torch.arange(K, device=x.device)).to(x.dtype)[:, :, None, None, None]
                           for labels in (request.source, request.target))
         # all encoders and decoders are asked, so that no choice depends on values: an exported graph has none
         code = sum(source[:, k] * self.nets[f'E_{k}'](x) for k in range(K))

@@ -101,6 +101,8 @@ def outputs(method: Any, batch: Any) -> dict[str, torch.Tensor]:
                 'image': method.exchange(a, b)[0], 'src': src, 'cls': cls}
     if method.id == 'discogan':
         return {'image': method.translate(DomainRequest(batch.image_a, 'B')).image, 'src': nets['D_B'](method.seen(batch.image_b))[0]}
+    if method.id == 'combogan':
+        return {'image': nets['G_1'](nets['E_0'](batch.image)), 'src': nets['D_1'](batch.image)}
     if method.id == 'cut':
         return {'image': nets['G'](batch.image_a), 'src': nets['D'](batch.image_b)}
     if method.kind == 'domains':
@@ -113,7 +115,7 @@ def outputs(method: Any, batch: Any) -> dict[str, torch.Tensor]:
 def test_the_reference_covers_every_translator() -> None:
     rows = {name: row for name, row in REFERENCE.items() if name != 'what'}
     assert set(rows) == {'stargan', 'attgan', 'stgan', 'aggan', 'aggan_multi', 'cyclegan', 'attentiongan', 'pix2pix', 'bicyclegan', 'asgit',
-                         'asgit.tam', 'asgit_pairs', 'cut', 'lomit', 'munit', 'unit', 'unit.nips', 'ganimation', 'drit', 'discogan'}
+                         'asgit.tam', 'asgit_pairs', 'cut', 'combogan', 'lomit', 'munit', 'unit', 'unit.nips', 'ganimation', 'drit', 'discogan'}
     for row in rows.values():
         assert {'repository', 'commit', 'licence', 'torch', 'date'} <= set(row['origin'])
 

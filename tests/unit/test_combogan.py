@@ -15,9 +15,11 @@ from retouch.data.configs import AttributeData
 from retouch.data.sets import open_attributes
 from retouch.engine.trainer import Trainer
 from retouch.engine.update import AttributeRequest
+from retouch.evaluation.tasks import toyfaces_tasks
 from retouch.methods.combogan import ComboGAN, Config
 from retouch.networks.cyclegan import PatchDiscriminator
 from retouch.recipes.registry import RECIPES
+from retouch.toyfaces import ATTRIBUTES
 from tests.batches import random_batch
 
 SPEC = DataSpec(size=16, attributes=('a', 'b', 'c'))
@@ -146,3 +148,14 @@ def test_presets_are_the_authors() -> None:
     assert (m.lr, m.beta1, m.beta2, m.lambda_cyc, m.pool, m.blocks, m.schedule) == (2e-4, 0.5, 0.999, 10, 50, 9, 'linear_second_half')
     for row in (run, table):
         assert (row.data.size, row.data.targets, row.train.batch_size, row.train.epochs) == (256, 'pair', 2, 200)
+
+
+def test_faces_that_show_one_class_are_asked_for_another_one() -> None:
+    names = ('Black_Hair', 'Blond_Hair', 'Brown_Hair')
+    method = ComboGAN(Config.model_validate(TINY), SPEC.model_copy(update={'attributes': names}))
+    inputs, tasks = toyfaces_tasks(method, ATTRIBUTES, 40, 0)
+    assert [task.name for task in tasks] == list(names)
+    for k, task in enumerate(tasks):
+        request = task.request(torch.zeros(len(task.rows), 3, 16, 16), slice(None))
+        assert 0 < len(task.rows) < len(inputs) and len(request.source) == len(task.rows)
+        assert bool((request.source.sum(1) == 1).all()) and bool((request.target == torch.eye(3)[k]).all())

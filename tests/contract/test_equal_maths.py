@@ -42,7 +42,8 @@ def assert_same_weights(a: Trainer, b: Trainer) -> None:
         torch.testing.assert_close(other[key], value, rtol=1e-6, atol=1e-6, msg=lambda m, key=key: f'{key}: {m}')
 
 
-@pytest.mark.parametrize('name', [name for name in SHARING if name != 'secgan'])      # whose sharing step is StarGAN's own
+# secgan's sharing step is StarGAN's own, and icgan's G keeps running averages, which a second pass moves again
+@pytest.mark.parametrize('name', [name for name in SHARING if name not in ('secgan', 'icgan')])
 def test_a_fake_that_both_steps_share_is_the_fake_that_each_would_make(name: str) -> None:
     sharing, alone = trainer_of(name), trainer_of(name)
     before = {k: v.clone() for k, v in alone.module.state_dict().items()}

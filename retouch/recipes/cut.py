@@ -1,12 +1,14 @@
 """CUT's recipes, and FastCUT's."""
 from __future__ import annotations
 
+from typing import Any
+
 from retouch.data.configs import DomainData
 from retouch.engine.config import TrainConfig
 from retouch.methods.cut import Config
 from retouch.run import Run
 
-FAST = {'lambda_nce': 10.0, 'identity': False, 'flip': True}
+FAST: dict[str, Any] = {'lambda_nce': 10.0, 'identity': False, 'flip': True}
 
 
 def paper() -> Run:

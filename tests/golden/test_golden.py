@@ -116,7 +116,7 @@ def test_the_reference_covers_every_translator() -> None:
     rows = {name: row for name, row in REFERENCE.items() if name != 'what'}
     assert set(rows) == {'stargan', 'attgan', 'stgan', 'aggan', 'aggan_multi', 'cyclegan', 'attentiongan', 'pix2pix', 'bicyclegan', 'asgit',
                          'asgit.tam', 'asgit_pairs', 'cut', 'combogan', 'lomit', 'munit', 'unit', 'unit.nips', 'ganimation', 'drit',
-                         'discogan'}
+                         'discogan', 'distancegan'}
     for row in rows.values():
         assert {'repository', 'commit', 'licence', 'torch', 'date'} <= set(row['origin'])
 

@@ -127,6 +127,7 @@ class ContrastGAN(nn.Module):
                                    'P': FrozenParser(len(IDS[c.parser_classes]), c.parser_width)})
         self.cut = min(8, 3 * layers + 2)                        # layers of D up to its last map of four times the width
         self.real = nn.ModuleDict({d: Features(c.queue, c.width_d * min(4, 2 ** layers)) for d in ('A', 'B')})
+        self.register_buffer('categories', torch.eye(2), persistent=False)
         self.register_buffer('class_ids', torch.tensor([TWELVE.index(part) for part in c.parts])[:, None, None], persistent=False)
 
     @classmethod
@@ -141,7 +142,6 @@ class ContrastGAN(nn.Module):
         return (Update('G', ('G',), self.generator_step, adam, schedule),
                 Update('D', ('D_A', 'D_B'), self.discriminator_step, adam, schedule))
 
-    @torch.no_grad()
     def mask_of(self, x: Tensor) -> Tensor:
         """Pictures [N,3,H,W] -> masks [N,1,H,W] in {0,1}, float32."""
         with torch.autocast(x.device.type, enabled=False):
@@ -150,13 +150,12 @@ class ContrastGAN(nn.Module):
 
     def generate(self, x: Tensor, mask: Tensor, to: str) -> Tensor:
         """What is inside the mask of [N,3,H,W] in the category of domain 'A' or 'B', the rest of x around it."""
-        category = torch.tensor([[1.0, 0.0] if to == 'A' else [0.0, 1.0]], device=x.device).expand(x.shape[0], -1)
+        category = self.categories['AB'.index(to)].expand(x.shape[0], -1)
         return composite(full(self.nets['G'](x * mask, category)).tanh(), x, mask)                              # (2)
 
     def judge(self, x: Tensor, domain: str) -> tuple[Tensor, Tensor]:
         """Masked pictures [N,3,H,W] -> scores [N,1,h,w] and features [N,C] by D of a domain."""
-        D = self.nets[f'D_{domain}'].main
-        h = D[:self.cut](x)
+        h = (D := self.nets[f'D_{domain}'].main)[:self.cut](x)
         return D[self.cut:](h), F.normalize(full(h).mean((2, 3)))
 
     def generator_step(self, batch: DomainBatch, kept: Keep) -> Step:

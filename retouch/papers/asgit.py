@@ -10,9 +10,6 @@ SETS = {'ao': ('apple2orange', 'A to O', 'O to A'), 'hz': ('horse2zebra', 'H to 
         'sw': ('summer2winter_yosemite', 'S to W', 'W to S')}
 CLASSES: dict[str, Any] = {'data.size': 256, 'data.people': 0}     # StarGAN with the two domains as its classes
 RANDOM: dict[str, Any] = {'data.test_share': 0.2, 'data.seed': 0}
-MEJJATI = 'Mejjati et al. (NeurIPS 2018) is not here'
-UNIT = 'UNIT is not here'
-FAL = 'FAL is not here: its code is not public'
 NOTES = (
     'KID: the paper states no number and size of subsets, nor what follows its ±; here 100 subsets of at most 100 pictures, and the '
     'deviation over them.',
@@ -20,10 +17,11 @@ NOTES = (
     '(`kid_pooled`) is in the card. Three printed cells (StarGAN Z to H, UNIT both ways) are impossible under the first reading, one under '
     'the second: never judge by them.',
     'Split: "randomly split 80/20", seed not stated; here seed 0, recorded in run.json.',
-    'AGGAN is here Mejjati et al. (NeurIPS 2018), not Tang et al., the `aggan` of this package.',
+    'AGGAN is here Mejjati et al. (NeurIPS 2018), `mejjati_attn`, not Tang et al., the `aggan` of this package.',
     'Several printed baselines look like those that Mejjati et al. print; whether they were run again is not known.',
     'Text and released code differ, or leave open, at twenty points, T and the layer of PHA among them: `asgit.paper` follows the text, '
     '`asgit.code` the code (docs/methods/asgit.md).',
+    'Which UNIT the paper ran, with the networks of MUNIT or with those of 2017 (`unit.nips`), is not said; here the first.',
 )
 TARGET, FUSED = (f'{name}[{INCEPTION}]' for name in ('kid', 'kid_fused'))
 
@@ -62,8 +60,9 @@ def _domains(**printed: tuple[str, str, str, str]) -> tuple[Row, ...]:
     shown = {name: dict(zip(SETS, found, strict=True)) for name, found in printed.items()}
     return (Row('cyclegan', 'CycleGAN', 'cyclegan.paper', small='cyclegan.toyfaces', printed=shown['cyclegan'], notes=(5,)),
             Row('stargan', 'StarGAN', 'stargan.rafd', CLASSES, 'stargan.toyfaces', printed=shown['stargan'], notes=(5,)),
-            Row('mejjati', 'AGGAN', lacks=MEJJATI, printed=shown['mejjati'], notes=(4, 5)),
-            Row('unit', 'UNIT', lacks=UNIT, printed=shown['unit'], notes=(5,)),
+            Row('mejjati', 'AGGAN', 'mejjati_attn.paper', small='mejjati_attn.toyfaces', printed=shown['mejjati'],
+                on={'sw': 'mejjati_attn.paper_summer2winter'}, notes=(4, 5)),
+            Row('unit', 'UNIT', 'unit.paper', small='unit.toyfaces', printed=shown['unit'], notes=(5, 7)),
             Row('pha+rhp', 'ASGIT, PHA + RHP', 'asgit.paper', small='asgit.toyfaces', printed=shown['asgit'], notes=(6,)))
 
 
@@ -91,10 +90,13 @@ STREETS = (
     '(--judge) or one that is trained first on the pairs that are learned from (`parser.streets`).',
     'Photograph to label is read by the nearest colour of the palette; labels of no class do not count.',
     'Split: "randomly split 80/20" of 3,475 pairs, seed not stated; here seed 0. The official one is 2,975 and 500.',
-    'AGGAN is here Mejjati et al. (NeurIPS 2018), not the `aggan` of this package.',
+    'AGGAN is here Mejjati et al. (NeurIPS 2018), `mejjati_attn`, not the `aggan` of this package.',
     'Text and released code differ, or leave open, at twenty points, T and the layer of PHA among them (docs/methods/asgit.md).',
     'pix2pix with instance norm and least squares, as ASGIT has them: the matched baseline. As published it has batch norm '
     'and cross-entropy.',
+    'FAL is a reading, not a reproduction: its code is not public. `fal.paper` modulates every place by itself; `fal.asgit` is what the code '
+    "of ASGIT's authors makes of it.",
+    'Which UNIT the paper ran, with the networks of MUNIT or with those of 2017 (`unit.nips`), is not said; here the first.',
 )
 WAYS = (('to_photo', 'label to photo', 'b_to_a', 'A', (1,)), ('to_label', 'photo to label', 'a_to_b', 'B', (2,)))
 
@@ -110,15 +112,15 @@ TABLE4 = Table(
     'asgit.table4', 'Cityscapes without pairs: FCN scores', 'Table 4',
     (Row('cyclegan', 'CycleGAN', 'cyclegan.paper', small='cyclegan.folder64',
          printed={'to_photo': '.42 .15 .10', 'to_label': '.56 .21 .17'}),
-     Row('unit', 'UNIT', lacks=UNIT, printed={'to_photo': '.48 .17 .11', 'to_label': '.58 .18 .14'}),
-     Row('mejjati', 'AGGAN', lacks=MEJJATI, printed={'to_photo': '.37 .11 .09', 'to_label': '.49 .14 .10'}, notes=(4,)),
+     Row('unit', 'UNIT', 'unit.paper', small='unit.toyfaces', notes=(8,), printed={'to_photo': '.48 .17 .11', 'to_label': '.58 .18 .14'}),
+     Row('mejjati', 'AGGAN', 'mejjati_attn.paper', small='mejjati_attn.folder64', printed={'to_photo': '.37 .11 .09', 'to_label': '.49 .14 .10'}, notes=(4,)),
      Row('stargan', 'StarGAN', 'stargan.rafd', CLASSES, 'stargan.toyfaces',
          printed={'to_photo': '.47 .16 .11', 'to_label': '.61 .21 .17'}),
      Row('pha', 'ASGIT, PHA', 'asgit.paper', small='asgit.folder64', printed={'to_photo': '.52 .20 .12', 'to_label': '.60 .24 .19'},
          notes=(5,)),
      Row('tam', 'ASGIT, TAM', 'asgit.paper_tam_rhp', small='asgit.folder64', small_changes={'method.attention': 'tam'},
          printed={'to_photo': '.49 .19 .10', 'to_label': '.59 .23 .19'}, notes=(5,))),
-    _streets(), STREETS[:5])
+    _streets(), STREETS)
 
 TABLE5 = Table(
     'asgit.table5', 'Cityscapes with pairs: FCN scores', 'Table 5',
@@ -126,7 +128,7 @@ TABLE5 = Table(
          notes=(6,)),
      Row('cgan', 'cGAN', 'pix2pix.asgit_cgan', small='pix2pix.toyfaces_cgan',
          printed={'to_photo': '.57 .20 .14', 'to_label': '.71 .26 .21'}, notes=(6,)),
-     Row('fal', 'FAL', lacks=FAL, printed={'to_photo': '.57 .18 .13', 'to_label': '.77 .25 .21'}),
+     Row('fal', 'FAL', 'fal.paper', small='fal.folder64', notes=(7,), printed={'to_photo': '.57 .18 .13', 'to_label': '.77 .25 .21'}),
      Row('pix2pix', 'pix2pix', 'pix2pix.asgit', small='pix2pix.toyfaces', printed={'to_photo': '.61 .22 .16', 'to_label': '.80 .43 .32'},
          notes=(6,)),
      Row('pha', 'ASGIT, PHA', 'asgit_pairs.paper', small='asgit_pairs.toyfaces',

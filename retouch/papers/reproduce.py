@@ -305,7 +305,7 @@ def counted(plan: Plan) -> Result:
                             notes=tuple(sorted({*row.notes, *part.notes, *column.notes, 1})))
                 piece = next((p for p in plan.pieces if (p.row.id, p.part.id) == (row.id, part.id)), None)
                 if piece is not None:
-                    ours = parameters_of(piece.run) * column.factor
+                    ours = parameters_of(piece.run) * column.factor / row.one_of
                     line = dataclasses.replace(line, ours=Cell(ours), difference=None if cell is None else ours - cell.value, state='')
                 lines.append(line)
     return Result(table.id, table.title, table.what, plan.scale, plan.data, tuple(lines),

@@ -80,6 +80,7 @@ class Row:
     also: tuple[str, ...] = ()   # parts without printed cells that are run all the same
     lacks: str = ''              # why it is not run
     on: Mapping[str, str] = field(default_factory=dict)          # part -> the recipe in place of `recipe` there
+    one_of: int = 1              # of counts: how many domains its networks are for, of which the row counts one
     notes: tuple[int, ...] = ()
 
     @property

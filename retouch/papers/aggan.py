@@ -1,4 +1,4 @@
-"""AGGAN (Tang, Xu, Sebe, Yan. Attention-Guided Generative Adversarial Networks. IJCNN 2019, arXiv:1903.12296): Tables I to III, Figure 5."""
+"""AGGAN (Tang, Xu, Sebe, Yan. Attention-Guided Generative Adversarial Networks. IJCNN 2019, arXiv:1903.12296): Tables I-III, Figure 5."""
 from __future__ import annotations
 
 from typing import Any
@@ -29,8 +29,8 @@ NOTES = (
     '"All baselines are trained with batch size 1" and 200 epochs of 256 px: so here, but for StarGAN, whose targets are other rows of the '
     'batch: 16 pictures, 200,000 iterations, as in its own paper.',
     'The released code has no discriminator that sees a mask: it is the row Full - AD of Table II (`aggan.code`).',
-    'A batch of 1 is none for this system: distances are between two pictures, a step trains two classes or draws from two halves of a batch; '
-    'here 2.',
+    'A batch of 1 is none for this system: distances are between two pictures, a step trains two classes, or the halves of a batch have '
+    'different parts; here 2.',
     'The paper prints 3.9 dB on AR Face, the distance of an answer that has nothing to do with the picture: nothing in the method leads '
     'there. A training that failed, most likely, and no target.',
     'A reading, not a reproduction: the code is not public, and most weights and sizes are not printed. The paper gives it masks of faces '
@@ -121,7 +121,8 @@ TABLE3 = Table(
      'With a bias on every convolution, as the Lua code has them and zeroes them at every step, it is 41.85.',
      'The form of August 2017 to March 2020, kernels of 5 throughout; that of today has 69.15.',
      'One domain of the release of December 2017; that of today has 25.60.',
-     'A reading, not a reproduction: one generator, a discriminator for each of two domains, and a parser of 1.29 million that stands for OpenFace.'),
+     'A reading, not a reproduction: one generator, a discriminator for each of two domains, and a parser of 1.29 million in place of '
+     'OpenFace.'),
     kind='counts')
 
 FIGURE5 = Table(

@@ -94,8 +94,8 @@ STREETS = (
     'Text and released code differ, or leave open, at twenty points, T and the layer of PHA among them (docs/methods/asgit.md).',
     'pix2pix with instance norm and least squares, as ASGIT has them: the matched baseline. As published it has batch norm '
     'and cross-entropy.',
-    'FAL is a reading, not a reproduction: its code is not public. `fal.paper` modulates every place by itself; `fal.asgit` is what the code '
-    "of ASGIT's authors makes of it.",
+    'FAL is a reading, not a reproduction: its code is not public. `fal.paper` modulates every place by itself; `fal.asgit` is what the '
+    "code of ASGIT's authors makes of it.",
     'Which UNIT the paper ran, with the networks of MUNIT or with those of 2017 (`unit.nips`), is not said; here the first.',
 )
 WAYS = (('to_photo', 'label to photo', 'b_to_a', 'A', (1,)), ('to_label', 'photo to label', 'a_to_b', 'B', (2,)))
@@ -113,7 +113,8 @@ TABLE4 = Table(
     (Row('cyclegan', 'CycleGAN', 'cyclegan.paper', small='cyclegan.folder64',
          printed={'to_photo': '.42 .15 .10', 'to_label': '.56 .21 .17'}),
      Row('unit', 'UNIT', 'unit.paper', small='unit.toyfaces', notes=(8,), printed={'to_photo': '.48 .17 .11', 'to_label': '.58 .18 .14'}),
-     Row('mejjati', 'AGGAN', 'mejjati_attn.paper', small='mejjati_attn.folder64', printed={'to_photo': '.37 .11 .09', 'to_label': '.49 .14 .10'}, notes=(4,)),
+     Row('mejjati', 'AGGAN', 'mejjati_attn.paper', small='mejjati_attn.folder64',
+         printed={'to_photo': '.37 .11 .09', 'to_label': '.49 .14 .10'}, notes=(4,)),
      Row('stargan', 'StarGAN', 'stargan.rafd', CLASSES, 'stargan.toyfaces',
          printed={'to_photo': '.47 .16 .11', 'to_label': '.61 .21 .17'}),
      Row('pha', 'ASGIT, PHA', 'asgit.paper', small='asgit.folder64', printed={'to_photo': '.52 .20 .12', 'to_label': '.60 .24 .19'},

@@ -94,7 +94,8 @@ EXACT |= {'secgan.stargan_rafd': {**EXACT['stargan.rafd'], 'G_seg': 8_496_384, '
           'secgan.stargan_rafd_sc0': EXACT['stargan.rafd'], 'secgan.stgan_paper_sc0': EXACT['stgan.paper'],
           'secgan.stgan_paper': {**EXACT['stgan.paper'], 'G_seg': 74_482_272, 'D_seg': 44_730_190, 'P': 1_286_892}}
 # rows at the papers' size; all others are small
-PUBLISHED = {'nips', 'ce_2017', 'gp_2020', 'aggan_table', 'paper', 'code', 'celeba', 'emotionet', 'rafd', 'official', 'tf', 'paper256', 'cgan', 'gan',
+PUBLISHED = {'nips', 'ce_2017', 'gp_2020', 'aggan_table',
+             'paper', 'code', 'celeba', 'emotionet', 'rafd', 'official', 'tf', 'paper256', 'cgan', 'gan',
              'encoder_decoder', 'asgit'}
 
 

@@ -137,7 +137,7 @@ def test_the_sheet_shows_the_runs_that_were_scored(leaderboard: ModuleType, repo
         gallery.main()
     (tmp_path / 'elsewhere').rename(path)
     gallery.main()
-    assert capsys.readouterr().out.count(': no run in ') == 17
+    assert capsys.readouterr().out.count(': no run in ') == 32
     picture, faces = np.asarray(Image.open(out).convert('RGB')), eyeglasses_rows(model, 12, 0, gallery.FACES)
     side, left = 32 * gallery.ZOOM, gallery.LABEL
     assert picture.shape == (3 * side, left + 2 * gallery.FACES * side + gallery.GAP, 3)
@@ -169,7 +169,7 @@ def test_what_stands_between_markers_is_replaced_and_nothing_else(leaderboard: M
     text = page.read_text()
     assert text.startswith('before\n<!-- table toyfaces -->\n| recipe | seeds |') and 'old' not in text
     assert '<!-- end -->\nby hand\n<!-- table toyfaces short -->\n| recipe' in text and text.endswith('|\n<!-- end -->\nafter\n')
-    assert text.count('| not run |') == 2 * 18 and capsys.readouterr().out == f'written: {page}\n'
+    assert text.count('| not run |') == 2 * 33 and capsys.readouterr().out == f'written: {page}\n'
     leaderboard.main()
     assert page.read_text() == text and capsys.readouterr().out == ''                  # a second time there is nothing to do
     (tmp_path / 'page.md').write_text('<!-- table nosuch -->\n<!-- end -->\n')

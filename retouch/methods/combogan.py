@@ -8,7 +8,7 @@ Differs:    [D1] calls of one network on several inputs are batched where the in
             [D2] the pools' draws are keyed by (seed, iteration, sample), their contents are part of the state;
             [D3] one Adam holds the networks of all domains; those that rest have no gradient, so that their moments stay as they are, as
                  those of the code's one Adam a domain do;
-            [D4] the rate falls in every iteration, in the code after every epoch;
+            [D4] the rate falls in every iteration, in the code after every epoch; pictures are not resized to 286 px and cropped;
             [D5] a picture that is asked for the class it has comes back as it is; terms of weight 0 in the code (autoencoding, forward,
                  latent) are left out;
             [D6] what a picture shows is read by the discriminators, the softmax of their mean scores; the code reads nothing;

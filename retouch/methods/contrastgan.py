@@ -1,5 +1,5 @@
-"""ContrastGAN: a given mask cuts the object out, one generator is told what it is to be, and features must leave where they were.
-A reading, not a reproduction: no code is public, and what could not be read is decided here.
+"""A reading, not a reproduction. ContrastGAN: a given mask cuts the object out, and features must leave where they were.
+
 Paper:      Liang, Zhang, Lin, Xing. Generative Semantic Manipulation with Mask-Contrasting GAN. ECCV 2018, arXiv:1708.00315.
 Reference:  none; the networks are those of StarGAN (generator) and CycleGAN (discriminators), as `stargan` and `cyclegan` have them.
 Differs:    [D1] known: one conditional generator, one discriminator a category, least squares, the contrasting distance that G lowers
@@ -7,7 +7,7 @@ Differs:    [D1] known: one conditional generator, one discriminator a category,
             [D2] two categories, the domains; the mask hides the rest of the picture (no crop of its box, no resizing, no refinement);
             [D3] the mask is the union of parts of a face (`parts`) by a frozen parser (`uses_parser`), as AGGAN gave it OpenFace's;
             [D4] features are of D's last map of four times its width, averaged over it, of length 1: without, D would inflate them;
-            [D5] the target's feature is the mean over the last 50 real pictures; it learns in D's step alone, where this batch is in it;
+            [D5] the target's feature is the mean over this batch and the 50 real pictures before it; D learns from this batch's in its step;
             [D6] weights: 1 for (6), 10 for (7), 0.1 for the distance in D's step, where 1 would let D attend to nothing else;
             [D7] no pool of earlier fakes; D has fewer layers below 64 px, as in `cyclegan`.
 Shapes:     N batch, H W image. x of domain A, y of domain B in [-1,1]; P the frozen parser; m, n masks [N,1,H,W] in {0,1} of x and y;
@@ -15,7 +15,7 @@ Shapes:     N batch, H W image. x of domain A, y of domain B in [-1,1]; P the fr
 
   (1) m = 1 where argmax P(x) is one of `parts`; n of y in the same way
   (2) y' = m G(m x, c_B) + (1 - m) x, x'' = m G(m y', c_A) + (1 - m) y'; x' and y'' of y in the same way
-  (3) r_B = mean of f_B(n y) over the last `queue` real pictures; r_A of domain A
+  (3) r_B = mean of f_B(n y) over this batch and the `queue` real pictures before it; r_A of domain A
   (4) Q_B = -log(e^-|f_B(m y') - r_B| / (e^-|f_B(m y') - r_B| + e^-|f_B(m y') - f_B(m x)|)); Q_A of x' in the same way; means over N
 
 Generator step                                                   Discriminator step

@@ -1,6 +1,4 @@
-"""DIAT: one net a target attribute, judged for having it, held to the input by features and by a mask of a given size.
-
-A reading, not a reproduction: no code is public, and every weight and layer below is a decision.
+"""A reading, not a reproduction. DIAT: one net a target attribute, held to the input by features and by a mask of a given size.
 
 Paper:      Li, Zuo, Zhang. Deep Identity-aware Transfer of Facial Attributes. arXiv:1610.05586, its later version.
 Reference:  none; the transform net and the discriminator are CycleGAN's.
@@ -35,9 +33,9 @@ from retouch.config import Config as BaseConfig
 from retouch.data.batches import DataSpec, DomainBatch
 from retouch.engine import schedules
 from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update, with_graph
-from retouch.errors import unknown
 from retouch.guidance.mask import composite, mask_logs
 from retouch.losses import full, gradient_penalty, mse_mean
+from retouch.methods.cyclegan import generator_to
 from retouch.networks.cyclegan import PatchDiscriminator, ResNetGenerator, init_normal, layers_at
 from retouch.networks.diat import MaskNet
 
@@ -128,10 +126,5 @@ class DIAT(nn.Module):
 
     def translate(self, request: DomainRequest) -> Translation:
         """Brings [N,3,H,W] to the second domain inside the mask. ValueError where another one is asked for."""
-        source, target = self.data.domains
-        if request.to not in self.data.domains:
-            raise unknown('domain', request.to, self.data.domains)
-        if request.to == source:
-            raise ValueError(f'this model makes {target} of {source} alone, not {source} of {target}: train the other with the '
-                             'domains swapped')
+        generator_to(request.to, self.data)
         return Translation(*self.generate(request.image))

@@ -1,7 +1,7 @@
 """pix2pix's U-Net, and BicycleGAN's and DualGAN's: as many halvings as the picture allows, every level handed across to the decoder.
 
 Layer facts: Isola et al., CVPR 2017, and junyanz/pytorch-CycleGAN-and-pix2pix (BSD); Zhu et al., NeurIPS 2017, and junyanz/BicycleGAN
-@ 40b9d52 (BSD); Yi et al., ICCV 2017, and duxingren14/DualGAN @ bd64bf9 (BSD) with its history.
+@ 40b9d52 (BSD); Yi et al., ICCV 2017, and duxingren14/DualGAN @ bd64bf9 (Apache-2.0) with its history.
 """
 from __future__ import annotations
 

@@ -24,6 +24,16 @@ def unknown(kind: str, value: str, names: Iterable[str]) -> UnknownName:
     return UnknownName(f'unknown {kind} {value!r}: {hint}expected one of: {shown}')
 
 
+def check_second(to: str, domains: tuple[str, ...]) -> None:
+    """ValueError unless `to` is the second of two domains, the only one that a model of aligned pairs makes."""
+    source, target = domains
+    if to not in domains:
+        raise unknown('domain', to, domains)
+    if to == source:
+        raise ValueError(f'this model makes {target} of {source}, not {source} of {target}: '
+                         'train another one with the other --data.direction')
+
+
 def one_line(error: BaseException, record: Any = None) -> str:
     """The message of an error on one line; pydantic's many-line report becomes `field: problem` clauses, a field of `record` if given."""
     if isinstance(error, ValidationError):

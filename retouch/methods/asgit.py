@@ -43,7 +43,7 @@ from torch import Tensor, nn
 from retouch.config import Config as BaseConfig
 from retouch.data.batches import DataSpec, DomainBatch, Moment, PairBatch
 from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update, with_graph
-from retouch.errors import unknown
+from retouch.errors import check_second
 from retouch.guidance.attention_store import AttentionStore
 from retouch.losses import bce_to_constant, full, l1_mean, mse_to_constant
 from retouch.methods.cyclegan import SCHEDULES, ImagePool, generator_to
@@ -398,12 +398,7 @@ class ASGITPairs(Guided):
 
     def translate(self, request: DomainRequest) -> Translation:
         """Makes the other picture of [N,3,H,W], `to` the second domain; no edit mask. extras: the attention [N,1,H,W] it was given."""
-        source, target = self.data.domains
-        if request.to not in (source, target):
-            raise unknown('domain', request.to, self.data.domains)
-        if request.to == source:
-            raise ValueError(f'this model makes {target} of {source}, not {source} of {target}: '
-                             'train another one with the other --data.direction')
+        check_second(request.to, self.data.domains)
         x, draws = request.image, noise_to_draws(self.fixed_noise() if request.noise is None else request.noise)
         return self.translate_with(x, lambda fused: self.nets['G'](fused, draws), lambda made: self.judge('D', torch.cat([x, made], 1))[1])
 

@@ -38,7 +38,7 @@ from retouch.config import Config as BaseConfig
 from retouch.data.batches import DataSpec, Moment, PairBatch
 from retouch.engine import schedules
 from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update
-from retouch.errors import unknown
+from retouch.errors import check_second
 from retouch.losses import full, kl_sum_over_dimensions, l1_mean, mse_to_constant
 from retouch.networks.bicyclegan import GaussianEncoder, TwoScales
 from retouch.networks.cyclegan import PatchDiscriminator, init_xavier, layers_at
@@ -145,12 +145,7 @@ class BicycleGAN(nn.Module):
 
     def translate(self, request: DomainRequest) -> Translation:
         """Makes the other picture of [N,3,H,W]; only `to` the second of the domains. No edit mask. Other `noise`, other pictures."""
-        source, target = self.data.domains
-        if request.to not in (source, target):
-            raise unknown('domain', request.to, self.data.domains)
-        if request.to == source:
-            raise ValueError(f'this model makes {target} of {source}, not {source} of {target}: '
-                             'train another one with the other --data.direction')
+        check_second(request.to, self.data.domains)
         x = request.image
         z = (self.fixed_noise() if request.noise is None else request.noise)['z'].to(x.device).expand(x.shape[0], -1)
         return Translation(self.nets['G'](x, told=z).float())

@@ -39,7 +39,7 @@ from retouch.data.batches import AttributeBatch, DataSpec
 from retouch.engine import schedules
 from retouch.engine.update import Adam, AttributeRequest, Keep, Step, Translation, Update
 from retouch.losses import full, l1_mean, mse_to_constant
-from retouch.methods.cyclegan import ImagePool
+from retouch.methods.cyclegan import ImagePool, told_apart
 from retouch.networks.cyclegan import PatchDiscriminator, ResNetGenerator, init_normal, layers_at
 
 SCHEDULES = {'linear_second_half': schedules.linear_second_half, 'linear_last_40': schedules.linear_last_40}
@@ -123,14 +123,9 @@ class ComboGAN(nn.Module):
         (i, j), m = pair_of(batch), batch.moment
         half = replace(m, start=m.start // 2, count=m.count // 2, total=m.total // 2)                   # half of a batch is made for either
         fake_i, fake_j = (self.pools[k].exchange(kept[name], half, name) for k, name in ((i, 'fake_i'), (j, 'fake_j')))
-        loss_j = self.told_apart(j, batch.image[1::2], fake_j)                                          # (4)
-        loss_i = self.told_apart(i, batch.image[::2], fake_i)                                           # (5)
+        loss_j = told_apart(self.nets[f'D_{j}'], batch.image[1::2], fake_j)                             # (4)
+        loss_i = told_apart(self.nets[f'D_{i}'], batch.image[::2], fake_i)                              # (5)
         return Step(loss_i + loss_j, {'i': loss_i.detach(), 'j': loss_j.detach()})
-
-    def told_apart(self, k: int, real: Tensor, fake: Tensor) -> Tensor:
-        """Half the squared distances of D_k's scores to 1 for real and 0 for fake pictures [N,3,H,W]."""
-        score_real, score_fake = self.nets[f'D_{k}'](torch.cat([real, fake])).chunk(2)
-        return 0.5 * (mse_to_constant(score_real, 1.0) + mse_to_constant(score_fake, 0.0))
 
     def translate(self, request: AttributeRequest) -> Translation:
         """Brings [N,3,H,W] from the class of the largest source label to that of the largest target label; no edit mask."""

@@ -7,7 +7,7 @@ Differs:    [D1] known: one conditional generator, one discriminator a category,
             [D2] two categories, the domains; the mask hides the rest of the picture (no crop of its box, no resizing, no refinement);
             [D3] the mask is the union of parts of a face (`parts`) by a frozen parser (`uses_parser`), as AGGAN gave it OpenFace's;
             [D4] features are of D's last map of four times its width, averaged over it, of length 1: without, D would inflate them;
-            [D5] the target's feature is the mean over this batch and the 50 real pictures before it; D learns from this batch's in its step;
+            [D5] the target's feature is the mean over this batch and the 50 real pictures before it; D learns from this batch's;
             [D6] weights: 1 for (6), 10 for (7), 0.1 for the distance in D's step, where 1 would let D attend to nothing else;
             [D7] no pool of earlier fakes; D has fewer layers below 64 px, as in `cyclegan`.
 Shapes:     N batch, H W image. x of domain A, y of domain B in [-1,1]; P the frozen parser; m, n masks [N,1,H,W] in {0,1} of x and y;

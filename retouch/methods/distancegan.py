@@ -44,7 +44,7 @@ from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, 
 from retouch.losses import half_distances, l1_mean, mse_mean, mse_to_constant, pair_distances
 from retouch.methods import cyclegan, discogan
 from retouch.methods.cyclegan import CycleGAN, generator_to
-from retouch.methods.discogan import WEIGHT_FM, WEIGHT_GAN, DiscoGAN, adversarial, rate_at, told_apart
+from retouch.methods.discogan import WEIGHT_FM, WEIGHT_GAN, DiscoGAN, adversarial, rate_at
 
 SCHEDULES = {'cyclegan_linear': schedules.cyclegan_linear, 'constant': schedules.constant, 'linear_last_40': schedules.linear_last_40}
 MAKES, OTHER = {'B': 'G', 'A': 'F'}, {'A': 'B', 'B': 'A'}
@@ -158,9 +158,8 @@ class DistanceGAN(nn.Module):
 
     def distances(self, x: Tensor) -> Tensor:
         """d of every two of [N,C,H,W], or of the halves of each -> [pairs] or [N]."""
-        c = self.config
-        if c.distance == 'self':
-            return half_distances(x, 2 if c.self_split == 'height' else 3)
+        if self.config.distance == 'self':
+            return half_distances(x, 2 if self.config.self_split == 'height' else 3)
         if x.shape[0] < 2:
             raise ValueError(f'batch_size={x.shape[0]}: distances are between the pictures of a batch, expected 2 or more; '
                              'set --train.batch-size 2, or --method.distance self')
@@ -168,11 +167,9 @@ class DistanceGAN(nn.Module):
 
     def kept_apart(self, x: Tensor, made: Tensor, to: str) -> Tensor:
         """One direction's (2): x [N,3,H,W] and what was made of it in domain `to` -> scalar."""
-        def z(d: Tensor, k: int) -> Tensor:
-            return (d - self.mean[k]) / self.std[k]                                             # (1)
-
         k = 'AB'.index(to)
-        return (z(self.distances(x), 1 - k) - z(self.distances(made), k)).abs().mean()
+        z, z_made = ((self.distances(p) - self.mean[i]) / self.std[i] for p, i in ((x, 1 - k), (made, k)))      # (1)
+        return (z - z_made).abs().mean()
 
     def fooled(self, real: Tensor, made: Tensor, to: str) -> Tensor:
         """One direction's (3): [N,3,H,W] of domain `to` each -> scalar."""
@@ -205,12 +202,12 @@ class DistanceGAN(nn.Module):
         for to in self.targets:
             D = self.nets[f'D_{to}']
             if self.config.nets == 'cyclegan':
-                real, fake = D(torch.cat([of[to], self.pools[to].exchange(kept[f'fake_{to}'], batch.moment, to)])).chunk(2)
-                losses[to] = 0.5 * (mse_to_constant(real, 1.0) + mse_to_constant(fake, 0.0))                             # (5)
+                made = self.pools[to].exchange(kept[f'fake_{to}'], batch.moment, to)
+                losses[to] = cyclegan.told_apart(D, of[to], made)                                                         # (5)
             else:
                 with torch.no_grad():
                     made = self.generate(to, of[OTHER[to]])
-                losses[to] = told_apart(D, of[to], made)                                                                  # (6)
+                losses[to] = discogan.told_apart(D, of[to], made)                                                         # (6)
         return Step(torch.stack([*losses.values()]).sum(), {to: loss.detach() for to, loss in losses.items()})
 
     def translate(self, request: DomainRequest) -> Translation:

@@ -42,7 +42,7 @@ from retouch.config import Config as BaseConfig
 from retouch.data.batches import DataSpec, PairBatch
 from retouch.engine import schedules
 from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update
-from retouch.errors import unknown
+from retouch.errors import check_second
 from retouch.losses import bce_to_constant, full, l1_mean
 from retouch.networks.cyclegan import PatchDiscriminator, ResNetGenerator, init_normal, layers_at
 from retouch.networks.fal import GlobalModulation, SpatialModulation
@@ -148,11 +148,6 @@ class FAL(nn.Module):
 
         The answer is the last step's; `extras` has those of all, `step_1`, `step_2` … [N,3,H,W].
         """
-        source, target = self.data.domains
-        if request.to not in (source, target):
-            raise unknown('domain', request.to, self.data.domains)
-        if request.to == source:
-            raise ValueError(f'this model makes {target} of {source}, not {source} of {target}: '
-                             'train another one with the other --data.direction')
+        check_second(request.to, self.data.domains)
         answers, _ = self.answers(request.image)
         return Translation(answers[-1].float(), None, {f'step_{t}': answer.float() for t, answer in enumerate(answers, 1)})

@@ -8,7 +8,8 @@ Differs:    [D1] E_z learns from pictures drawn as it goes, the code's from a st
             [D2] in stage 2 G normalises by running averages of stage 1, which the code estimates anew from 100 batches after it;
             [D3] a wrong y is another row of the batch that differs, or the opposite where none does; y of a drawn picture is a target row;
             [D4] above 64 px E_z has 512 entries between its matrices, for as many as its map has would be 268 million weights;
-            [D5] below 64 px G and D have fewer layers.
+            [D5] below 64 px G and D have fewer layers;
+            [D6] CelebA is cut in the middle, the code's 138 px begin 10 px further right; the code's encoders learn from 66% of their set.
 Shapes:     N batch, K attributes, H W image. x images in [-1,1]; y, y' [N,K] in {-1,1} from labels; z [N,latent] ~ N(0,1);
             D(x, y) logits [N,1,1,1]; E_z [N,latent], E_y [N,K].
 

@@ -30,7 +30,7 @@ from retouch.config import Config as BaseConfig
 from retouch.data.batches import DataSpec, Moment, PairBatch
 from retouch.engine import schedules
 from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update, with_graph
-from retouch.errors import unknown
+from retouch.errors import check_second
 from retouch.losses import bce_to_constant, l1_mean, mse_to_constant
 from retouch.networks.cyclegan import PatchDiscriminator, init_normal, layers_at
 from retouch.networks.unet import UNet, noise_to_draws
@@ -113,12 +113,7 @@ class Pix2Pix(nn.Module):
 
     def translate(self, request: DomainRequest) -> Translation:
         """Makes the other picture of [N,3,H,W], each for itself; only `to` the second of the model's domains. No edit mask."""
-        source, target = self.data.domains
-        if request.to not in (source, target):
-            raise unknown('domain', request.to, self.data.domains)
-        if request.to == source:
-            raise ValueError(f'this model makes {target} of {source}, not {source} of {target}: '
-                             'train another one with the other --data.direction')
+        check_second(request.to, self.data.domains)
         noise = self.fixed_noise() if request.noise is None else request.noise
         return Translation(self.nets['G'](request.image, noise_to_draws(noise)).float())
 

@@ -40,7 +40,8 @@ BUILT_ON = {'methods/registry.py': {'methods'}, 'methods/cam.py': {'methods.star
             'methods/aggan.py': {'methods.cyclegan'}, 'methods/attentiongan.py': {'methods.cyclegan'},
             'methods/discogan.py': {'methods.cyclegan'}, 'methods/distancegan.py': {'methods.cyclegan', 'methods.discogan'},
             'methods/asgit.py': {'methods.cyclegan'}, 'methods/cut.py': {'methods.cyclegan'},
-            'methods/combogan.py': {'methods.cyclegan'}, 'methods/mejjati_attn.py': {'methods.cyclegan'},
+            'methods/combogan.py': {'methods.cyclegan'}, 'methods/diat.py': {'methods.cyclegan'},
+            'methods/mejjati_attn.py': {'methods.cyclegan'},
             'methods/secgan.py': {'methods.stargan', 'methods.attgan', 'methods.stgan'}}
 # What functions import: torch takes seconds and is not loaded for help and mistakes, or an extra may be missing.
 TORCH, EXTRA, SELDOM = 'saves loading torch', 'an extra may be missing', 'takes a second, for one measure'

@@ -151,6 +151,17 @@ def test_pools_hold_a_picture_with_its_own_mask() -> None:
         torch.testing.assert_close(method.pools[domain].images[:2], torch.cat([fused, mask], 1))
 
 
+def test_pools_return_a_picture_with_its_own_mask() -> None:
+    pool, made = small().pools['B'], []
+    for i in range(30):
+        new = torch.full((1, 4, 16, 16), float(i))
+        new[:, 3] = i / 100
+        out = pool.exchange(new, Moment(iteration=i, count=1, total=1), 'B')
+        assert torch.equal(out[:, 3], out[:, 0] / 100)
+        made.append(int(out[0, 0, 0, 0]))
+    assert made != list(range(30)), 'earlier ones come back'
+
+
 def test_no_gradient_passes_the_threshold() -> None:
     method = small()
     mask, late = torch.full((1, 1, 16, 16), 0.5, requires_grad=True), Moment(iteration=9, iterations=10)

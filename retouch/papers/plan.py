@@ -175,7 +175,8 @@ def _labels(method: Any) -> str | None:
 def _judge_of(table: Table, part: Part, place: str, scale: Scale, out: Path, dry: bool) -> Run | None:
     """The classifier of a part: it learns from what the rows learn from, at their size. Of two domains it tells A from B."""
     pieces = [_piece(row, part, place, scale, out, dry) for row in table.rows if row.recipe and part.id in row.parts]
-    runs = sorted((piece.run for piece in pieces), key=lambda run: ('attributes', 'exemplars', 'domains', 'pairs').index(run.data.kind))
+    kinds = ('attributes', 'exemplars', 'domains', 'pairs')      # a row that knows classes as such tells what they are
+    runs = sorted((piece.run for piece in pieces), key=lambda run: (kinds.index(run.data.kind), _labels(run.method) != 'single'))
     if runs[0].data.kind == 'pairs':
         return None
     data = runs[0].data

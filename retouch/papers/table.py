@@ -78,6 +78,7 @@ class Row:
     small_changes: Mapping[str, Any] = field(default_factory=dict)
     printed: Mapping[str, str] = field(default_factory=dict)                     # part -> cells, as `cells` reads them
     also: tuple[str, ...] = ()   # parts without printed cells that are run all the same
+    not_on: tuple[str, ...] = ()         # parts with printed cells that it cannot be run on; a note says why
     lacks: str = ''              # why it is not run
     on: Mapping[str, str] = field(default_factory=dict)          # part -> the recipe in place of `recipe` there
     one_of: int = 1              # of counts: how many domains its networks are for, of which the row counts one
@@ -86,7 +87,7 @@ class Row:
     @property
     def parts(self) -> tuple[str, ...]:
         """The parts that it is run on."""
-        return (*(part for part, text in self.printed.items() if any(cells(text))), *self.also)
+        return (*(part for part, text in self.printed.items() if any(cells(text)) and part not in self.not_on), *self.also)
 
 
 @dataclass(frozen=True)

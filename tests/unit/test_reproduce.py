@@ -248,8 +248,8 @@ def test_what_the_plan_names_is_what_is_read(folder: Path, monkeypatch: pytest.M
 CASES = [('cam.table1', ('attgan', 'attgan+cam')), ('cam.table2', ('attgan',)), ('cam.table3', ()), ('cam.ablation', ('attgan-generator',)),
          ('asgit.table1', ('tam+rhp',)), ('asgit.table2', ('stargan',)), ('asgit.table3', ('stargan',)),
          ('asgit.table4', ('cyclegan',)), ('asgit.table5', ('pix2pix',)), ('aggan.table1', ('stargan', 'aggan')),
-         ('aggan.table2', ('full',)), ('lomit.table1', ('lomit',)), ('lomit.figure4', ()), ('lomit.figure6', ()),
-         ('lomit.figure7', ('lomit',)), ('lomit.questions', ('lomit',)), ('lomit.emotionet', ()),
+         ('aggan.table2', ('full',)), ('aggan.figure5', ('icgan',)), ('lomit.table1', ('lomit',)), ('lomit.figure4', ()),
+         ('lomit.figure6', ()), ('lomit.figure7', ('lomit',)), ('lomit.questions', ('lomit',)), ('lomit.emotionet', ()),
          ('secgan.table1', ('stargan+secgan',)), ('secgan.figure3', ('sc0.01',)), ('secgan.figure4', ('stargan',))]
 # parts; of others the first two
 KEEP = {'secgan.table1': ('celeba', 'rafd'), 'lomit.table1': ('facial_hair_gender',), 'asgit.table1': ('sw',), 'asgit.table2': ('ao', 'dn'),
@@ -445,9 +445,21 @@ def test_raters_are_asked_what_the_papers_ask(folder: Path, tmp_path: Path) -> N
 def test_every_row_of_aggans_celeba_draws_from_one_pool() -> None:
     table = find_table('aggan.table1')
     runs = [plan.run_of(row, table.part('celeba'), 'celeba', 'full') for row in table.rows if row.recipe and 'celeba' in row.parts]
-    assert [run.recipe for run in runs] == ['cyclegan.paper', 'stargan.rafd', 'aggan.celeba']
+    assert [run.recipe for run in runs] == [
+        'cyclegan.paper', 'dualgan.aggan_table', 'discogan.aggan_table',
+        *(f'distancegan.aggan_table{end}' for end in ('', '_cycle', '_self')), 'stargan.rafd', 'contrastgan.aggan_table', 'aggan.celeba']
+    assert 'celeba' in table.row('combogan').printed and 'celeba' not in table.row('combogan').parts, 'classes that exclude one another'
     for data in (run.data.model_dump() for run in runs):
         assert (data['holdout'], data['validation'], data['limit'], data['seed']) == (19_962, 637, 1000, 0), 'of 2,000 some 960 smile'
+
+
+def test_every_row_of_aggans_figure_learns_the_expressions_of_rafd() -> None:
+    table = find_table('aggan.figure5')
+    runs = {row.id: plan.run_of(row, table.parts[0], 'rafd', 'full').data.model_dump() for row in table.rows}
+    assert {(data.get('attributes'), data.get('attribute'), data['crop']) for data in runs.values()} == {
+        ((), None, None), (None, 'neutral/happy', None)}, 'nothing of the CelebA that their own recipes are for'
+    judge = next(run for run in published_runs(table) if run.method_id == 'classifier')
+    assert (judge.method.labels, judge.data.size) == ('single', 128)             # type: ignore[attr-defined]
 
 
 def test_measuring_needs_no_data() -> None:

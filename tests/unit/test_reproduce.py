@@ -107,7 +107,7 @@ def test_parameters_of_the_table_of_counts(out: Path) -> None:
         'cyclegan', 'distancegan', 'distancegan+cycle', 'self-distance', 'contrastgan', 'aggan'}
     assert all(2 in aggan.TABLE3.row(name).notes for name, fit in fits.items() if not fit)
     differs = {line.row: line.difference for line in result.lines}
-    assert differs['pix2pix, m(m-1)'] == pytest.approx(-0.01734) and differs['DualGAN, m(m-1)/2'] is None
+    assert differs['pix2pix, m(m-1)'] == pytest.approx(-0.01734) and differs['DualGAN, m(m-1)/2'] == pytest.approx(-0.01212)
     run = aggan.TABLE3.row('cyclegan')
     assert parameters_of(load_run(run.recipe)) == 2 * (11_378_179 + 2_764_737)
 
@@ -458,8 +458,7 @@ def test_every_row_of_aggans_figure_learns_the_expressions_of_rafd() -> None:
     runs = {row.id: plan.run_of(row, table.parts[0], 'rafd', 'full').data.model_dump() for row in table.rows}
     assert {(data.get('attributes'), data.get('attribute'), data['crop']) for data in runs.values()} == {
         ((), None, None), (None, 'neutral/happy', None)}, 'nothing of the CelebA that their own recipes are for'
-    judge = next(run for run in published_runs(table) if run.method_id == 'classifier')
-    assert (judge.method.labels, judge.data.size) == ('single', 128)             # type: ignore[attr-defined]
+    assert all(run.method_id != 'classifier' for run in published_runs(table)), 'people judge'
 
 
 def test_measuring_needs_no_data() -> None:

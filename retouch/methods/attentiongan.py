@@ -33,7 +33,7 @@ from retouch.engine import schedules
 from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update
 from retouch.guidance.mask import mask_logs
 from retouch.losses import full, l1_mean, mse_to_constant
-from retouch.methods.cyclegan import ImagePool, generator_to
+from retouch.methods.cyclegan import ImagePool, generator_to, told_apart
 from retouch.networks.attentiongan import Generator
 from retouch.networks.cyclegan import PatchDiscriminator, init_normal, layers_at
 
@@ -122,10 +122,8 @@ class AttentionGAN(nn.Module):
 
     def discriminator_step(self, batch: DomainBatch, kept: Keep) -> Step:
         n, x, y, m = self.nets, batch.image_a, batch.image_b, batch.moment
-        real_b, fake_b = n['D_B'](torch.cat([y, self.pools['B'].exchange(kept['fake_b'], m, 'B')])).chunk(2)
-        real_a, fake_a = n['D_A'](torch.cat([x, self.pools['A'].exchange(kept['fake_a'], m, 'A')])).chunk(2)
-        loss_b = 0.5 * (mse_to_constant(real_b, 1.0) + mse_to_constant(fake_b, 0.0))                    # (5)
-        loss_a = 0.5 * (mse_to_constant(real_a, 1.0) + mse_to_constant(fake_a, 0.0))                    # (6)
+        loss_b = told_apart(n['D_B'], y, self.pools['B'].exchange(kept['fake_b'], m, 'B'))              # (5)
+        loss_a = told_apart(n['D_A'], x, self.pools['A'].exchange(kept['fake_a'], m, 'A'))              # (6)
         return Step(loss_b + loss_a, {'B': loss_b.detach(), 'A': loss_a.detach()})
 
     def translate(self, request: DomainRequest) -> Translation:

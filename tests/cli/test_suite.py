@@ -37,7 +37,7 @@ def test_every_row_is_its_small_recipe_on_one_task_and_one_budget() -> None:
         assert on_task(run) == run and (name in BASES) == (run != base)                # who is on the task already stays as it is
     own = {'classifier', 'parser', 'local'}                                              # no published system: not in the table
     own |= {'combogan'}                                                                  # of exclusive classes: not on this task
-    assert {RECIPES[name]().method_id for name in rows} == set(METHODS) - own and len(rows) == 18
+    assert {RECIPES[name]().method_id for name in rows} == set(METHODS) - own and len(rows) == 33
     others = {f'{method}.{row}' for method, recipes in TABLES.items() for row in recipes}
     assert set(BASES) == set(RECIPES) - others and set(BASES) <= set(rows)
     headline = {'cam.stargan_eyeglasses', 'asgit.toyfaces', 'aggan.toyfaces', 'lomit.eyeglasses', 'secgan.stargan_eyeglasses'}
@@ -46,8 +46,8 @@ def test_every_row_is_its_small_recipe_on_one_task_and_one_budget() -> None:
 
 def test_every_row_comes_once_before_any_comes_again() -> None:
     chosen = suite.choose('toyfaces')
-    assert len(chosen) == 18 + 2 * 7 and [seed for _, seed in chosen] == [0] * 18 + [1] * 7 + [2] * 7
-    assert [recipe for recipe, _ in chosen[:18]] == list(SUITES['toyfaces'])
+    assert len(chosen) == 33 + 2 * 7 and [seed for _, seed in chosen] == [0] * 33 + [1] * 7 + [2] * 7
+    assert [recipe for recipe, _ in chosen[:33]] == list(SUITES['toyfaces'])
     assert suite.choose('toyfaces', ('aggan.toyfaces', 'munit.toyfaces'), (0, 2)) == [
         ('aggan.toyfaces', 0), ('munit.toyfaces', 0), ('aggan.toyfaces', 2)]
 
@@ -139,7 +139,7 @@ def test_rows_are_trained_once_go_on_where_they_stopped_and_are_reused(results: 
     rows = {row['name']: row for row in json.loads(capsys.readouterr().out)['rows']}
     value = json.loads(after['lomit.eyeglasses-s0.json'])['card']['measures']['psnr_truth']['value']
     assert rows['lomit.eyeglasses']['values']['psnr_truth'] == [value] and rows['lomit.eyeglasses']['seeds'] == [0]
-    assert rows['truth']['values']['edit_accuracy'] != [None] and not rows['aggan.toyfaces']['seeds'] and len(rows) == 18 + 2
+    assert rows['truth']['values']['edit_accuracy'] != [None] and not rows['aggan.toyfaces']['seeds'] and len(rows) == 33 + 2
 
     # nothing that differs comes into one table, and no run of another recipe is taken up
     assert 'stargan.eyeglasses-s0.json has n 10, this suite has 9' in refused(capsys, *only, '--n', '9')

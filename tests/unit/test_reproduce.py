@@ -423,7 +423,8 @@ def test_a_dry_run_says_who_is_trained_on_what(folder: Path, tmp_path: Path, mon
 
 def test_classifiers_of_the_chosen_rows_alone(folder: Path) -> None:
     for table, rows, judges in (('secgan.table1', ('attgan',), {'celeba'}), ('secgan.table1', (), {'celeba', 'hq128', 'hq256', 'rafd'}),
-                                ('asgit.table2', ('unit',), {'ao', 'hz', 'dn', 'sw'}), ('cam.table3', (), set()), ('cam.table1', ('stgan',), {'celeba'})):
+                                ('asgit.table2', ('unit',), {'ao', 'hz', 'dn', 'sw'}),
+                                ('cam.table3', (), set()), ('cam.table1', ('stgan',), {'celeba'})):
         assert set(make_plan(find_table(table), str(folder), 'full', rows).judges) == judges, (table, rows)
 
 

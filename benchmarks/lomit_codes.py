@@ -10,8 +10,8 @@ Codes count as dead where the last fifty iterations' `G.code_spread` is below 1e
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
+import math
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +34,7 @@ def rule_of_authors(folder: Path) -> Callable[[str], Callable[[Any], None]]:
     source = folder / 'utils' / 'util.py'
     text = source.read_text(encoding='utf-8')
     begins = text.index('def weights_init')
-    room: dict[str, Any] = {'init': torch.nn.init, 'math': importlib.import_module('math')}
+    room: dict[str, Any] = {'init': torch.nn.init, 'math': math}
     exec(compile(text[begins:text.index('\ndef ', begins)], str(source), 'exec'), room)
     return room['weights_init']
 

@@ -60,7 +60,7 @@ from retouch.toyfaces.stored import HELD_OUT
 
 DRAWN, FOLDERS, EXEMPLARS = ('toyfaces', 'native', 'domains', 'eyeglasses'), ('folder', 'domains_folder'), ('exemplars', 'exemplars_folder')
 NATIVE_BATCH = 8         # pictures of 512 px at once
-IN_CACHE = 2 ** 17       # pixels at once on a CPU: 60 pictures of 128 px, one network and SSIM took 1.6 and 2.3 times as long each as 8 did
+IN_CACHE = 2 ** 17       # pixels at once on a CPU: more do not stay in its caches
 PROTOCOLS: tuple[str, ...] = (*DRAWN, *FOLDERS, 'pairs', *EXEMPLARS)
 
 

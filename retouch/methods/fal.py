@@ -110,18 +110,20 @@ class FAL(nn.Module):
         adam, schedule = partial(Adam, lr=c.lr, betas=(c.beta1, c.beta2)), SCHEDULES[c.schedule]
         return (Update('G', ('G', 'M'), self.generator_step, adam, schedule), Update('D', ('D',), self.discriminator_step, adam, schedule))
 
-    def answers(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Every step's answer [N,3,H,W] and D's scores [N,1,h,w] of it, beside x [N,3,H,W]."""
+    def answers(self, x: Tensor, judge_last: bool = True) -> tuple[list[Tensor], list[Tensor]]:
+        """Every step's answer [N,3,H,W] and D's scores [N,1,h,w] of it, beside x [N,3,H,W]; the last answer's only where they are read."""
         n, main = self.nets, self.nets['G'].main
         h, y, r = main[:self.cut](x), torch.zeros_like(x), torch.zeros_like(x[:, :1])
         answers, scores = [], []
-        for _ in range(self.config.steps):
+        for step in range(1, self.config.steps + 1):
             gamma, beta = n['M'](h, y, r)                                 # (1)
             h = gamma * h + beta
             y = main[self.cut:](h)                                        # (2)
+            answers.append(y)
+            if step == self.config.steps and not judge_last:
+                break
             s = n['D'](torch.cat([x, y], 1))
             r = F.interpolate(full(s.detach() if self.config.detach_response else s), x.shape[2:], mode='bilinear')    # (3)
-            answers.append(y)
             scores.append(s)
         return answers, scores
 
@@ -149,5 +151,5 @@ class FAL(nn.Module):
         The answer is the last step's; `extras` has those of all, `step_1`, `step_2` … [N,3,H,W].
         """
         check_second(request.to, self.data.domains)
-        answers, _ = self.answers(request.image)
+        answers, _ = self.answers(request.image, judge_last=False)
         return Translation(answers[-1].float(), None, {f'step_{t}': answer.float() for t, answer in enumerate(answers, 1)})

@@ -43,6 +43,12 @@ def mse_to_constant(score: Tensor, target: float) -> Tensor:
     return ((full(score) - target) ** 2).mean()
 
 
+def lsgan_halved(score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
+    """LSGAN of a discriminator, halved: mean squared distances of scores to 1 for real and 0 for made pictures [N,3,H,W], in one call."""
+    score_real, score_fake = score(torch.cat([real, fake])).chunk(2)
+    return 0.5 * (mse_to_constant(score_real, 1.0) + mse_to_constant(score_fake, 0.0))
+
+
 def bce_to_constant(score: Tensor, target: float) -> Tensor:
     """Vanilla GAN term: binary cross-entropy of every score (batch and patches, logits) with a constant, mean over all."""
     return F.binary_cross_entropy_with_logits(full(score), torch.full_like(score, target, dtype=full(score).dtype))

@@ -3,9 +3,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from retouch.data.spec import DataSpec
+from retouch.errors import unknown
 
 if TYPE_CHECKING:                                                # an exported model answers the same requests without torch
     from torch import Tensor, nn
@@ -106,6 +107,17 @@ class DomainRequest:
     def __post_init__(self) -> None:
         if self.exemplar is not None and self.exemplar.shape != self.image.shape:
             raise ValueError(f'exemplar {tuple(self.exemplar.shape)}: expected one for every picture, {tuple(self.image.shape)}')
+
+
+def generator_to(to: str, data: DataSpec) -> Literal['G', 'F']:
+    """The net that makes pictures of a domain: 'G' of the second, 'F' of the first. ValueError where there is no such domain or net."""
+    if to not in data.domains:
+        raise unknown('domain', to, data.domains)
+    source, target = data.domains
+    if to == source and data.one_way:
+        raise ValueError(f'this model makes {target} of {source} alone, not {source} of {target}: the other direction is another model; '
+                         f'train or import that for --to {source}')
+    return 'G' if to == target else 'F'
 
 
 @dataclass(frozen=True, slots=True)

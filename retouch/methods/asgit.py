@@ -42,11 +42,12 @@ from torch import Tensor, nn
 
 from retouch.config import Config as BaseConfig
 from retouch.data.batches import DataSpec, DomainBatch, Moment, PairBatch
-from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update, with_graph
+from retouch.engine.pool import ImagePool
+from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update, generator_to, with_graph
 from retouch.errors import check_second
 from retouch.guidance.attention_store import AttentionStore
 from retouch.losses import bce_to_constant, full, l1_mean, mse_to_constant
-from retouch.methods.cyclegan import SCHEDULES, ImagePool, generator_to
+from retouch.methods.cyclegan import SCHEDULES
 from retouch.networks.asgit import AttentionDiscriminator, TransferBlock
 from retouch.networks.cyclegan import PatchDiscriminator, ResNetGenerator, init_normal, layers_at
 from retouch.networks.unet import UNet, noise_to_draws

@@ -30,10 +30,10 @@ from torch import Tensor, nn
 from retouch.config import Config as BaseConfig
 from retouch.data.batches import DataSpec, DomainBatch
 from retouch.engine import schedules
-from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update
+from retouch.engine.pool import ImagePool
+from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update, generator_to
 from retouch.guidance.mask import mask_logs
-from retouch.losses import full, l1_mean, mse_to_constant
-from retouch.methods.cyclegan import ImagePool, generator_to, told_apart
+from retouch.losses import full, l1_mean, lsgan_halved, mse_to_constant
 from retouch.networks.attentiongan import Generator
 from retouch.networks.cyclegan import PatchDiscriminator, init_normal, layers_at
 
@@ -122,8 +122,8 @@ class AttentionGAN(nn.Module):
 
     def discriminator_step(self, batch: DomainBatch, kept: Keep) -> Step:
         n, x, y, m = self.nets, batch.image_a, batch.image_b, batch.moment
-        loss_b = told_apart(n['D_B'], y, self.pools['B'].exchange(kept['fake_b'], m, 'B'))              # (5)
-        loss_a = told_apart(n['D_A'], x, self.pools['A'].exchange(kept['fake_a'], m, 'A'))              # (6)
+        loss_b = lsgan_halved(n['D_B'], y, self.pools['B'].exchange(kept['fake_b'], m, 'B'))            # (5)
+        loss_a = lsgan_halved(n['D_A'], x, self.pools['A'].exchange(kept['fake_a'], m, 'A'))            # (6)
         return Step(loss_b + loss_a, {'B': loss_b.detach(), 'A': loss_a.detach()})
 
     def translate(self, request: DomainRequest) -> Translation:

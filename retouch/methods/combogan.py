@@ -37,9 +37,9 @@ from torch import Tensor, nn
 from retouch.config import Config as BaseConfig
 from retouch.data.batches import AttributeBatch, DataSpec
 from retouch.engine import schedules
+from retouch.engine.pool import ImagePool
 from retouch.engine.update import Adam, AttributeRequest, Keep, Step, Translation, Update
-from retouch.losses import full, l1_mean, mse_to_constant
-from retouch.methods.cyclegan import ImagePool, told_apart
+from retouch.losses import full, l1_mean, lsgan_halved, mse_to_constant
 from retouch.networks.cyclegan import PatchDiscriminator, ResNetGenerator, init_normal, layers_at
 
 SCHEDULES = {'linear_second_half': schedules.linear_second_half, 'linear_last_40': schedules.linear_last_40}
@@ -123,8 +123,8 @@ class ComboGAN(nn.Module):
         (i, j), m = pair_of(batch), batch.moment
         half = replace(m, start=m.start // 2, count=m.count // 2, total=m.total // 2)                   # half of a batch is made for either
         fake_i, fake_j = (self.pools[k].exchange(kept[name], half, name) for k, name in ((i, 'fake_i'), (j, 'fake_j')))
-        loss_j = told_apart(self.nets[f'D_{j}'], batch.image[1::2], fake_j)                             # (4)
-        loss_i = told_apart(self.nets[f'D_{i}'], batch.image[::2], fake_i)                              # (5)
+        loss_j = lsgan_halved(self.nets[f'D_{j}'], batch.image[1::2], fake_j)                           # (4)
+        loss_i = lsgan_halved(self.nets[f'D_{i}'], batch.image[::2], fake_i)                            # (5)
         return Step(loss_i + loss_j, {'i': loss_i.detach(), 'j': loss_j.detach()})
 
     def translate(self, request: AttributeRequest) -> Translation:

@@ -32,9 +32,8 @@ from torch import Tensor, nn
 from retouch.config import Config as BaseConfig
 from retouch.data.batches import DataSpec, DomainBatch, Moment, keyed_generator
 from retouch.engine import schedules
-from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update, with_graph
+from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update, generator_to, with_graph
 from retouch.losses import full, mse_to_constant
-from retouch.methods.cyclegan import generator_to
 from retouch.networks.cut import PatchProjection
 from retouch.networks.cyclegan import PatchDiscriminator, ResNetGenerator, init_xavier, layers_at
 

@@ -24,14 +24,14 @@ from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
 from retouch.config import Config as BaseConfig
-from retouch.data.batches import DataSpec, DomainBatch, Moment
+from retouch.data.batches import DataSpec, DomainBatch
 from retouch.engine import schedules
-from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update
-from retouch.errors import unknown
-from retouch.losses import l1_mean, mse_to_constant
+from retouch.engine.pool import ImagePool
+from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update, generator_to
+from retouch.losses import l1_mean, lsgan_halved, mse_to_constant
 from retouch.networks.cyclegan import PatchDiscriminator, ResNetGenerator, init_normal, layers_at
 
 SCHEDULES = {'cyclegan_linear': schedules.cyclegan_linear, 'linear_last_40': schedules.linear_last_40}
@@ -55,57 +55,6 @@ class Config(BaseConfig):
     beta1: float = 0.5
     beta2: float = 0.999
     schedule: Literal['cyclegan_linear', 'linear_last_40'] = 'cyclegan_linear'
-
-
-class ImagePool(nn.Module):
-    """The last pictures a generator made: [N,3,H,W] in, [N,3,H,W] out, each new one or, with probability 1/2, a stored one it replaces."""
-
-    def __init__(self, size: int, shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self.size = size
-        self.register_buffer('images', torch.zeros(size, *shape))
-        self.register_buffer('filled', torch.zeros((), dtype=torch.long))
-        self.stored = 0          # mirror of `filled` on the host, so that the loop never waits for the device
-
-    def exchange(self, new: Tensor, moment: Moment, name: str) -> Tensor:
-        """new [N,3,H,W] detached; draws keyed by moment and name."""
-        if not self.size:
-            return new
-        draws, out = moment.uniform(f'pool_{name}', 2).tolist(), []
-        for image, (keep, where) in zip(new, draws, strict=True):
-            if self.stored < self.size:
-                self.images[self.stored] = image
-                self.stored += 1
-                self.filled += 1
-                out.append(image)
-            elif keep > 0.5:
-                slot = int(where * self.size)
-                out.append(self.images[slot].clone())
-                self.images[slot] = image
-            else:
-                out.append(image)
-        return torch.stack(out)
-
-    def _load_from_state_dict(self, *args: object, **kwargs: object) -> None:
-        super()._load_from_state_dict(*args, **kwargs)
-        self.stored = int(self.filled)
-
-
-def generator_to(to: str, data: DataSpec) -> Literal['G', 'F']:
-    """The net that makes pictures of a domain: 'G' of the second, 'F' of the first. ValueError where there is no such domain or net."""
-    if to not in data.domains:
-        raise unknown('domain', to, data.domains)
-    source, target = data.domains
-    if to == source and data.one_way:
-        raise ValueError(f'this model makes {target} of {source} alone, not {source} of {target}: the other direction is another model; '
-                         f'train or import that for --to {source}')
-    return 'G' if to == target else 'F'
-
-
-def told_apart(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    """Half the squared distances of D's scores to 1 for real and to 0 for made pictures [N,3,H,W], in one call."""
-    score_real, score_fake = D(torch.cat([real, fake])).chunk(2)
-    return 0.5 * (mse_to_constant(score_real, 1.0) + mse_to_constant(score_fake, 0.0))
 
 
 class CycleGAN(nn.Module):
@@ -159,8 +108,8 @@ class CycleGAN(nn.Module):
 
     def discriminator_step(self, batch: DomainBatch, kept: Keep) -> Step:
         n, x, y, m = self.nets, batch.image_a, batch.image_b, batch.moment
-        loss_b = told_apart(n['D_B'], y, self.pools['B'].exchange(kept['fake_b'], m, 'B'))              # (4)
-        loss_a = told_apart(n['D_A'], x, self.pools['A'].exchange(kept['fake_a'], m, 'A'))              # (5)
+        loss_b = lsgan_halved(n['D_B'], y, self.pools['B'].exchange(kept['fake_b'], m, 'B'))            # (4)
+        loss_a = lsgan_halved(n['D_A'], x, self.pools['A'].exchange(kept['fake_a'], m, 'A'))            # (5)
         return Step(loss_b + loss_a, {'B': loss_b.detach(), 'A': loss_a.detach()})
 
     def translate(self, request: DomainRequest) -> Translation:

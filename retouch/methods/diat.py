@@ -32,10 +32,9 @@ from torch import Tensor, nn
 from retouch.config import Config as BaseConfig
 from retouch.data.batches import DataSpec, DomainBatch
 from retouch.engine import schedules
-from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update, with_graph
+from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update, generator_to, with_graph
 from retouch.guidance.mask import composite, mask_logs
 from retouch.losses import full, gradient_penalty, mse_mean
-from retouch.methods.cyclegan import generator_to
 from retouch.networks.cyclegan import PatchDiscriminator, ResNetGenerator, init_normal, layers_at
 from retouch.networks.diat import MaskNet
 

@@ -31,9 +31,8 @@ from torch import Tensor, nn
 from retouch.config import Config as BaseConfig
 from retouch.data.batches import DataSpec, DomainBatch, Moment
 from retouch.engine import schedules
-from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update
+from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update, generator_to
 from retouch.losses import bce_to_constant, feature_matching, mse_mean
-from retouch.methods.cyclegan import generator_to
 from retouch.networks.dcgan import FeatureDiscriminator, Translator, halvings
 
 SCHEDULES = {'constant': schedules.constant, 'linear_last_40': schedules.linear_last_40}

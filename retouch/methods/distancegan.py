@@ -40,10 +40,10 @@ from torch import Tensor, nn
 from retouch.config import Config as BaseConfig
 from retouch.data.batches import DataSpec, DomainBatch
 from retouch.engine import schedules
-from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update
-from retouch.losses import half_distances, l1_mean, mse_mean, mse_to_constant, pair_distances
+from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update, generator_to
+from retouch.losses import half_distances, l1_mean, lsgan_halved, mse_mean, mse_to_constant, pair_distances
 from retouch.methods import cyclegan, discogan
-from retouch.methods.cyclegan import CycleGAN, generator_to
+from retouch.methods.cyclegan import CycleGAN
 from retouch.methods.discogan import WEIGHT_FM, WEIGHT_GAN, DiscoGAN, adversarial, rate_at
 
 SCHEDULES = {'cyclegan_linear': schedules.cyclegan_linear, 'constant': schedules.constant, 'linear_last_40': schedules.linear_last_40}
@@ -203,7 +203,7 @@ class DistanceGAN(nn.Module):
             D = self.nets[f'D_{to}']
             if self.config.nets == 'cyclegan':
                 made = self.pools[to].exchange(kept[f'fake_{to}'], batch.moment, to)
-                losses[to] = cyclegan.told_apart(D, of[to], made)                                                         # (5)
+                losses[to] = lsgan_halved(D, of[to], made)                                                       # (5)
             else:
                 with torch.no_grad():
                     made = self.generate(to, of[OTHER[to]])

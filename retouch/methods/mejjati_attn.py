@@ -36,10 +36,10 @@ from torch import Tensor, nn
 from retouch.config import Config as BaseConfig
 from retouch.data.batches import DataSpec, DomainBatch, Moment
 from retouch.engine import schedules
-from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update
+from retouch.engine.pool import ImagePool
+from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update, generator_to
 from retouch.guidance.mask import composite, mask_logs
 from retouch.losses import full, l1_mean, mse_to_constant
-from retouch.methods.cyclegan import ImagePool, generator_to
 from retouch.networks.cyclegan import ResNetGenerator, init_normal, layers_at
 from retouch.networks.mejjati import Attention, ToggledDiscriminator
 

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from retouch.data.batches import DataSpec, DomainBatch, Moment
+from retouch.engine.pool import ImagePool
 from retouch.engine.update import DomainRequest
 from retouch.methods.asgit import ASGIT, ASGITPairs
 from retouch.methods.attentiongan import AttentionGAN
-from retouch.methods.cyclegan import Config, CycleGAN, ImagePool
+from retouch.methods.cyclegan import Config, CycleGAN
 from retouch.methods.pix2pix import Pix2Pix
 from retouch.networks.cyclegan import PatchDiscriminator, layers_at
 from tests.batches import random_batch

@@ -10,8 +10,8 @@ import torch
 from retouch import losses
 from retouch.data.batches import DataSpec, Moment
 from retouch.data.labels import apply_edits, single_edits
+from retouch.engine.pool import ImagePool
 from retouch.guidance.mask import check_mask, composite
-from retouch.methods.cyclegan import ImagePool
 from retouch.methods.stargan import Config, StarGAN
 from retouch.networks.layers import depth_for, instance_norm
 from retouch.networks.stargan import Discriminator

@@ -28,6 +28,7 @@ from retouch.engine.state import load_state, save_state
 from retouch.engine.trainer import Trainer
 from retouch.engine.update import Step, Update
 from retouch.methods.registry import METHODS
+from retouch.recipes.registry import load_run, override
 from tests.batches import random_batch
 
 
@@ -342,6 +343,22 @@ def test_compiled_generators_train_the_same_weights(name: str, monkeypatch: pyte
     assert ours.keys() == theirs.keys()
     for key, value in ours.items():
         torch.testing.assert_close(theirs[key], value, rtol=1e-4, atol=1e-5, msg=key)
+
+
+@pytest.mark.filterwarnings('ignore:The .grad attribute of a Tensor that is not a leaf')
+def test_a_dry_run_that_compiles_says_when_that_pays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(training, 'COMPILER', 'eager')
+    seen: list[bool] = []
+    compile_nets = training.compile_nets
+    monkeypatch.setattr(training, 'compile_nets', lambda trainable: (seen.append(True), compile_nets(trainable)))
+    changes = {'data.n': 24, 'train.batch_size': 2, 'method.width_g': 4, 'method.width_d': 4, 'train.compile': True}
+    found = training.dry_run(override(load_run('cyclegan.toyfaces'), changes), show=False)
+    assert seen == [True] and {'plain_images_per_s', 'compiling_s', 'pays_after_iterations'} <= found.keys()
+    pays = found['images_per_s'] > found['plain_images_per_s']
+    assert (found['pays_after_iterations'] != 0) == pays, 'what is no faster never pays'
+    plain = training.dry_run(override(load_run('cyclegan.toyfaces'), {**changes, 'train.compile': False}), show=False)
+    assert len(seen) == 1 and set(plain) == {'peak_memory_mib', 'images_per_s', 'seconds_per_1000_images', 'eta_s'}
 
 
 def test_what_may_be_compiled_is_there() -> None:

@@ -34,6 +34,13 @@ def check_second(to: str, domains: tuple[str, ...]) -> None:
                          'train another one with the other --data.direction')
 
 
+def check_halved_twice(size: int, net: str = 'generator', least: int = 0) -> None:
+    """ValueError unless a network can halve pictures of `size` pixels twice; `least` is the smallest size to advise."""
+    if size % 4:
+        raise ValueError(f'size={size}: the {net} halves the picture twice, expected a multiple of 4; '
+                         f'set --data.size {max(least, size // 4 * 4)}')
+
+
 def one_line(error: BaseException, record: Any = None) -> str:
     """The message of an error on one line; pydantic's many-line report becomes `field: problem` clauses, a field of `record` if given."""
     if isinstance(error, ValidationError):

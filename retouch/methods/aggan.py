@@ -45,6 +45,7 @@ from retouch.data.batches import DataSpec, DomainBatch, Moment
 from retouch.engine import schedules
 from retouch.engine.pool import ImagePool
 from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update, generator_to
+from retouch.errors import check_halved_twice
 from retouch.guidance.mask import composite, mask_logs
 from retouch.losses import full, l1_mean, mse_to_constant, total_variation
 from retouch.networks.aggan import Discriminator, Generator, Norm, Upsample, init_weights
@@ -108,9 +109,7 @@ class AGGAN(nn.Module):
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__()
-        if data.size % 4:
-            raise ValueError(f'size={data.size}: the generator halves the picture twice, expected a multiple of 4; '
-                             f'set --data.size {data.size // 4 * 4}')
+        check_halved_twice(data.size)
         self.config, self.data = config, data
         c, channels = config, 4 if config.attention else 3
         nets = {name: Generator(channels, c.width_g, c.blocks, c.norm, c.upsample) for name in ('G', 'F')}

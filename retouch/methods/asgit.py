@@ -44,7 +44,7 @@ from retouch.config import Config as BaseConfig
 from retouch.data.batches import DataSpec, DomainBatch, Moment, PairBatch
 from retouch.engine.pool import ImagePool
 from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update, generator_to, with_graph
-from retouch.errors import check_second
+from retouch.errors import check_halved_twice, check_second
 from retouch.guidance.attention_store import AttentionStore
 from retouch.losses import bce_to_constant, full, l1_mean, mse_to_constant
 from retouch.methods.cyclegan import SCHEDULES
@@ -237,9 +237,7 @@ class ASGIT(Guided):
     Config: ClassVar[type[Config]] = Config
 
     def __init__(self, config: Config, data: DataSpec) -> None:
-        if data.size % 4:
-            raise ValueError(f'size={data.size}: the generator halves the picture twice, expected a multiple of 4; '
-                             f'set --data.size {data.size // 4 * 4}')
+        check_halved_twice(data.size)
         super().__init__(config, data, judged=3)
         blocks = config.blocks if config.blocks is not None else (9 if data.size > 128 else 6)
         channels = 4 if config.fusion == 'alpha' else 3

@@ -39,6 +39,7 @@ from retouch.data.batches import AttributeBatch, DataSpec
 from retouch.engine import schedules
 from retouch.engine.pool import ImagePool
 from retouch.engine.update import Adam, AttributeRequest, Keep, Step, Translation, Update
+from retouch.errors import check_halved_twice
 from retouch.losses import full, l1_mean, lsgan_halved, mse_to_constant
 from retouch.networks.cyclegan import PatchDiscriminator, ResNetGenerator, init_normal, layers_at
 
@@ -75,10 +76,8 @@ class ComboGAN(nn.Module):
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__()
         side, c = data.window or data.size, config
-        if side % 4 or data.size % 4:
-            wrong = side if side % 4 else data.size
-            raise ValueError(f'size={wrong}: the encoder halves the picture twice, expected a multiple of 4; set --data.size '
-                             f'{wrong // 4 * 4}')
+        for wanted in (side, data.size):
+            check_halved_twice(wanted, 'encoder')
         if len(data.attributes) < 2:
             raise ValueError(f'{len(data.attributes)} class: a picture becomes one of another class, expected at least two; use a '
                              'folder of class folders, or name more in --data.attributes')

@@ -33,6 +33,7 @@ from retouch.config import Config as BaseConfig
 from retouch.data.batches import DataSpec, DomainBatch, Moment, keyed_generator
 from retouch.engine import schedules
 from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update, generator_to, with_graph
+from retouch.errors import check_halved_twice
 from retouch.losses import full, mse_to_constant
 from retouch.networks.cut import PatchProjection
 from retouch.networks.cyclegan import PatchDiscriminator, ResNetGenerator, init_xavier, layers_at
@@ -92,9 +93,7 @@ class CUT(nn.Module):
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__()
-        if data.size % 4:
-            raise ValueError(f'size={data.size}: the generator halves the picture twice, expected a multiple of 4; '
-                             f'set --data.size {data.size // 4 * 4}')
+        check_halved_twice(data.size)
         self.config, self.data = config, data.model_copy(update={'one_way': True})
         self.taps, known = tuple(sorted(set(config.taps))), (0, 1, 4, 8, *range(12, 12 + config.blocks))
         if not self.taps or not set(self.taps) <= set(known):

@@ -31,6 +31,7 @@ from retouch.data.batches import DataSpec, DomainBatch
 from retouch.engine import schedules
 from retouch.engine.pool import ImagePool
 from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update, generator_to
+from retouch.errors import check_halved_twice
 from retouch.losses import l1_mean, lsgan_halved, mse_to_constant
 from retouch.networks.cyclegan import PatchDiscriminator, ResNetGenerator, init_normal, layers_at
 
@@ -68,9 +69,7 @@ class CycleGAN(nn.Module):
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__()
-        if data.size % 4:
-            raise ValueError(f'size={data.size}: the generator halves the picture twice, expected a multiple of 4; '
-                             f'set --data.size {data.size // 4 * 4}')
+        check_halved_twice(data.size)
         self.config, self.data = config, data
         blocks = config.blocks if config.blocks is not None else (9 if data.size > 128 else 6)
         layers = layers_at(data.size, config.layers_d)

@@ -33,6 +33,7 @@ from retouch.config import Config as BaseConfig
 from retouch.data.batches import DataSpec, DomainBatch
 from retouch.engine import schedules
 from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update, generator_to, with_graph
+from retouch.errors import check_halved_twice
 from retouch.guidance.mask import composite, mask_logs
 from retouch.losses import full, gradient_penalty, mse_mean
 from retouch.networks.cyclegan import PatchDiscriminator, ResNetGenerator, init_normal, layers_at
@@ -74,9 +75,7 @@ class DIAT(nn.Module):
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__()
-        if data.size % 4:
-            raise ValueError(f'size={data.size}: the generator halves the picture twice, expected a multiple of 4; '
-                             f'set --data.size {data.size // 4 * 4}')
+        check_halved_twice(data.size)
         self.config, self.data, c = config, data.model_copy(update={'one_way': True}), config
         layers = layers_at(data.size, c.layers_d)
         self.nets = nn.ModuleDict({'T': init_normal(ResNetGenerator(width=c.width_g, blocks=c.blocks)),

@@ -46,7 +46,7 @@ from retouch.config import Config as BaseConfig
 from retouch.data.batches import DataSpec, DomainBatch, Moment
 from retouch.engine import schedules
 from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update, with_graph
-from retouch.errors import unknown
+from retouch.errors import check_halved_twice, unknown
 from retouch.losses import bce_to_constant, full, kl_sum_over_dimensions, l1_mean
 from retouch.networks.drit import AttributeEncoder, ContentDiscriminator, ContentEncoder, Domain, Generator, init_gaussian
 from retouch.networks.munit import MultiScaleDiscriminator
@@ -96,9 +96,7 @@ class DRIT(nn.Module):
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__()
-        if data.size % 4:
-            raise ValueError(f'size={data.size}: the encoder halves the picture twice, expected a multiple of 4; '
-                             f'set --data.size {max(16, data.size // 4 * 4)}')
+        check_halved_twice(data.size, 'encoder', 16)
         self.config, self.data, c = config, data, config
         nets = {'E_c': ContentEncoder(c.width_g, c.blocks), 'E_a': AttributeEncoder(c.width_a, c.style_dim),
                 'G': Generator(c.width_g, c.blocks, c.style_dim), 'D_c': ContentDiscriminator(data.size // 4, 4 * c.width_g),

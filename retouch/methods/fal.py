@@ -42,7 +42,7 @@ from retouch.config import Config as BaseConfig
 from retouch.data.batches import DataSpec, PairBatch
 from retouch.engine import schedules
 from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update
-from retouch.errors import check_second
+from retouch.errors import check_halved_twice, check_second
 from retouch.losses import bce_to_constant, full, l1_mean
 from retouch.networks.cyclegan import PatchDiscriminator, ResNetGenerator, init_normal, layers_at
 from retouch.networks.fal import GlobalModulation, SpatialModulation
@@ -85,9 +85,7 @@ class FAL(nn.Module):
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__()
         self.config, self.data, c = config, data, config
-        if data.size % 4:
-            raise ValueError(f'size={data.size}: the generator halves the picture twice, expected a multiple of 4; '
-                             f'set --data.size {data.size // 4 * 4}')
+        check_halved_twice(data.size)
         if c.modulation == 'global' and data.size != 256:
             raise ValueError(f'size={data.size}: the global modulation is made for 256 px; set --data.size 256, or '
                              '--method.modulation spatial')

@@ -38,6 +38,7 @@ from retouch.data.batches import DataSpec, DomainBatch, Moment
 from retouch.engine import schedules
 from retouch.engine.pool import ImagePool
 from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update, generator_to
+from retouch.errors import check_halved_twice
 from retouch.guidance.mask import composite, mask_logs
 from retouch.losses import full, l1_mean, mse_to_constant
 from retouch.networks.cyclegan import ResNetGenerator, init_normal, layers_at
@@ -85,9 +86,7 @@ class MejjatiAttention(nn.Module):
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__()
-        if data.size % 4:
-            raise ValueError(f'size={data.size}: the generator halves the picture twice, expected a multiple of 4; '
-                             f'set --data.size {data.size // 4 * 4}')
+        check_halved_twice(data.size)
         self.config, self.data, c = config, data, config
         self.nets = nn.ModuleDict({
             **{name: ResNetGenerator(width=c.width_g, blocks=c.blocks, affine=True, pad='zeros', rectified=True) for name in 'GF'},

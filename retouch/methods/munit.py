@@ -36,7 +36,7 @@ from retouch.config import Config as BaseConfig
 from retouch.data.batches import DataSpec, DomainBatch, Moment
 from retouch.engine import schedules
 from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update, with_graph
-from retouch.errors import unknown
+from retouch.errors import check_halved_twice, unknown
 from retouch.losses import l1_mean, mse_to_constant
 from retouch.networks.cyclegan import init_normal
 from retouch.networks.munit import AutoEncoder, MultiScaleDiscriminator, init_kaiming
@@ -78,9 +78,7 @@ class MUNIT(nn.Module):
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__()
-        if data.size % 4:
-            raise ValueError(f'size={data.size}: the encoder halves the picture twice, expected a multiple of 4; '
-                             f'set --data.size {max(16, data.size // 4 * 4)}')
+        check_halved_twice(data.size, 'encoder', 16)
         self.config, self.data, c = config, data, config
         self.nets = nn.ModuleDict({
             **{name: init_kaiming(AutoEncoder(data.size, c.width_g, c.blocks, c.style_dim, c.width_mlp)) for name in ('G_A', 'G_B')},

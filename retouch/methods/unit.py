@@ -41,7 +41,7 @@ from retouch.config import Config as BaseConfig
 from retouch.data.batches import DataSpec, DomainBatch
 from retouch.engine import schedules
 from retouch.engine.update import Adam, DomainRequest, Keep, Step, Translation, Update, with_graph
-from retouch.errors import unknown
+from retouch.errors import check_halved_twice, unknown
 from retouch.losses import bce_to_constant, full, l1_mean, mse_to_constant
 from retouch.networks.cyclegan import init_normal
 from retouch.networks.munit import LatentAutoEncoder, MultiScaleDiscriminator, SharedBlocks, init_kaiming
@@ -91,9 +91,7 @@ class UNIT(nn.Module):
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__()
-        if data.size % 4:
-            raise ValueError(f'size={data.size}: the encoder halves the picture twice, expected a multiple of 4; '
-                             f'set --data.size {max(16, data.size // 4 * 4)}')
+        check_halved_twice(data.size, 'encoder', 16)
         self.config, self.data, c, own = config, data, config, config.blocks - config.shared_blocks
         new = c.architecture == 'munit_style'
         made, coder = (init_kaiming, LatentAutoEncoder) if new else (init_kernels, CoupledAutoEncoder)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from retouch.networks.layers import NarrowConv2d, ResidualBlock, conv_with_condition, depth_for, instance_norm
 
-Scales = Literal['both', 'last', 'local']
+Scales = Literal['both', 'fine', 'last', 'local']
 Upsample = Literal['deconv', 'resize']
 
 
@@ -71,14 +71,14 @@ class Critic(nn.Module):
     """Scores [N,h,w] of a picture with labels at several scales, and class logits [N,K].
 
     No norm, LeakyReLU(0.01). Local scales are the third map, H/8, of which a score sees 22 px (38 px with its head's neighbours), and those
-    after it down to a side of 8; the last is the trunk's, and sees all of it. Every score is h_0 + sum_k (2 b_k - 1) h_k (`projection`),
+    after it down to a side of 8; the last is the trunk's, and sees all of it. The fine one is the second map, H/4: 10 px (18 px). Every score is h_0 + sum_k (2 b_k - 1) h_k (`projection`),
     or h_0 alone.
 
     Args:
         attributes: K.
         size: side of the pictures it learns from; larger ones have more scores, and logits averaged over their windows.
         width: channels of the first convolution.
-        scales: 'both': local ones and the last; 'last' or 'local'.
+        scales: 'both': local ones and the last; 'fine': these and the fine one; 'last' or 'local'.
         projection: whether scores are of pictures with labels.
         most: no convolution has more channels.
     """
@@ -95,7 +95,7 @@ class Critic(nn.Module):
         self.convs = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in zip(channels, channels[1:], strict=False))
         for conv in self.convs:                                  # torch's own start lets a picture fade in a trunk without a norm
             nn.init.kaiming_normal_(conv.weight, self.slope)
-        self.at = {'both': (*local, depth - 1), 'last': (depth - 1,), 'local': local}[scales]
+        self.at = {'both': (*local, depth - 1), 'fine': (*local, depth - 1, self.local - 1), 'last': (depth - 1,), 'local': local}[scales]
         self.heads = nn.ModuleList(nn.Conv2d(channels[i + 1], 1 + attributes * projection, 3, 1, 1) for i in self.at)
         self.cls = nn.Conv2d(channels[-1], attributes, size // 2 ** depth, bias=False)
 

@@ -57,7 +57,8 @@ def build(run: Run, opened: AttributeSet | Any) -> Any:
         raise ValueError(f"{where}='multi' on a set with one class a picture (class folders): set --{where} single "
                          '--data.targets permute')
     if labels == 'single' and isinstance(opened, AttributeSet) and not bool((opened.labels.sum(1) == 1).all()):
-        raise ValueError(f"{where}='single' on a set whose pictures have none or several attributes: set --{where} multi")
+        raise ValueError(f"{where}='single' on a set whose pictures have none or several attributes: use class folders, drawn faces with "
+                         f'--data.one-of true, or a system that learns from several at once, with --{where} multi')
     targets = getattr(run.data, 'targets', '')
     if labels == 'single' and targets == 'single' and run.method_id != 'classifier':
         raise ValueError(f"data.targets='single' with {where}='single': one flipped class is no class; set --data.targets permute")

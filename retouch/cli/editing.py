@@ -1,6 +1,7 @@
 """`retouch edit`."""
 from __future__ import annotations
 
+import math
 import re
 import sys
 import time
@@ -71,13 +72,13 @@ def edit(options: EditOptions) -> int:
 class Command:
     """One `retouch edit`, checked: every picture edited, saved and told."""
 
-    def __init__(self, options: EditOptions, editor: Editor, edits: dict[str, int], source: dict[str, int], found: Found,
+    def __init__(self, options: EditOptions, editor: Editor, edits: dict[str, float], source: dict[str, float], found: Found,
                  missing: dict[Path, Exception]) -> None:
         self.options, self.editor, self.edits, self.many = options, editor, edits, found.many
         self.failures, self.total, self.order = missing, len(found.pictures), [named.path for named in found.pictures]
         self.pictures = [named for named in found.pictures if named.path not in missing]
         self.notes, self.untold = Counter(found.notes), dict[Named, Told]()              # saved, and not in the table yet
-        self.asked = ' '.join([f'weights={editor.model.weights_sha256[:12]}', *(f'{k}={v}' for k, v in edits.items()), *(
+        self.asked = ' '.join([f'weights={editor.model.weights_sha256[:12]}', *(f'{k}={v:g}' for k, v in edits.items()), *(
             f'{flag}={value}' for flag, value in (
                 ('to', options.to), ('reader', options.reader), ('source', ','.join(options.source)), ('box', options.box),
                 ('mask', options.mask), ('exemplar', options.exemplar), ('exemplar-mask', options.exemplar_mask),
@@ -157,7 +158,7 @@ class Command:
             did = ''
         else:
             present = [name for name, p in edit.source.items() if p > 0.5] or ['nothing']
-            asked = ' '.join(f'{name}={value} (was {edit.source[name]:.2f})' for name, value in self.edits.items())
+            asked = ' '.join(f'{name}={value:g} (was {edit.source[name]:.2f})' for name, value in self.edits.items())
             did = f'read {" ".join(present)}; set {asked}'
         did += f'{" " * bool(did)}in the style of {options.exemplar}' if options.exemplar else ''
         notes = [*edit.notes, *([f'{options.format}: outside the mask {RE_ENCODED}'] if options.format != 'png' else [])]
@@ -254,15 +255,19 @@ def _box(text: str | None) -> tuple[int, int, int, int] | None:
     return x, y, w, h
 
 
-def _pairs(flag: str, tokens: Sequence[str]) -> dict[str, int]:
-    """('A=1', 'B=0') -> {'A': 1, 'B': 0}."""
-    pairs: dict[str, int] = {}
+def _pairs(flag: str, tokens: Sequence[str]) -> dict[str, float]:
+    """('A=1', 'B=0', 'C=0.5') -> {'A': 1, 'B': 0, 'C': 0.5}."""
+    pairs: dict[str, float] = {}
     for token in tokens:
-        name, equals, value = token.partition('=')
+        name, equals, text = token.partition('=')
         if not equals or not name:
             raise ValueError(f'{flag} {token}: expected NAME=0 or NAME=1 (pictures come before {flag})')
-        if value not in ('0', '1'):
-            raise ValueError(f'{flag} {token}: expected {name}=0 or {name}=1')
-        if pairs.setdefault(name, int(value)) != int(value):
-            raise ValueError(f'{flag} sets {name} to both 0 and 1: keep one of them')
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not 0 <= value <= 1:
+            raise ValueError(f'{flag} {token}: expected {name}=0 or {name}=1, or a number between them')
+        if pairs.setdefault(name, int(value) if value in (0, 1) else value) != value:      # whole numbers stay so in notes and tables
+            raise ValueError(f'{flag} sets {name} to both {pairs[name]:g} and {value:g}: keep one of them')
     return pairs

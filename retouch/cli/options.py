@@ -50,7 +50,7 @@ class EditOptions:
     out: Annotated[Path, arg(metavar='DIR')]
     """Folder for the results."""
     set: Annotated[tuple[str, ...], arg(metavar='A=1 B=0 …', help_behavior_hint='')] = ()
-    """Attributes to change; the others stay as they are read."""
+    """Attributes to change, 0, 1 or a number between (Smile=0.5); the others stay as they are read."""
     source: Annotated[tuple[str, ...], arg(metavar='A=0 …', help_behavior_hint='')] = ()
     """What the picture shows, where it is misread."""
     reader: Annotated[str | None, arg(metavar='MODEL', help_behavior_hint='')] = None

@@ -87,7 +87,7 @@ class Editor:
         return cls(load_exported(path, str(device)), read_by)
 
     def edit(self, image: Picture, *, exemplar: Picture | None = None, box: Box | None = None, mask: Painted | None = None,
-             exemplar_mask: Painted | None = None, source: Mapping[str, int] | None = None, strength: float = 1.0, mask_floor: float = 0.02,
+             exemplar_mask: Painted | None = None, source: Mapping[str, float] | None = None, strength: float = 1.0, mask_floor: float = 0.02,
              **attributes: float) -> Edit:
         """Sets attributes of a picture and leaves the others as they are read, or gives it the look of an exemplar.
 
@@ -116,7 +116,7 @@ class Editor:
 
     def edit_many(self, images: Iterable[Any], *, then: Callable[[Any, Edit], Any] | None = None, batch_size: int | None = None,
                   to: str | None = None, exemplar: Picture | None = None, box: Box | None = None, mask: Painted | None = None,
-                  exemplar_mask: Painted | None = None, source: Mapping[str, int] | None = None, strength: float = 1.0,
+                  exemplar_mask: Painted | None = None, source: Mapping[str, float] | None = None, strength: float = 1.0,
                   mask_floor: float = 0.02, **attributes: float) -> Generator[tuple[Any, Any], None, None]:
         """The same edit of many pictures, or with a model of domains or pairs the same translation, in their order.
 
@@ -174,7 +174,7 @@ class Editor:
         canvas = Canvas.open(image, box, mask, self.data.frame)
         return self._finish(canvas, answers([canvas])[0], strength, mask_floor)
 
-    def _edits(self, exemplar: Picture | None, exemplar_mask: Painted | None, source: Mapping[str, int] | None, box: Box | None,
+    def _edits(self, exemplar: Picture | None, exemplar_mask: Painted | None, source: Mapping[str, float] | None, box: Box | None,
                attributes: Mapping[str, float]) -> Answers:
         """What answers an edit; ValueError for what no picture can be asked."""
         names = self.data.attributes
@@ -317,7 +317,7 @@ class Editor:
             notes.insert(0, f'the {w} x {h} px square at x={left}, y={top} is used')
         return other, [f'exemplar: {note}' for note in notes]
 
-    def _check_reading(self, source: Mapping[str, int]) -> None:
+    def _check_reading(self, source: Mapping[str, float]) -> None:
         """ValueError where neither the model nor its reader nor `source` says what a picture shows."""
         if self.reader is None and self.model.reads:
             return
@@ -328,7 +328,7 @@ class Editor:
             raise ValueError(f'{who.path} {lacks}: name a classifier that knows {", ".join(missing)} with --reader MODEL, or state them '
                              f'all, each 0 or 1: --source {" ".join(f"{name}=0" for name in missing)}')
 
-    def _read(self, canvas: Canvas, x: np.ndarray, box: Box | None, source: Mapping[str, int]) -> np.ndarray:
+    def _read(self, canvas: Canvas, x: np.ndarray, box: Box | None, source: Mapping[str, float]) -> np.ndarray:
         """Probabilities [1,K] of the model's attributes: by its own discriminator, by the reader, or as they are stated."""
         names = self.data.attributes
         if self.reader is None and self.model.reads:
@@ -343,7 +343,7 @@ class Editor:
                     read[0, k] = found[0, known.index(name)]
         return read
 
-    def _labels(self, read: np.ndarray, source: Mapping[str, int]) -> tuple[np.ndarray, dict[str, float]]:
+    def _labels(self, read: np.ndarray, source: Mapping[str, float]) -> tuple[np.ndarray, dict[str, float]]:
         """Probabilities [1,K] and what the user knows better -> source labels [1,K], 0 or 1 or amounts, and the numbers to show."""
         names = self.data.attributes
         single = self._one_hot()

@@ -114,8 +114,11 @@ MISTAKES: list[tuple[str, str]] = [
     ('edit MODEL PICTURE --out out --set strength=1', "unknown attribute 'strength'"),
     ('edit MODEL PICTURE --out out --set Eyeglasses=1 --source Blond=0', "did you mean 'Blond_Hair'"),
     ('edit MODEL PICTURE --out out --set Eyeglasses=2', 'expected Eyeglasses=0 or Eyeglasses=1'),
+    ('edit MODEL PICTURE --out out --set Eyeglasses=half', 'or a number between them'),
+    ('edit MODEL PICTURE --out out --set Eyeglasses=0.5 Eyeglasses=1', 'both 0.5 and 1'),
+    ('edit MODEL PICTURE --out out --set Black_Hair=0.6 Blond_Hair=0.6', 'exclude each other'),
     ('edit MODEL PICTURE --out out --set Eyeglasses', 'expected NAME=0 or NAME=1'),
-    ('edit MODEL PICTURE --out out --set Eyeglasses=1 Eyeglasses=0', 'both 0 and 1'),
+    ('edit MODEL PICTURE --out out --set Eyeglasses=1 Eyeglasses=0', 'both 1 and 0'),
     ('edit MODEL PICTURE --out out --set Black_Hair=1 Blond_Hair=1', 'exclude each other'),
     ('edit MODEL PICTURE --out out --set Eyeglasses=1 --to B', 'exclude each other'),
     ('edit MODEL PICTURE --out out --to B', 'edits attributes'),
@@ -297,6 +300,8 @@ def test_edit_writes_three_files_a_picture(capsys: pytest.CaptureFixture[str], m
     with Image.open(tmp_path / 'out' / 'other.png') as out, Image.open(tmp_path / 'out' / 'other.mask.png') as mask:
         assert out.size == mask.size == (20, 30) and out.mode == 'RGBA' and mask.mode == 'L'
         assert json.loads(out.text['retouch'])['set'] == {'Eyeglasses': 1, 'Blond_Hair': 1}  # type: ignore[attr-defined]
+    part = [str(a).replace('Eyeglasses=1', 'Eyeglasses=0.5') for a in arguments]
+    assert main(part) == 0 and 'set Eyeglasses=0.5 (was ' in capsys.readouterr().out
     assert main([str(a) for a in arguments] + ['--no-note', '--box', '2,2,9,9', '--strength', '0.5']) == 0
     with Image.open(tmp_path / 'out' / 'other.png') as out:
         assert out.text == {}                                                          # type: ignore[attr-defined]

@@ -22,7 +22,7 @@ from retouch.files import in_turn, read_json, write_atomically
 from retouch.metrics.measure import Measure
 from retouch.model import CONFIG, find_model_dir
 from retouch.recipes.registry import load_run
-from retouch.recipes.suite import SUITES, images_seen
+from retouch.recipes.suite import READINGS, SUITES, images_seen
 from retouch.run import FREE, Run, first_difference, with_defaults
 from retouch.toyfaces.faces import drawing_hash
 from retouch.training import runs_folder, train_run
@@ -233,7 +233,8 @@ class Table:
         lines = [['recipe', 'seeds', *(title for title, _ in self.columns.values())]]
         for row in self.rows:
             run = f'{len(row.seeds)} of {len(row.planned)}' if row.seeds else 'not run' if row.planned else ''
-            lines.append([f'`{row.name}`' if row.planned else row.name, run,
+            mark = ' †' if row.name.split('.')[0] in READINGS else ''
+            lines.append([f'`{row.name}`{mark}' if row.planned else row.name, run,
                           *(_cell(row.values[key], key, digits) if key in row.values else '' for key, (_, digits) in self.columns.items())])
         return lines
 
@@ -304,5 +305,9 @@ def notes(table: Table) -> str:
     parsers = {r['parser']['sha256']: r['parser'] for r in table.records if 'parser' in r}
     for guide in parsers.values():
         cost = f'{guide["images_seen"]:,} pictures and {guide["seconds"]:,.0f} s of its own' if 'seconds' in guide else 'of unknown cost'
-        lines.append(f'SeCGAN is guided by a frozen parser, {cost}, which are not counted.')
+        guided = ' and '.join(name for name, method in (('SeCGAN', 'secgan'), ('ContrastGAN', 'contrastgan'))
+                              if any('parser' in r and r['recipe'].startswith(f'{method}.') for r in table.records))
+        lines.append(f'A frozen parser guides {guided}, {cost}, which are not counted.')
+    if any(row.name.split('.')[0] in READINGS for row in table.rows):
+        lines.append('† A reading, not a reproduction: what no public code settles is decided here.')
     return ' '.join(lines)

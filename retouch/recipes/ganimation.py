@@ -28,7 +28,7 @@ def toyfaces() -> Run:
     """Small: drawn faces at 32 px, six attributes as they are, data of `stargan.toyfaces`, targets other rows of the batch."""
     base = stargan.toyfaces()
     told = Config(width_g=16, blocks=1, width_d=32, lambda_adv=2.0, lambda_cond=40.0, lambda_cyc=5.0, lambda_keep=0.3, n_critic=1,
-                  lr=2e-3, beta2=0.99, schedule='linear_last_40')
+                  lr=1e-3, beta2=0.99, schedule='linear_last_40')
     return base.model_copy(update={'method': told})
 
 

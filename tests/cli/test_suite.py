@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from retouch.evaluation import suite
 from retouch.methods.registry import METHODS
 from retouch.recipes.registry import RECIPES, TABLES
 from retouch.recipes.registry import load_run as load_any
-from retouch.recipes.suite import BASES, BUDGET, SUITES, images_seen, on_task
+from retouch.recipes.suite import BASES, BUDGET, READINGS, SUITES, images_seen, on_task
 from retouch.run import Run
 from tests.batches import TINY
 
@@ -29,25 +30,32 @@ def test_every_row_is_its_small_recipe_on_one_task_and_one_budget() -> None:
     for name in rows:
         run = RECIPES[name]()
         assert images_seen(run) == BUDGET and (run.data.size, run.data.n, run.data.source) == (32, 4000, 'toyfaces'), name
-        base = RECIPES[name.replace('eyeglasses', 'toyfaces')]()
+        base = RECIPES['local.demo' if name == 'local.eyeglasses' else name.replace('eyeglasses', 'toyfaces')]()
         shape = {'iterations': base.train.iterations}
         assert run.method == base.method and run.train.model_copy(update=shape) == base.train
         known = {'attributes': 'attributes', 'exemplars': 'attributes', 'domains': 'attribute', 'pairs': 'edit'}[run.data.kind]
         assert getattr(run.data, known) in ('Eyeglasses', ('Eyeglasses',)) and not getattr(run.data, 'any_of', ())
         assert on_task(run) == run and (name in BASES) == (run != base)                # who is on the task already stays as it is
-    own = {'classifier', 'parser', 'local'}                                              # no published system: not in the table
+    own = {'classifier', 'parser'}                                                       # no translators
     own |= {'combogan'}                                                                  # of exclusive classes: not on this task
-    assert {RECIPES[name]().method_id for name in rows} == set(METHODS) - own and len(rows) == 33
+    assert {RECIPES[name]().method_id for name in rows} == set(METHODS) - own and len(rows) == 34
     others = {f'{method}.{row}' for method, recipes in TABLES.items() for row in recipes}
     assert set(BASES) == set(RECIPES) - others and set(BASES) <= set(rows)
     headline = {'cam.stargan_eyeglasses', 'asgit.toyfaces', 'aggan.toyfaces', 'lomit.eyeglasses', 'secgan.stargan_eyeglasses'}
     assert {name for name, seeds in rows.items() if seeds == (0, 1, 2)} == headline | {'stargan.eyeglasses', 'cyclegan.toyfaces'}
 
 
+def test_readings_are_marked(repository: Path) -> None:
+    said = {name for name, cls in METHODS.items() if (sys.modules[cls.__module__].__doc__ or '').startswith('A reading, not a reproduction.')}
+    assert said == set(READINGS)
+    rows = suite.records_to_table(SUITES['toyfaces'], suite.COLUMNS, repository / 'nowhere').cells()
+    assert {row[0] for row in rows if '†' in row[0]} == {'`contrastgan.toyfaces` †', '`diat.toyfaces` †', '`fal.eyeglasses` †'}
+
+
 def test_every_row_comes_once_before_any_comes_again() -> None:
     chosen = suite.choose('toyfaces')
-    assert len(chosen) == 33 + 2 * 7 and [seed for _, seed in chosen] == [0] * 33 + [1] * 7 + [2] * 7
-    assert [recipe for recipe, _ in chosen[:33]] == list(SUITES['toyfaces'])
+    assert len(chosen) == 34 + 2 * 7 and [seed for _, seed in chosen] == [0] * 34 + [1] * 7 + [2] * 7
+    assert [recipe for recipe, _ in chosen[:34]] == list(SUITES['toyfaces'])
     assert suite.choose('toyfaces', ('aggan.toyfaces', 'munit.toyfaces'), (0, 2)) == [
         ('aggan.toyfaces', 0), ('munit.toyfaces', 0), ('aggan.toyfaces', 2)]
 
@@ -139,7 +147,7 @@ def test_rows_are_trained_once_go_on_where_they_stopped_and_are_reused(results: 
     rows = {row['name']: row for row in json.loads(capsys.readouterr().out)['rows']}
     value = json.loads(after['lomit.eyeglasses-s0.json'])['card']['measures']['psnr_truth']['value']
     assert rows['lomit.eyeglasses']['values']['psnr_truth'] == [value] and rows['lomit.eyeglasses']['seeds'] == [0]
-    assert rows['truth']['values']['edit_accuracy'] != [None] and not rows['aggan.toyfaces']['seeds'] and len(rows) == 33 + 2
+    assert rows['truth']['values']['edit_accuracy'] != [None] and not rows['aggan.toyfaces']['seeds'] and len(rows) == 34 + 2
 
     # nothing that differs comes into one table, and no run of another recipe is taken up
     assert 'stargan.eyeglasses-s0.json has n 10, this suite has 9' in refused(capsys, *only, '--n', '9')
@@ -171,7 +179,7 @@ def test_the_parser_is_trained_first_and_once(results: Path, capsys: pytest.Capt
     assert main([*COMMAND, *only, '0']) == 0
     said, guide = capsys.readouterr(), results.parent / 'parser.toyfaces32-s0'
     assert said.err.index('the parser that guides SeCGAN') < said.err.index('1 of 1: secgan.stargan_eyeglasses')
-    assert 'guided by a frozen parser, 16 pictures and' in ' '.join(said.out.split())
+    assert 'A frozen parser guides SeCGAN, 16 pictures and' in ' '.join(said.out.split())
     before = contents(guide)
     assert main([*COMMAND, *only, '1']) == 0 and contents(guide) == before
     shutil.copytree(guide / 'model', tmp_path / 'other')

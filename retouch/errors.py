@@ -51,7 +51,8 @@ def one_line(error: BaseException, record: Any = None) -> str:
             if e['type'] == 'union_tag_not_found':
                 message = f'expected a field {e["ctx"]["discriminator"]}'
             # what a rule between fields refused is a whole record: its message names the values
-            shown = '' if e['type'] in ('extra_forbidden', 'missing') or isinstance(e.get('input', {}), dict) else f' (got {e["input"]!r:.60})'
+            whole = isinstance(e.get('input', {}), dict)
+            shown = '' if whole or e['type'] in ('extra_forbidden', 'missing') else f' (got {e["input"]!r:.60})'
             parts.append(f'{where}: {message}{shown}' if where else message)
         return _shortened('; '.join(parts))
     return _shortened(' '.join(str(error).split())) or type(error).__name__

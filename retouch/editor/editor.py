@@ -87,8 +87,8 @@ class Editor:
         return cls(load_exported(path, str(device)), read_by)
 
     def edit(self, image: Picture, *, exemplar: Picture | None = None, box: Box | None = None, mask: Painted | None = None,
-             exemplar_mask: Painted | None = None, source: Mapping[str, float] | None = None, strength: float = 1.0, mask_floor: float = 0.02,
-             **attributes: float) -> Edit:
+             exemplar_mask: Painted | None = None, source: Mapping[str, float] | None = None, strength: float = 1.0,
+             mask_floor: float = 0.02, **attributes: float) -> Edit:
         """Sets attributes of a picture and leaves the others as they are read, or gives it the look of an exemplar.
 
         Args:

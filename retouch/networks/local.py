@@ -71,8 +71,8 @@ class Critic(nn.Module):
     """Scores [N,h,w] of a picture with labels at several scales, and class logits [N,K].
 
     No norm, LeakyReLU(0.01). Local scales are the third map, H/8, of which a score sees 22 px (38 px with its head's neighbours), and those
-    after it down to a side of 8; the last is the trunk's, and sees all of it. The fine one is the second map, H/4: 10 px (18 px). Every score is h_0 + sum_k (2 b_k - 1) h_k (`projection`),
-    or h_0 alone.
+    after it down to a side of 8; the last is the trunk's, and sees all of it. The fine one is the second map, H/4: 10 px (18 px).
+    Every score is h_0 + sum_k (2 b_k - 1) h_k (`projection`), or h_0 alone.
 
     Args:
         attributes: K.

@@ -46,8 +46,8 @@ def test_every_row_is_its_small_recipe_on_one_task_and_one_budget() -> None:
 
 
 def test_readings_are_marked(repository: Path) -> None:
-    said = {name for name, cls in METHODS.items() if (sys.modules[cls.__module__].__doc__ or '').startswith('A reading, not a reproduction.')}
-    assert said == set(READINGS)
+    heads = {name: sys.modules[cls.__module__].__doc__ or '' for name, cls in METHODS.items()}
+    assert {name for name, head in heads.items() if head.startswith('A reading, not a reproduction.')} == set(READINGS)
     rows = suite.records_to_table(SUITES['toyfaces'], suite.COLUMNS, repository / 'nowhere').cells()
     assert {row[0] for row in rows if '†' in row[0]} == {'`contrastgan.toyfaces` †', '`diat.toyfaces` †', '`fal.eyeglasses` †'}
 

@@ -58,7 +58,8 @@ def main() -> None:
                 taken[name].append(seconds_of(sides[name], recipe, iterations))
         ratios = [a / b for a, b in zip(taken['other'], taken['this'], strict=True)]
         whole = {name: statistics.median(values) * train.iterations / iterations for name, values in taken.items()}
-        rows.append({'recipe': recipe, 'iterations': iterations, 'of': train.iterations, 'seconds': taken, 'whole': whole, 'ratios': ratios})
+        rows.append({'recipe': recipe, 'iterations': iterations, 'of': train.iterations, 'seconds': taken, 'whole': whole,
+                     'ratios': ratios})
         print(f'{recipe}: {whole["other"]:.0f} s before, {whole["this"]:.0f} s now, ratio {statistics.median(ratios):.2f} '
               f'({min(ratios):.2f} to {max(ratios):.2f})', flush=True)
     if o.json:

@@ -74,9 +74,14 @@ def native_measures(task: Task, image: Tensor, x: Tensor, part: slice) -> Found:
     """
     assert task.truth is not None and task.region is not None
     truth, region = pictures_to_tensor(task.truth[part], x.device), torch.from_numpy(task.region[part]).unsqueeze(1).float().to(x.device)
-    around = (2 * BAND_PX + 1, 1, BAND_PX)
-    grown, shrunk = F.max_pool2d(region, *around), -F.max_pool2d(-region, *around)
+    grown, shrunk = _grown(region), -_grown(-region)
     error = psnr.squared_error_inside_outside(image, truth, (grown - shrunk) > 0)
     moved, wanted = (torch.linalg.vector_norm(some - x, dim=1, keepdim=True) for some in (image, truth))       # [b,1,S,S]
     left = (region > 0) & (moved < LEFT_OVER * wanted)
     return {'psnr_boundary': (error.inside, error.inside_count), 'leftovers': (left.flatten(1).sum(1), region.flatten(1).sum(1))}
+
+
+def _grown(x: Tensor) -> Tensor:
+    """The largest value within BAND_PX of every pixel, in its column and then in its row: a ninth of the square's comparisons."""
+    columns = F.max_pool2d(x, (2 * BAND_PX + 1, 1), 1, (BAND_PX, 0))
+    return F.max_pool2d(columns, (1, 2 * BAND_PX + 1), 1, (0, BAND_PX))

@@ -6,13 +6,12 @@ import re
 import sys
 from typing import Any
 
-import torch
 from rich.table import Table
 
 from retouch.cli.options import ListOptions
 from retouch.data import sources
 from retouch.data.batches import DataSpec
-from retouch.methods.registry import METHODS, find_method
+from retouch.methods.registry import METHODS, count_parameters
 from retouch.recipes.registry import RECIPES
 from retouch.run import Run
 from retouch.terminal import console
@@ -52,7 +51,7 @@ def _paper(method: Any) -> str:
 
 
 def _parameters(run: Run) -> dict[str, int] | None:
-    """Parameters per network, counted without allocating them; None where the data decide how many classes there are."""
+    """Parameters per network; None where the data decide how many classes there are."""
     if run.data.kind in ('attributes', 'exemplars'):
         names = run.data.attributes or (ATTRIBUTES if run.data.source == 'toyfaces' else ())
         if not names:
@@ -62,9 +61,7 @@ def _parameters(run: Run) -> dict[str, int] | None:
         spec = DataSpec(size=run.data.size, attributes=run.data.names)
     else:
         spec = DataSpec(size=run.data.size, domains=('A', 'B'))
-    with torch.device('meta'):
-        nets = find_method(run.method_id)(run.method, spec).nets
-    return {name: sum(p.numel() for p in net.parameters()) for name, net in nets.items()}
+    return count_parameters(run.method_id, run.method, spec)
 
 
 def _layouts() -> list[str]:

@@ -84,7 +84,7 @@ def logits_to_twelve(logits: Tensor, names: Sequence[str]) -> Tensor:
 def colours_of(names: Sequence[str]) -> Tensor:
     """A colour [C,3] in [-1,1] for every class: its group's of the drawn faces' palette; grey for a class of neither list."""
     palette = [toyfaces.PALETTE[TWELVE.index(GROUP_OF[name])] if name in GROUP_OF else (128, 128, 128) for name in names]
-    return torch.tensor(palette, dtype=torch.float32).reshape(-1, 3) / 127.5 - 1
+    return torch.tensor((np.array(palette, np.float32) / np.float32(127.5) - 1).tolist()).reshape(-1, 3)
 
 
 def mirrored_classes(names: Sequence[str]) -> list[int]:

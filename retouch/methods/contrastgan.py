@@ -127,7 +127,7 @@ class ContrastGAN(nn.Module):
                                    'P': FrozenParser(len(IDS[c.parser_classes]), c.parser_width)})
         self.cut = min(8, 3 * layers + 2)                        # layers of D up to its last map of four times the width
         self.real = nn.ModuleDict({d: Features(c.queue, c.width_d * min(4, 2 ** layers)) for d in ('A', 'B')})
-        self.register_buffer('categories', torch.eye(2), persistent=False)
+        self.register_buffer('categories', torch.tensor([[1.0, 0.0], [0.0, 1.0]]), persistent=False)
         self.register_buffer('class_ids', torch.tensor([TWELVE.index(part) for part in c.parts])[:, None, None], persistent=False)
 
     @classmethod

@@ -101,8 +101,8 @@ class CUT(nn.Module):
             raise ValueError(f'taps={",".join(map(str, config.taps))} of a generator with {config.blocks} blocks: expected some of '
                              f'{",".join(map(str, known))}; set --method.taps {",".join(map(str, fit))}')
         G = init_xavier(ResNetGenerator(width=config.width_g, blocks=config.blocks, antialias=True))
-        with torch.no_grad():
-            channels = [m.shape[1] for m in G.features(torch.zeros(1, 3, 8, 8), self.taps)]             # type: ignore[operator]
+        w = config.width_g
+        channels = [{0: 3, 1: w, 4: 2 * w}.get(tap, 4 * w) for tap in self.taps]
         D = PatchDiscriminator(width=config.width_d, layers=layers_at(data.size, config.layers_d), antialias=True)
         self.nets = nn.ModuleDict({'G': G, 'F': init_xavier(PatchProjection(channels, config.width_f)), 'D': init_xavier(D)})
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import Any
 
+import torch
+from torch.overrides import TorchFunctionMode
+
+from retouch.data.batches import DataSpec
 from retouch.errors import unknown
 from retouch.methods.aggan import AGGAN
 from retouch.methods.aggan_multi import AGGANMulti
@@ -79,3 +83,19 @@ def find_method(name: str) -> Any:
     if name in outside:
         return outside[name].load()
     raise unknown('method', name, [*METHODS, *outside])
+
+
+class _Unfilled(TorchFunctionMode):
+    """Tensors stay as they were allocated: of networks that are only counted, first weights are most of the time."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, '__name__', '') in ('normal_', 'uniform_', 'zero_', 'fill_'):
+            return args[0] if args else kwargs['tensor']
+        return func(*args, **(kwargs or {}))
+
+
+def count_parameters(name: str, config: Any, spec: DataSpec) -> dict[str, int]:
+    """Parameters of every network of a method, by its name, without allocating or drawing any."""
+    with torch.device('meta'), _Unfilled():
+        nets = find_method(name)(config, spec).nets
+    return {net: sum(p.numel() for p in module.parameters()) for net, module in nets.items()}

@@ -29,7 +29,7 @@ class MaskNet(nn.Module):
             layers += [nn.Conv2d(c, 2 * c, 3, 2, 1), instance_norm(2 * c, False), nn.ReLU(inplace=True)]
         layers += [nn.Conv2d(4 * w, 4 * w, 3, 1, 1), instance_norm(4 * w, False), nn.ReLU(inplace=True), nn.Conv2d(4 * w, 1, 3, 1, 1)]
         self.main = nn.Sequential(*layers)
-        line = torch.exp(-0.5 * (torch.arange(-2.0, 3.0) / sigma) ** 2)
+        line = torch.exp(-0.5 * (torch.arange(-2.0, 3.0, device='cpu') / sigma) ** 2)                  # moves with the module
         self.register_buffer('kernel', torch.outer(line, line)[None, None] / line.sum() ** 2, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:

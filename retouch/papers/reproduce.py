@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from retouch.data.batches import DataSpec
 from retouch.errors import one_line
 from retouch.evaluation.card import Card
@@ -21,7 +19,7 @@ from retouch.evaluation.papers import PAPERS
 from retouch.evaluation.suite import finish, read_record, row_to_record
 from retouch.evaluation.tasks import Progress
 from retouch.files import read_json, write_atomically
-from retouch.methods.registry import find_method
+from retouch.methods.registry import count_parameters
 from retouch.metrics.measure import Measure
 from retouch.model import CONFIG, find_model_dir
 from retouch.papers.plan import DRAWN_N, Piece, Plan, asked_of_people, features_of, key_of
@@ -313,11 +311,9 @@ def counted(plan: Plan) -> Result:
 
 
 def parameters_of(run: Run) -> int:
-    """Parameters of all networks of a run, counted without allocating them."""
+    """Parameters of all networks of a run."""
     spec = {'attributes': getattr(run.data, 'attributes', ())} if run.data.kind == 'attributes' else {'domains': ('A', 'B')}
-    with torch.device('meta'):
-        nets = find_method(run.method_id)(run.method, DataSpec(size=run.data.size, **spec)).nets     # type: ignore[arg-type]
-    return sum(p.numel() for net in nets.values() for p in net.parameters())
+    return sum(count_parameters(run.method_id, run.method, DataSpec(size=run.data.size, **spec)).values())      # type: ignore[arg-type]
 
 
 def write_result(result: Result, out: Path) -> Result:

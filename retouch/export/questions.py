@@ -43,11 +43,17 @@ def condition_of(method: Any) -> Condition:
     g, spec = torch.Generator().manual_seed(0), method.data
     x, a = torch.rand(4, 3, spec.size, spec.size, generator=g) * 2 - 1, torch.eye(len(spec.attributes))[:4].repeat(4, 1)[:4]
     b = 1 - a
+
+    def answer(source: Tensor, target: Tensor) -> Tensor:
+        return method.translate(AttributeRequest(x, source, target)).image
+
     with torch.no_grad():
-        told = method.translate(AttributeRequest(x, a, b)).image
-        for condition, (source, target) in {'difference': (torch.zeros_like(a), b - a), 'target': (b, b)}.items():
-            if torch.equal(told, method.translate(AttributeRequest(x, source, target)).image):
-                return condition                                                       # type: ignore[return-value]
+        # both ways: what a picture seems to show may happen to be what is asked for, and is never the opposite as well
+        told = [(a, b, answer(a, b)), (b, a, answer(b, a))]
+        if all(torch.equal(image, answer(torch.zeros_like(a), target - source)) for source, target, image in told):
+            return 'difference'
+        if all(torch.equal(image, answer(target, target)) for _, target, image in told):
+            return 'target'
     return 'source and target'
 
 

@@ -17,9 +17,11 @@ import onnxruntime
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from retouch import Editor
 from retouch.cli.main import main
+from retouch.data.batches import DataSpec
 from retouch.engine.update import AttributeRequest, DomainRequest
 from retouch.export import export_model, formats
 from retouch.export.export import GATE
@@ -27,6 +29,7 @@ from retouch.export.questions import condition_of
 from retouch.exported import load_exported
 from retouch.methods.asgit import ASGITPairs
 from retouch.methods.classifier import AttributeClassifier
+from retouch.methods.icgan import IcGAN
 from retouch.methods.local import Local
 from retouch.methods.munit import MUNIT
 from retouch.methods.pix2pix import Pix2Pix
@@ -262,6 +265,13 @@ def test_noise_from_outside_takes_the_place_of_the_fixed_draw() -> None:
                                                  'cyclegan': 'domain', 'pix2pix': 'none', 'lomit': 'exemplar'}.items())
 def test_a_translator_is_told_as_little_as_it_needs(name: str, condition: str) -> None:
     assert condition_of(TINY[name]().eval()) == condition
+
+
+def test_what_pictures_seem_to_show_is_not_taken_for_what_was_asked() -> None:
+    """With all labels flipped one way an encoder that says no to everything answers as a system that is told the target alone."""
+    method = IcGAN(IcGAN.tiny().config, DataSpec(size=16, attributes=('Eyeglasses',))).eval()
+    nn.init.constant_(method.nets['E_y'].main[-1].bias, -9.0)
+    assert condition_of(method) == 'source and target'
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ def seconds_of(checkout: Path, recipe: str, iterations: int) -> float:
                                '--stop-after', str(iterations)], cwd=checkout, env={**os.environ, 'PYTHONPATH': str(checkout)},
                               capture_output=True, text=True, check=False)
         if done.returncode:
-            raise SystemExit(f'{checkout}: {recipe} ended with {done.returncode}: {done.stderr.strip().splitlines()[-1]}')
+            raise SystemExit(f'{checkout}: {recipe} ended with {done.returncode}: {done.stderr.strip()[-300:]}')
         return float(json.loads((run / 'time.jsonl').read_text().splitlines()[-1])['seconds'])
 
 
@@ -63,8 +63,9 @@ def main() -> None:
         print(f'{recipe}: {whole["other"]:.0f} s before, {whole["this"]:.0f} s now, ratio {statistics.median(ratios):.2f} '
               f'({min(ratios):.2f} to {max(ratios):.2f})', flush=True)
     if o.json:
-        o.json.write_text(json.dumps({'command': f'python benchmarks/checkouts.py OTHER --share {o.share:g} --rounds {o.rounds}',
-                                      'commits': commits, 'hardware': hardware('cpu'), 'rows': rows}, indent=1) + '\n')
+        command = f'python benchmarks/checkouts.py OTHER --recipes {" ".join(o.recipes)} --share {o.share:g} --rounds {o.rounds}'
+        record = {'command': command, 'commits': commits, 'hardware': hardware('cpu'), 'rows': rows}
+        o.json.write_text(json.dumps(record, indent=1) + '\n')
 
 
 if __name__ == '__main__':

@@ -53,7 +53,9 @@ def main() -> None:
         method, weights = without(method, weights, options.without)
     if options.reader:
         reader = load_model(options.reader).method
-        critic = {field: getattr(reader.config, field) for field in ('width_d', 'most_d', 'scales')}
+        if options.without or not isinstance(reader, Local) or reader.data != method.data:
+            raise SystemExit(f'--reader {options.reader}: expected a run of local on the same data, and no --without')
+        critic = {field: getattr(reader.config, field) for field in ('width_d', 'most_d', 'scales', 'projection')}
         method = type(method)(method.config.model_copy(update=critic), method.data)
         weights = {key: value for key, value in weights.items() if not key.startswith('D.')}
         weights |= {f'D.{key}': value for key, value in reader.nets['D'].state_dict().items()}

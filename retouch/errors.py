@@ -51,7 +51,7 @@ def one_line(error: BaseException, record: Any = None) -> str:
             if e['type'] == 'union_tag_not_found':
                 message = f'expected a field {e["ctx"]["discriminator"]}'
             # what a rule between fields refused is a whole record: its message names the values
-            whole = isinstance(e.get('input', {}), dict)
+            whole = e['type'] == 'value_error' and isinstance(e.get('input'), dict) or 'input' not in e
             shown = '' if whole or e['type'] in ('extra_forbidden', 'missing') else f' (got {e["input"]!r:.60})'
             parts.append(f'{where}: {message}{shown}' if where else message)
         return _shortened('; '.join(parts))

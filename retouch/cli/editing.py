@@ -1,7 +1,6 @@
 """`retouch edit`."""
 from __future__ import annotations
 
-import math
 import re
 import sys
 import time
@@ -62,6 +61,9 @@ def edit(options: EditOptions) -> int:
     if (edits or source) and editor.method.kind != 'attributes':
         raise ValueError(f'{"--set" if edits else "--source"} does not apply to {options.model}: {editor.method.id} has no attributes, it '
                          f'translates between {" and ".join(editor.data.domains)}; use --to {editor.data.domains[-1]}')
+    for name, value in source.items():
+        if value not in (0, 1) and not editor.data.amounts:
+            raise ValueError(f'--source {name}={value}: expected {name}=0 or {name}=1, which is what the model reads pictures as')
     for name in (*edits, *source):
         if name not in editor.data.attributes:
             raise unknown('attribute', name, editor.data.attributes)
@@ -78,7 +80,7 @@ class Command:
         self.failures, self.total, self.order = missing, len(found.pictures), [named.path for named in found.pictures]
         self.pictures = [named for named in found.pictures if named.path not in missing]
         self.notes, self.untold = Counter(found.notes), dict[Named, Told]()              # saved, and not in the table yet
-        self.asked = ' '.join([f'weights={editor.model.weights_sha256[:12]}', *(f'{k}={v:g}' for k, v in edits.items()), *(
+        self.asked = ' '.join([f'weights={editor.model.weights_sha256[:12]}', *(f'{k}={v}' for k, v in edits.items()), *(
             f'{flag}={value}' for flag, value in (
                 ('to', options.to), ('reader', options.reader), ('source', ','.join(options.source)), ('box', options.box),
                 ('mask', options.mask), ('exemplar', options.exemplar), ('exemplar-mask', options.exemplar_mask),
@@ -262,12 +264,8 @@ def _pairs(flag: str, tokens: Sequence[str]) -> dict[str, float]:
         name, equals, text = token.partition('=')
         if not equals or not name:
             raise ValueError(f'{flag} {token}: expected NAME=0 or NAME=1 (pictures come before {flag})')
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not 0 <= value <= 1:
+        if not re.fullmatch(r'0|1|[01]?\.\d+', text) or not 0 <= (value := float(text)) <= 1:
             raise ValueError(f'{flag} {token}: expected {name}=0 or {name}=1, or a number between them')
         if pairs.setdefault(name, int(value) if value in (0, 1) else value) != value:      # whole numbers stay so in notes and tables
-            raise ValueError(f'{flag} sets {name} to both {pairs[name]:g} and {value:g}: keep one of them')
+            raise ValueError(f'{flag} sets {name} to both {pairs[name]} and {text}: keep one of them')
     return pairs

@@ -152,7 +152,7 @@ def run_suite(rows: Sequence[tuple[str, int]], folder: Path, score: Callable[[Pa
         score: run directory -> card.
         n: held-out faces, for the commands in the records.
         threads: of training; None leaves torch's choice.
-        parser: run or model directory of the parser that guides SeCGAN; None: `PARSER`, trained when first needed.
+        parser: run or model directory of the parser that guides SeCGAN and ContrastGAN; None: `PARSER`, trained when first needed.
 
     Raises:
         ValueError: a record of another recipe, n or drawing, a run directory of another run, or no parser where one was named.
@@ -176,7 +176,7 @@ def _own_parser(threads: int | None) -> str:
     out = runs_folder() / f'{PARSER}-s0'
     out.parent.mkdir(parents=True, exist_ok=True)
     with in_turn(out.with_name(f'.{out.name}.lock')):            # rows of other processes wait until it is trained
-        _say(f'the parser that guides SeCGAN: {PARSER}, in {out}')
+        _say(f'the parser that guides SeCGAN and ContrastGAN: {PARSER}, in {out}')
         finish(load_row(PARSER, 0, threads), out)
     return str(out)
 
@@ -303,10 +303,11 @@ def notes(table: Table) -> str:
     machines = sorted({f'{r["hardware"]}, threads: {r["threads"] or "all"}' for r in table.records})
     lines = [f'{faces} faces without Eyeglasses, of the first {n} held out. Trained on: {"; ".join(machines)}.']
     parsers = {r['parser']['sha256']: r['parser'] for r in table.records if 'parser' in r}
-    for guide in parsers.values():
+    for sha256, guide in parsers.items():
         cost = f'{guide["images_seen"]:,} pictures and {guide["seconds"]:,.0f} s of its own' if 'seconds' in guide else 'of unknown cost'
         guided = ' and '.join(name for name, method in (('SeCGAN', 'secgan'), ('ContrastGAN', 'contrastgan'))
-                              if any('parser' in r and r['recipe'].startswith(f'{method}.') for r in table.records))
+                              if any(r.get('parser', {}).get('sha256') == sha256 and r['recipe'].startswith(f'{method}.')
+                                     for r in table.records))
         lines.append(f'A frozen parser guides {guided}, {cost}, which are not counted.')
     if any(row.name.split('.')[0] in READINGS for row in table.rows):
         lines.append('† A reading, not a reproduction: what no public code settles is decided here.')

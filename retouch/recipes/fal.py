@@ -23,7 +23,7 @@ def asgit() -> Run:
 def toyfaces() -> Run:
     """Small: drawn faces from their parse at 64 px, data and batch of `pix2pix.toyfaces`."""
     run = pix2pix.toyfaces()
-    return run.model_copy(update={'method': Config(width_g=16, blocks=2, width_d=16, lr=4e-4, schedule='linear_last_40'),
+    return run.model_copy(update={'method': Config(width_g=16, blocks=2, width_d=16, lambda_l1=100.0, lr=4e-4, schedule='linear_last_40'),
                                   'train': run.train.model_copy(update={'ema': None})})
 
 

@@ -178,7 +178,7 @@ def test_the_parser_is_trained_first_and_once(results: Path, capsys: pytest.Capt
     only = ['--only', 'secgan.stargan_eyeglasses', '--seeds']
     assert main([*COMMAND, *only, '0']) == 0
     said, guide = capsys.readouterr(), results.parent / 'parser.toyfaces32-s0'
-    assert said.err.index('the parser that guides SeCGAN') < said.err.index('1 of 1: secgan.stargan_eyeglasses')
+    assert said.err.index('the parser that guides SeCGAN and ContrastGAN') < said.err.index('1 of 1: secgan.stargan_eyeglasses')
     assert 'A frozen parser guides SeCGAN, 16 pictures and' in ' '.join(said.out.split())
     before = contents(guide)
     assert main([*COMMAND, *only, '1']) == 0 and contents(guide) == before

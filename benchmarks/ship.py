@@ -1,6 +1,6 @@
 """Copies a trained model into the package: half-precision weights, the card's command, a README.
 
-    python benchmarks/ship.py RUN toyfaces|leaves|judge [--reader RUN] [--without CLASS] [--source NAME]
+    python benchmarks/ship.py RUN toyfaces|leaves|judge [--without CLASS] [--source NAME]
 
 Then `retouch evaluate` writes the card beside it; see the README it leaves.
 """
@@ -41,8 +41,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('run')
     parser.add_argument('name', choices=SHIPPED)
-    parser.add_argument('--reader', help='a run of `local` whose critic, a smaller one, is shipped in the place of this one: edits ask it '
-                                         'alone what a picture shows')
     parser.add_argument('--without', help='a class of `local` that is not shipped; what the others become stays the same')
     parser.add_argument('--source', help='what to call the pictures, in the place of the folder on this machine')
     options = parser.parse_args()
@@ -51,15 +49,6 @@ def main() -> None:
     method = model.method
     if options.without:
         method, weights = without(method, weights, options.without)
-    if options.reader:
-        reader = load_model(options.reader).method
-        if options.without or not isinstance(reader, Local) or reader.data != method.data:
-            raise SystemExit(f'--reader {options.reader}: expected a run of local on the same data, and no --without')
-        critic = {field: getattr(reader.config, field) for field in ('width_d', 'most_d', 'scales', 'projection')}
-        method = type(method)(method.config.model_copy(update=critic), method.data)
-        weights = {key: value for key, value in weights.items() if not key.startswith('D.')}
-        weights |= {f'D.{key}': value for key, value in reader.nets['D'].state_dict().items()}
-        method.nets.load_state_dict(weights)
     if options.source:
         model.info['data']['source'] = options.source
     save_model(SHIPPED[options.name], method, weights, model.info, torch.float16)

@@ -61,9 +61,6 @@ def edit(options: EditOptions) -> int:
     if (edits or source) and editor.method.kind != 'attributes':
         raise ValueError(f'{"--set" if edits else "--source"} does not apply to {options.model}: {editor.method.id} has no attributes, it '
                          f'translates between {" and ".join(editor.data.domains)}; use --to {editor.data.domains[-1]}')
-    for name, value in source.items():
-        if value not in (0, 1) and not editor.data.amounts:
-            raise ValueError(f'--source {name}={value}: expected {name}=0 or {name}=1, which is what the model reads pictures as')
     for name in (*edits, *source):
         if name not in editor.data.attributes:
             raise unknown('attribute', name, editor.data.attributes)

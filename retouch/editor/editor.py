@@ -195,6 +195,12 @@ class Editor:
                 raise unknown('attribute', name, names)
         if not attributes:
             raise ValueError(f'nothing to change: name at least one attribute, e.g. {names[0]}=1')
+        for name, value in (source or {}).items():
+            if value not in (0, 1) and not (self.data.amounts and 0 <= value <= 1):
+                raise ValueError(f'source {name}={value}: expected 0 or 1')
+        if self._one_hot() and list(attributes.values()) != [1]:
+            asked = ' '.join(f'{k}={v}' for k, v in attributes.items())
+            raise ValueError(f'{asked}: the classes of this model exclude each other, set exactly one of them to 1')
         self._check_reading(source or {})
 
         def answers(canvases: Sequence[Canvas]) -> list[Answer]:
@@ -352,8 +358,6 @@ class Editor:
             labels = read.clip(0, 1)
         shown = {name: round(p, 4) for name, p in zip(names, read[0].tolist(), strict=True)}
         for name, value in source.items():
-            if value not in (0, 1) and not (self.data.amounts and 0 <= value <= 1):
-                raise ValueError(f'source {name}={value}: expected 0 or 1')
             if single and value == 1:
                 labels[:] = 0
                 shown.update(dict.fromkeys(names, 0.0))
@@ -364,9 +368,6 @@ class Editor:
         names = self.data.attributes
         if not self._one_hot():
             return apply_edits(labels, edits, names, getattr(self.method.config, 'label_rule', 'attgan_tf'))
-        if list(edits.values()) != [1]:
-            asked = ' '.join(f'{k}={v}' for k, v in edits.items())
-            raise ValueError(f'{asked}: the classes of this model exclude each other, set exactly one of them to 1')
         target = np.zeros_like(labels)
         target[:, names.index(next(iter(edits)))] = 1
         return target, []

@@ -117,6 +117,7 @@ MISTAKES: list[tuple[str, str]] = [
     ('edit MODEL PICTURE --out out --set Eyeglasses=half', 'or a number between them'),
     ('edit MODEL PICTURE --out out --set Eyeglasses=0.5 Eyeglasses=1', 'both 0.5 and 1'),
     ('edit MODEL PICTURE --out out --set Black_Hair=0.6 Blond_Hair=0.6', 'exclude each other'),
+    ('edit MODEL PICTURE --out out --set Eyeglasses=1 --source Blond_Hair=0.5', 'source Blond_Hair=0.5: expected 0 or 1'),
     ('edit MODEL PICTURE --out out --set Eyeglasses', 'expected NAME=0 or NAME=1'),
     ('edit MODEL PICTURE --out out --set Eyeglasses=1 Eyeglasses=0', 'both 1 and 0'),
     ('edit MODEL PICTURE --out out --set Black_Hair=1 Blond_Hair=1', 'exclude each other'),

@@ -250,6 +250,18 @@ def test_critic_of_larger_pictures_averages_logits() -> None:
     assert [tuple(s.shape) for s in critic.scores(maps, torch.zeros(2, 3))] == [(2, 4, 6)] * 2
 
 
+def test_the_fine_scale_is_one_more_and_sees_little() -> None:
+    coarse, fine = Critic(3, 32, width=4), Critic(3, 32, width=4, scales='fine')
+    shapes = {key: value.shape for key, value in coarse.state_dict().items()}
+    assert shapes.items() < {key: value.shape for key, value in fine.state_dict().items()}.items(), 'it begins with what another learned'
+    x = torch.rand(1, 3, 32, 32, requires_grad=True)
+    seen = fine.scores(fine.features(x), torch.zeros(1, 3))
+    assert [tuple(s.shape) for s in seen][:-1] == [tuple(s.shape) for s in coarse.scores(coarse.features(x), torch.zeros(1, 3))]
+    assert seen[-1].shape == (1, 8, 8)
+    gradient, = torch.autograd.grad(seen[-1][0, 4, 4], x)
+    assert gradient.abs().sum((0, 1, 2)).count_nonzero() == 18           # columns that one score depends on
+
+
 def test_depth_leaves_two_or_three_pixels() -> None:
     assert [len(Critic(3, s, 1).convs) for s in (16, 32, 48, 64, 96, 128, 256)] == [3, 4, 4, 5, 5, 6, 6]
     for wrong in (8, 12, 20, 100):

@@ -12,13 +12,16 @@ Differs:    [D1] projection: every patch has a score for every attribute, s = h_
             [D4] the mask has no attention loss but (9) and (11), and can be bounded by the picture's own black ground (`bound`);
             [D5] each ingredient can be turned off: `projection`, `lambda_wrong` 0, `scales`, `penalty` 'wgan', `lambda_area` 0,
             `lambda_cls` 0, `augment` 'none', `colours` 'absolute', `head_start` 0, `skips` False, `upsample` 'deconv', `noise` 0,
-            `bound` 'none', `sharp` 0.
+            `bound` 'none', `sharp` 0;
+            [D6] (12) lets a share `attended` of every score lie where the mask is, of real pictures, too, at the place where the edit of
+            the same row is, so that a place tells nothing; 0: E is the plain mean.
 Shapes:     N batch, K attributes, H W image, j scale, p patch. x, y, r images [N,3,H,W]; a labels, b targets [N,K] in {0,1}; z noise
-            [N,Z,H/8,W/8]; m mask [N,1,H,W]; c the bound [N,1,H,W] in {0,1}; s_j [N,h,w]. E: mean over N and patches.
+            [N,Z,H/8,W/8]; m mask [N,1,H,W]; c the bound [N,1,H,W] in {0,1}; s_j [N,h,w]. E: (12), with `attended` 0 the mean over N and p.
             k = 1; in training SHARP in a share `sharp` of rows, the same ones in both steps and in (8).
             phi(t) = log(1 + e^t); t with penalty 'wgan'. T: random turns and colours, or nothing.
 
   (10) y = m r + (1 - m) x,  m = c sigmoid(k (G(x, b, z)_0 + mask_bias)),  r = G(x, b, z)_{1:3}
+  (12) E t = mean_n sum_p (w m_p / sum_p m_p + (1 - w) / P) t_p,  m_p mean of m over patch p, no gradient,  w = attended
 
 Critic step (every iteration)                                    Generator step (every n_critic-th, same batch)
   (1) L_real  = sum_j E phi(-s_j(T x, a))                          (6) L_adv = sum_j E phi(-s_j(T y, b))
@@ -85,6 +88,8 @@ class Config(BaseConfig):
     most_d: int = Field(default=2048, gt=0)
     """No convolution of the critic has more channels."""
     scales: Scales = 'both'
+    attended: float = Field(default=0.0, ge=0, le=1)
+    """Share w of a picture's score that is averaged over the patches of its mask, every picture alike, however small its mask: (12)."""
     projection: bool = True
     penalty: Literal['r1', 'wgan'] = 'r1'
     """'r1': softplus losses, gradient on real pictures towards 0; 'wgan': linear losses, gradient between real and fake towards 1."""
@@ -110,10 +115,13 @@ class Config(BaseConfig):
     """Which conflicts an edit resolves: at test time, and in training with data.targets='single'."""
 
     @model_validator(mode='after')
-    def _pairs_need_labels(self) -> Self:
+    def _rules(self) -> Self:
         if self.lambda_wrong and not self.projection:
             raise ValueError(f'lambda_wrong={self.lambda_wrong:g} with projection=False: a critic that sees no labels knows no wrong ones; '
                              'set --method.lambda-wrong 0')
+        if self.attended and self.augment == 'turned':
+            raise ValueError(f"attended={self.attended:g} with augment='turned': masks are where pictures were, not where they are seen; "
+                             'set --method.attended 0')
         return self
 
 
@@ -212,6 +220,14 @@ class Local(nn.Module):
         x = relative(x, bound) if self.config.colours == 'relative' else x
         return turned(x, moment.uniform(name, 9)) if self.config.augment == 'turned' else x
 
+    def over_patches(self, scores: Tensor, mask: Tensor) -> Tensor:
+        """Equation (12): scores [N,h,w] and masks [N,1,H,W] -> their mean [], with a share of it where the mask is."""
+        if not self.config.attended:
+            return scores.mean()
+        there = F.adaptive_avg_pool2d(mask.detach(), scores.shape[1:])[:, 0] + 1e-6
+        there = there / there.mean((1, 2), keepdim=True)
+        return torch.lerp(scores, there * scores, self.config.attended).mean()         # (12)
+
     def critic_step(self, batch: AttributeBatch, kept: Keep) -> Step:
         c, D, x, a, b, moment = self.config, self.nets['D'], batch.image, batch.labels, batch.target, batch.moment
         bound = self.bound(x)
@@ -220,9 +236,9 @@ class Local(nn.Module):
         maps = D.features(torch.cat([x_seen, y_seen]))
         real, fake = [m[:len(x)] for m in maps], [m[len(x):] for m in maps]
         wrong = (a != b).any(1).float()[:, None, None]                                 # [N,1,1]
-        loss_real = sum(self.phi(-s).mean() for s in D.scores(real, a))                # (1)
-        loss_fake = sum(self.phi(s).mean() for s in D.scores(fake, b))                 # (2)
-        loss_wrong = sum((wrong * self.phi(s)).mean() for s in D.scores(real, b))      # (3)
+        loss_real = sum(self.over_patches(self.phi(-s), mask) for s in D.scores(real, a))              # (1)
+        loss_fake = sum(self.over_patches(self.phi(s), mask) for s in D.scores(fake, b))               # (2)
+        loss_wrong = sum(self.over_patches(wrong * self.phi(s), mask) for s in D.scores(real, b))      # (3)
         loss_cls = self.classification(D.logits(real), a)                              # (4)
         due = moment.iteration % c.r1_every == 0 and c.gamma > 0
         loss_pen = c.r1_every * self.penalty(x_seen, y_seen, a, moment) if due else torch.zeros_like(loss_cls)     # (5)
@@ -250,7 +266,7 @@ class Local(nn.Module):
         y, mask = ((kept['edit'], kept['mask']) if 'edit' in kept else
                    self.generate(x, a, b, self.noise(x, moment, 'noise'), bound, k))
         maps = D.features(self.seen(y, bound, moment, 'seen_g'))
-        loss_adv = sum(self.phi(-s).mean() for s in D.scores(maps, b))                 # (6)
+        loss_adv = sum(self.over_patches(self.phi(-s), mask) for s in D.scores(maps, b))               # (6)
         loss_cls = self.classification(D.logits(maps), b)                              # (7)
         loss_rec = torch.zeros_like(loss_cls)
         if c.lambda_rec:

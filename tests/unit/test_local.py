@@ -168,6 +168,23 @@ def test_sharp_masks_by_hand() -> None:
         assert edit.mask is not None and edit.mask.mean().item() == pytest.approx(soft, abs=1e-6), 'an edit is never sharpened'
 
 
+def test_scores_that_attend_to_the_mask_by_hand() -> None:
+    """(12): half of the mean over four patches, half over those of the mask, as much as they hold; a small mask is worth a large one."""
+    scores = torch.tensor([[[1., 2], [3, 4]], [[5, 6], [7, 8]]])
+    mask = torch.zeros(2, 1, 8, 8)
+    mask[0, :, :4, 4:] = 1.0                                     # row 0: the whole second patch
+    mask[1, :, 0, 0] = 0.5                                       # row 1: one pixel of the first, and as much of the last
+    mask[1, :, 7, 7] = 0.5
+    by_hand = (0.5 * 2.5 + 0.5 * 2 + 0.5 * 6.5 + 0.5 * (5 + 8) / 2) / 2
+    assert make(attended=0.5).over_patches(scores, mask).item() == pytest.approx(by_hand, rel=1e-4)
+    assert make().over_patches(scores, mask).item() == 4.5
+    nothing = make(attended=1.0).over_patches(scores, torch.zeros(2, 1, 8, 8, requires_grad=True))
+    assert nothing.item() == pytest.approx(4.5), 'without a mask, everywhere'
+    assert not nothing.requires_grad, 'a mask does not move to where it is judged kindly'
+    with pytest.raises(ValueError, match='set --method.attended 0'):
+        make(attended=0.5, augment='turned', bound='black')
+
+
 def test_reconstruction_of_a_picture_told_what_it_is() -> None:
     """With a mask that nobody opens y is x, so both forms reconstruct without loss; opened, they differ."""
     batch = batch_at(1)

@@ -4,7 +4,8 @@
     retouch evaluate OUT --protocol native
 
 Every face of the set is drawn once more for each attribute, flipped by itself; the edit learns the true result by L1, weighed ten times
-inside its region, and the mask learns the region by cross-entropy. Writes a model directory.
+inside its region, and the mask learns the region by cross-entropy. The Editor asks a model what a picture shows: that part, which is not
+taught here, is the shipped editor's. Writes a model directory.
 """
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ from retouch.engine.schedules import linear_last_40
 from retouch.evaluation.asked import read_edit, targets_of
 from retouch.evaluation.tasks import RULE
 from retouch.methods.local import Local
-from retouch.model import save_model
+from retouch.model import load_model, save_model
 from retouch.recipes.registry import load_run
 from retouch.toyfaces.edits import NEEDS_HAIR, draw_targets
 
@@ -64,6 +65,7 @@ def main() -> None:
     columns = [toyfaces.ATTRIBUTES.index(name) for name in run.data.attributes]
     labels = np.stack([toyfaces.face(i, run.data.seed)[1] for i in range(options.faces)])[:, columns]
     method = Local(run.method, spec)
+    method.nets['D'].load_state_dict(load_model('toyfaces').method.nets['D'].state_dict())
     network, began = method.nets['G'], time.monotonic()
     adam = torch.optim.Adam(network.parameters(), lr=run.method.lr, betas=(0.9, 0.99))
     average = EMA(method.nets, ('G', 'D'), 0.999)

@@ -11,8 +11,8 @@ Differs:    [D1] projection: every patch has a score for every attribute, s = h_
             [D3] R1 is of the sum over scales of mean scores, on every `r1_every`-th iteration with so many times the weight;
             [D4] the mask has no attention loss but (9) and (11), and can be bounded by the picture's own black ground (`bound`);
             [D5] each ingredient can be turned off: `projection`, `lambda_wrong` 0, `scales`, `penalty` 'wgan', `lambda_area` 0,
-            `lambda_cls` 0, `augment` 'none', `colours` 'absolute', `head_start` 0, `skips` False, `upsample` 'deconv', `noise` 0,
-            `bound` 'none', `sharp` 0;
+            `lambda_cls` 0, `augment` 'none', `colours` 'absolute', `head_start` 0, `skips` False, `detail` 0, `upsample` 'deconv',
+            `noise` 0, `bound` 'none', `sharp` 0;
             [D6] (12) lets a share `attended` of every score lie where the mask is, of real pictures, too, at the place where the edit of
             the same row is, so that a place tells nothing; 0: E is the plain mean.
 Shapes:     N batch, K attributes, H W image, j scale, p patch. x, y, r images [N,3,H,W]; a labels, b targets [N,K] in {0,1}; z noise
@@ -84,6 +84,8 @@ class Config(BaseConfig):
     """Strided convolutions of the generator: 2 at 64 px, 3 at 128 px see the same share of a picture."""
     skips: bool = False
     """Whether maps on the generator's way up have those of the way down added."""
+    detail: int = Field(default=0, ge=0)
+    """Residual blocks at every size on the generator's way up but the picture's own."""
     width_d: int = Field(default=64, gt=0)
     most_d: int = Field(default=2048, gt=0)
     """No convolution of the critic has more channels."""
@@ -171,7 +173,7 @@ class Local(nn.Module):
         super().__init__()
         self.config, self.data = config, data
         c, k = config, len(data.attributes)
-        self.nets = nn.ModuleDict({'G': Generator(k, c.width_g, c.blocks, c.upsample, c.noise, c.levels, c.skips),
+        self.nets = nn.ModuleDict({'G': Generator(k, c.width_g, c.blocks, c.upsample, c.noise, c.levels, c.skips, c.detail),
                                    'D': Critic(k, data.window or data.size, c.width_d, c.scales, c.projection, c.most_d)})
         self.classification = {'multi': bce_sum_over_attributes, 'single': cross_entropy_of_one_hot}[c.labels]
         self.phi: Callable[[Tensor], Tensor] = {'r1': F.softplus, 'wgan': nn.Identity()}[c.penalty]

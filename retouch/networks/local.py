@@ -1,7 +1,8 @@
 """Local's generator, which can be given noise and grow without checkers, and its critic with scores for labels at several scales.
 
 Layer facts: the trunks are StarGAN's (Choi et al., CVPR 2018); scores by labels: Miyato and Koyama, ICLR 2018; resize-convolutions:
-Odena, Dumoulin, Olah, Distill 2016; skips: Ronneberger, Fischer, Brox, MICCAI 2015, added as in LinkNet (Chaurasia, Culurciello, 2017).
+Odena, Dumoulin, Olah, Distill 2016; blocks that start as the identity: Goyal et al., arXiv:1706.02677, section 5.1; skips: Ronneberger,
+Fischer, Brox, MICCAI 2015, added as in LinkNet (Chaurasia, Culurciello, 2017).
 """
 from __future__ import annotations
 
@@ -17,6 +18,13 @@ Scales = Literal['both', 'fine', 'last', 'local']
 Upsample = Literal['deconv', 'resize']
 
 
+def starting_as_identity(channels: int) -> ResidualBlock:
+    """A residual block that adds nothing yet."""
+    block = ResidualBlock(channels, affine=True, bias=False, reflect=False)
+    nn.init.zeros_(block.main[-1].weight)
+    return block
+
+
 class Generator(nn.Module):
     """[N,3,H,W], a condition [N,K] and noise [N,Z,H/8,W/8] -> [N,4,H,W] without activation: the mask's logit, then the content.
 
@@ -30,10 +38,12 @@ class Generator(nn.Module):
         noise: Z, channels of noise: where there is nothing in the picture that says where something new should be.
         levels: strided convolutions, each with twice the channels; 2 as StarGAN; one more a doubling of the side keeps its view of a thing.
         skips: whether every map on the way up has the one of its size on the way down added, so that a mask can follow a strand.
+        detail: residual blocks on the way up, this many at every size below the picture's, after the skip. They start as the identity
+            (the last scale 0), so that a network without them can be trained on with them.
     """
 
     def __init__(self, attributes: int, width: int = 64, blocks: int = 6, upsample: Upsample = 'deconv', noise: int = 0,
-                 levels: int = 2, skips: bool = False) -> None:
+                 levels: int = 2, skips: bool = False, detail: int = 0) -> None:
         super().__init__()
         w, self.noise = width, noise
         top = w * 2 ** levels
@@ -44,13 +54,15 @@ class Generator(nn.Module):
         layers += [ResidualBlock(top, affine=True, bias=False, reflect=False) for _ in range(blocks)]
         self.kept = tuple(2 + 3 * i for i in range(levels)) if skips else ()     # after the activation of every level but the smallest
         up = 3 if upsample == 'deconv' else 4                                    # modules of a step
-        self.joins = tuple(len(layers) + up * (i + 1) - 1 for i in range(levels)) if skips else ()
+        self.ups = tuple(len(layers) + up * (i + 1) - 1 for i in range(levels))  # the activation that ends a step up
         for c in (top // 2 ** i for i in range(levels)):
             grow = ([nn.ConvTranspose2d(c, c // 2, 4, 2, 1, bias=False)] if upsample == 'deconv' else
                     [nn.Upsample(scale_factor=2), nn.Conv2d(c, c // 2, 3, 1, 1, bias=False)])
             layers += [*grow, instance_norm(c // 2, True), nn.ReLU(inplace=True)]
         layers.append(NarrowConv2d(w, 4, 7, 1, 3, bias=False))
         self.main = nn.Sequential(*layers)
+        self.detail = nn.ModuleList(nn.Sequential(*(starting_as_identity(top // 2 ** (i + 1)) for _ in range(detail)))
+                                    for i in range(levels - 1)) if detail else ()
 
     def forward(self, x: Tensor, condition: Tensor, noise: Tensor | None = None) -> Tensor:
         colours = x.shape[1]
@@ -62,8 +74,9 @@ class Generator(nn.Module):
             x = layer(x)
             if i in self.kept:
                 down.append(x)
-            elif i in self.joins:
-                x = x + down.pop()
+            elif i in self.ups:
+                x = x + down.pop() if down else x
+                x = self.detail[self.ups.index(i)](x) if self.detail and i != self.ups[-1] else x
         return x
 
 

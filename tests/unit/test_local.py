@@ -346,6 +346,19 @@ def test_counts_and_scales_of_the_recipes(recipe: str, generator: int, critic: i
     assert max(m.shape[1] for m in maps) <= run.method.most_d and maps[scales[-2]].shape[-1] == 8
 
 
+def test_blocks_on_the_way_up_change_nothing_before_they_learn() -> None:
+    torch.manual_seed(0)
+    plain, more = (Generator(3, 4, 1, 'resize', levels=3, skips=True, detail=n) for n in (0, 2))
+    missing = more.load_state_dict(plain.state_dict(), strict=False).missing_keys
+    assert missing and all(key.startswith('detail.') for key in missing)
+    assert [m.main[0].in_channels for level in more.detail for m in level] == [16, 16, 8, 8], 'not at the size of the picture'
+    x, b = torch.rand(2, 3, 16, 16), torch.eye(3)[:2]
+    torch.testing.assert_close(more(x, b), plain(x, b))
+    with torch.no_grad():
+        more.detail[1][0].main[-1].weight.fill_(1)
+    assert not torch.allclose(more(x, b), plain(x, b))
+
+
 @pytest.mark.parametrize('upsample', ['deconv', 'resize'])
 def test_skips_add_the_map_of_the_same_size_on_the_way_down(upsample: str) -> None:
     """By hand, level by level: where the way up gives nothing, what is added is the way down's own map."""

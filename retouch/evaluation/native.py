@@ -21,7 +21,8 @@ from retouch.evaluation.scoring import Answer, Found, Task, pictures_to_tensor
 from retouch.metrics import psnr
 
 NATIVE_PX, NATIVE_N = 512, 200
-BAND_PX = 8              # either side of the true region's edge, for `psnr_boundary`
+STEPS = (1, 2, 4, 1)     # any distance up to BAND_PX is a sum of some of them
+BAND_PX = sum(STEPS)     # either side of the true region's edge, for `psnr_boundary`
 LEFT_OVER = 0.25         # of the true change: a pixel that moved by less is left over
 
 
@@ -73,15 +74,19 @@ def native_measures(task: Task, image: Tensor, x: Tensor, part: slice) -> Found:
         'leftovers': pixels of the region that moved by less than LEFT_OVER of the true change (distance in RGB), and its pixels.
     """
     assert task.truth is not None and task.region is not None
-    truth, region = pictures_to_tensor(task.truth[part], x.device), torch.from_numpy(task.region[part]).unsqueeze(1).float().to(x.device)
-    grown, shrunk = _grown(region), -_grown(-region)
-    error = psnr.squared_error_inside_outside(image, truth, (grown - shrunk) > 0)
+    truth, region = pictures_to_tensor(task.truth[part], x.device), torch.from_numpy(task.region[part]).unsqueeze(1).to(x.device)
+    error = psnr.squared_error_inside_outside(image, truth, _grown(region) & _grown(~region))
     moved, wanted = (torch.linalg.vector_norm(some - x, dim=1, keepdim=True) for some in (image, truth))       # [b,1,S,S]
-    left = (region > 0) & (moved < LEFT_OVER * wanted)
+    left = region & (moved < LEFT_OVER * wanted)
     return {'psnr_boundary': (error.inside, error.inside_count), 'leftovers': (left.flatten(1).sum(1), region.flatten(1).sum(1))}
 
 
 def _grown(x: Tensor) -> Tensor:
-    """The largest value within BAND_PX of every pixel, in its column and then in its row: a ninth of the square's comparisons."""
-    columns = F.max_pool2d(x, (2 * BAND_PX + 1, 1), 1, (BAND_PX, 0))
-    return F.max_pool2d(columns, (1, 2 * BAND_PX + 1), 1, (0, BAND_PX))
+    """What [b,1,S,S] bool has within BAND_PX of every pixel, in its column and in its row: x, and x moved either way by each of STEPS."""
+    for dim in (2, 3):
+        for step in STEPS:
+            ahead, behind = x.narrow(dim, step, x.shape[dim] - step), x.narrow(dim, 0, x.shape[dim] - step)
+            x = x.clone()
+            x.narrow(dim, 0, x.shape[dim] - step).logical_or_(ahead)
+            x.narrow(dim, step, x.shape[dim] - step).logical_or_(behind)
+    return x

@@ -30,13 +30,14 @@ def commands_of(page: Path) -> list[list[str]]:
 
 
 def cut_short(arguments: list[str]) -> list[str]:
-    """The same command on a diet: small sets and batches, two iterations (four where a run is resumed), eight pictures to score."""
+    """The same command on a diet: small sets and batches, two iterations (four where a run is resumed), four pictures to score, eight
+    for a study, which needs one of every hair."""
     if arguments[0] == 'train':
         small = ['--data.n', '48', '--train.batch-size', '4']
         stop = [] if '--dry-run' in arguments else ['--stop-after', '4' if '--resume' in arguments else '2']
         return [*arguments, *small, *stop]
     if arguments[0] == 'evaluate':
-        return [*arguments, '--n', '2' if 'native' in arguments else '8']             # at 512 px eight take a minute to draw
+        return [*arguments, '--n', '2' if 'native' in arguments else '8' if '--study' in arguments else '4']
     return arguments
 
 

@@ -121,14 +121,13 @@ class Config(BaseConfig):
         if self.lambda_wrong and not self.projection:
             raise ValueError(f'lambda_wrong={self.lambda_wrong:g} with projection=False: a critic that sees no labels knows no wrong ones; '
                              'set --method.lambda-wrong 0')
-        if self.attended and self.augment == 'turned':
-            raise ValueError(f"attended={self.attended:g} with augment='turned': masks are where pictures were, not where they are seen; "
-                             'set --method.attended 0')
         return self
 
 
 def turned(x: Tensor, draws: Tensor) -> Tensor:
     """Square pictures [N,3,S,S] on a black ground, turned, mirrored, recoloured, softened, shifted by draws [N,9] in [0,1); black stays.
+
+    Masks [N,1,S,S] in [0,1] are turned, mirrored and shifted alike, and keep their values.
 
     One of the eight symmetries of the square; light times 0.75 to 1.25, each colour times 0.9 to 1.1 of it, saturation 0.75 to 1.25; from
     as it is to a mean over 3x3 px; up to an eighth of the side up or down and left or right, with black behind.
@@ -136,15 +135,23 @@ def turned(x: Tensor, draws: Tensor) -> Tensor:
     symmetric, light = draws[:, :3, None, None, None].to(x.device) < 0.5, draws[:, 3:7, None, None, None].to(x.device)
     x = torch.where(symmetric[:, 0], x.transpose(2, 3), x)
     x = torch.where(symmetric[:, 1], x.flip(2), x)
-    x = torch.where(symmetric[:, 2], x.flip(3), x) + 1
+    x = torch.where(symmetric[:, 2], x.flip(3), x)
+    if x.shape[1] == 1:
+        return shifted(x, draws)
+    x = x + 1
     tint = torch.cat([light[:, 1], 1 - light[:, 1], torch.full_like(light[:, 1], 0.5)], 1)       # [N,3,1,1]: red against green
     x = x * (0.75 + 0.5 * light[:, 0]) * (0.9 + 0.2 * tint)
     x = torch.lerp(x.mean(1, keepdim=True), x, 0.75 + 0.5 * light[:, 2])
     x = torch.lerp(x, F.avg_pool2d(x, 3, 1, 1), light[:, 3])
+    return shifted(x, draws) - 1
+
+
+def shifted(x: Tensor, draws: Tensor) -> Tensor:
+    """[N,C,S,S], shifted by the last two of draws [N,9], 0 behind."""
     reach = x.shape[-1] // 8
     top, left = (draws[:, 7:] * (2 * reach + 1)).long().T.tolist()
     padded = F.pad(x, [reach] * 4)
-    return torch.stack([v[:, i:i + x.shape[-1], j:j + x.shape[-1]] for v, i, j in zip(padded, top, left, strict=True)]) - 1
+    return torch.stack([v[:, i:i + x.shape[-1], j:j + x.shape[-1]] for v, i, j in zip(padded, top, left, strict=True)])
 
 
 def relative(x: Tensor, bound: Tensor | float) -> Tensor:
@@ -222,10 +229,11 @@ class Local(nn.Module):
         x = relative(x, bound) if self.config.colours == 'relative' else x
         return turned(x, moment.uniform(name, 9)) if self.config.augment == 'turned' else x
 
-    def over_patches(self, scores: Tensor, mask: Tensor) -> Tensor:
-        """Equation (12): scores [N,h,w] and masks [N,1,H,W] -> their mean [], with a share of it where the mask is."""
+    def over_patches(self, scores: Tensor, mask: Tensor, moment: Moment, name: str) -> Tensor:
+        """Equation (12): scores [N,h,w] of pictures seen as `name`, masks [N,1,H,W] -> mean [], a share of it where the mask is."""
         if not self.config.attended:
             return scores.mean()
+        mask = turned(mask, moment.uniform(name, 9)) if self.config.augment == 'turned' else mask
         there = F.adaptive_avg_pool2d(mask.detach(), scores.shape[1:])[:, 0] + 1e-6
         there = there / there.mean((1, 2), keepdim=True)
         return torch.lerp(scores, there * scores, self.config.attended).mean()         # (12)
@@ -238,9 +246,10 @@ class Local(nn.Module):
         maps = D.features(torch.cat([x_seen, y_seen]))
         real, fake = [m[:len(x)] for m in maps], [m[len(x):] for m in maps]
         wrong = (a != b).any(1).float()[:, None, None]                                 # [N,1,1]
-        loss_real = sum(self.over_patches(self.phi(-s), mask) for s in D.scores(real, a))              # (1)
-        loss_fake = sum(self.over_patches(self.phi(s), mask) for s in D.scores(fake, b))               # (2)
-        loss_wrong = sum(self.over_patches(wrong * self.phi(s), mask) for s in D.scores(real, b))      # (3)
+        over_x, over_y = (partial(self.over_patches, mask=mask, moment=moment, name=name) for name in ('seen_x', 'seen_y'))
+        loss_real = sum(over_x(self.phi(-s)) for s in D.scores(real, a))               # (1)
+        loss_fake = sum(over_y(self.phi(s)) for s in D.scores(fake, b))                # (2)
+        loss_wrong = sum(over_x(wrong * self.phi(s)) for s in D.scores(real, b))       # (3)
         loss_cls = self.classification(D.logits(real), a)                              # (4)
         due = moment.iteration % c.r1_every == 0 and c.gamma > 0
         loss_pen = c.r1_every * self.penalty(x_seen, y_seen, a, moment) if due else torch.zeros_like(loss_cls)     # (5)
@@ -268,7 +277,7 @@ class Local(nn.Module):
         y, mask = ((kept['edit'], kept['mask']) if 'edit' in kept else
                    self.generate(x, a, b, self.noise(x, moment, 'noise'), bound, k))
         maps = D.features(self.seen(y, bound, moment, 'seen_g'))
-        loss_adv = sum(self.over_patches(self.phi(-s), mask) for s in D.scores(maps, b))               # (6)
+        loss_adv = sum(self.over_patches(self.phi(-s), mask, moment, 'seen_g') for s in D.scores(maps, b))     # (6)
         loss_cls = self.classification(D.logits(maps), b)                              # (7)
         loss_rec = torch.zeros_like(loss_cls)
         if c.lambda_rec:

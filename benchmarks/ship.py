@@ -1,6 +1,6 @@
 """Copies a trained model into the package: half-precision weights, the card's command, a README.
 
-    python benchmarks/ship.py RUN toyfaces|leaves|judge [--without CLASS] [--source NAME]
+    python benchmarks/ship.py RUN toyfaces|leaves|judge [--without CLASS] [--source NAME] [--reader RUN]
 
 Then `retouch evaluate` writes the card beside it; see the README it leaves.
 """
@@ -36,6 +36,18 @@ def without(method: Local, weights: dict[str, Tensor], name: str) -> tuple[Local
     return rest, found
 
 
+def with_reader(method: Local, weights: dict[str, Tensor], reader: Local) -> tuple[Local, dict[str, Tensor]]:
+    """A model whose pictures are read by another run's critic, a narrower one, say: all that a critic is for once training is over."""
+    if reader.data != method.data:
+        raise ValueError(f'the reader knows {reader.data}: expected {method.data}, as the run')
+    of_critic = {name: getattr(reader.config, name) for name in ('width_d', 'most_d', 'scales', 'projection')}
+    rest = type(method)(method.config.model_copy(update=of_critic), method.data)
+    found = {key: value for key, value in weights.items() if not key.startswith('D.')}
+    found |= {f'D.{key}': value for key, value in reader.nets['D'].state_dict().items()}
+    rest.nets.load_state_dict(found)
+    return rest, found
+
+
 def main() -> None:
     """Writes retouch/assets/<name>/."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -43,12 +55,15 @@ def main() -> None:
     parser.add_argument('name', choices=SHIPPED)
     parser.add_argument('--without', help='a class of `local` that is not shipped; what the others become stays the same')
     parser.add_argument('--source', help='what to call the pictures, in the place of the folder on this machine')
+    parser.add_argument('--reader', help='a run of `local` whose critic reads pictures, in the place of the one that taught')
     options = parser.parse_args()
     model = load_model(options.run)
     weights = {f'{n}.{k}': v for n in model.method.inference_nets for k, v in model.method.nets[n].state_dict().items()}
     method = model.method
     if options.without:
         method, weights = without(method, weights, options.without)
+    if options.reader:
+        method, weights = with_reader(method, weights, load_model(options.reader).method)
     if options.source:
         model.info['data']['source'] = options.source
     save_model(SHIPPED[options.name], method, weights, model.info, torch.float16)

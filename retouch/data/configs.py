@@ -40,6 +40,8 @@ class AttributeData(Config):
     targets: Literal['permute', 'single', 'other', 'pair'] = 'permute'
     """Training targets: other rows of the batch (the papers), one edited attribute a row, another class (class folders), or batches of two
     classes drawn at random, by turns, each to become the other."""
+    asked: tuple[str, ...] = ()
+    """Attributes that targets='single' asks for; a name given twice is asked for twice as often; empty: all alike."""
     balance: bool = False
     """Show pictures of every class as often, however many it has (class folders)."""
     n: int = Field(default=4000, gt=0, le=HELD_OUT)
@@ -59,10 +61,13 @@ class AttributeData(Config):
     """Which drawn set; of a folder, which pictures `test_share` and `limit` draw."""
 
     @model_validator(mode='after')
-    def _window_fits(self) -> Self:
+    def _fits(self) -> Self:
         if self.window is not None and self.window > self.size:
             raise ValueError(f'window={self.window} is above size={self.size}: expected at most the picture; lower --data.window, or '
                              'set it to none')
+        if self.asked and self.targets != 'single':
+            raise ValueError(f'asked with targets={self.targets}: it says what single edits are of; set --data.targets single, or leave '
+                             'out --data.asked')
         if self.limit is not None and len(self.attributes) != 1:
             raise ValueError(f'limit={self.limit} with {len(self.attributes) or "all"} attributes: it counts pictures with and without '
                              'one; expected one in --data.attributes, or --data.limit none')

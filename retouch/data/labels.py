@@ -75,7 +75,8 @@ def edit_of(name: str, labels: Tensor, names: Sequence[str]) -> int:
     return 1 if name in HAIR_COLOURS else 1 - int(labels[list(names).index(name)])
 
 
-def single_edits(labels: Tensor, names: Sequence[str], choice: Tensor, rule: LabelRule = 'attgan_tf') -> Tensor:
+def single_edits(labels: Tensor, names: Sequence[str], choice: Tensor, rule: LabelRule = 'attgan_tf',
+                 asked: Sequence[str] = ()) -> Tensor:
     """One edited attribute a row: a hair colour is switched on, any other attribute flips, the rule applied.
 
     Args:
@@ -83,14 +84,15 @@ def single_edits(labels: Tensor, names: Sequence[str], choice: Tensor, rule: Lab
         names: the K names.
         choice: [N] uniform draws in [0,1) that choose the attribute.
         rule: conflict table.
+        asked: the names to choose from, one given twice twice as often; empty: `names`.
 
     Returns:
         target [N,K]. A hair colour that is already on moves to another colour, so that every row changes.
     """
-    target = labels.clone()
+    target, asked = labels.clone(), asked or names
     colours = [k for k, n in enumerate(names) if n in HAIR_COLOURS]
     for row, u in enumerate(choice.tolist()):
-        k = int(u * len(names))
+        k = names.index(asked[int(u * len(asked))])
         if k in colours and labels[row, k] == 1 and len(colours) > 1:
             others = [c for c in colours if c != k]
             k = others[int(u * len(names) * 7919) % len(others)]

@@ -98,8 +98,9 @@ class AttributeLoader(Loader):
     """AttributeBatch from images uint8 [N,H,W,3] and labels [N,K]; targets are permuted rows, one edit a row, another class, one of two."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, names: tuple[str, ...], targets: str, rule: LabelRule,
-                 balance: bool = False, **shared: object) -> None:
+                 balance: bool = False, asked: tuple[str, ...] = (), **shared: object) -> None:
         super().__init__(**shared)                               # type: ignore[arg-type]
+        self.asked = asked or names
         self.pictures, self.labels, self.names = Pictures(images, self.device), torch.from_numpy(np.asarray(labels, np.float32)), names
         self.targets, self.rule = targets, rule
         self.rows = equally_often(self.labels) if balance else torch.arange(self.pictures.n)
@@ -121,7 +122,7 @@ class AttributeLoader(Loader):
         elif self.targets == 'other':
             target = other_classes(labels, moment.uniform('targets'))
         else:
-            target = single_edits(labels, self.names, moment.uniform('targets'), self.rule)
+            target = single_edits(labels, self.names, moment.uniform('targets'), self.rule, self.asked)
         image, _ = self.augment(self.pictures.gather(index), moment, 'A')
         return AttributeBatch(image, to_device(labels, self.device), to_device(target, self.device), index, moment, pair)
 

@@ -252,7 +252,11 @@ def make_loader(opened: AttributeSet | TwoSets | ParsingSet, config: DataConfig,
         if config.targets == 'pair' and (batch_size % 2 or int(opened.labels.any(0).sum()) < 2):
             raise ValueError(f'targets=pair with a batch of {batch_size} and {int(opened.labels.any(0).sum())} classes: half of a batch is '
                              'of one class and half of another; expected an even --train.batch-size and at least two classes')
-        return AttributeLoader(opened.images, opened.labels, opened.spec.attributes, config.targets, rule, config.balance, **shared)
+        names = opened.spec.attributes
+        for name in config.asked:
+            if name not in names:
+                raise unknown('attribute in asked', name, names)
+        return AttributeLoader(opened.images, opened.labels, names, config.targets, rule, config.balance, config.asked, **shared)
     if isinstance(opened, ParsingSet):
         assert isinstance(config, ParsingData)
         return ParsingLoader(opened.images, opened.segmentations, opened.spec.attributes, config.scale, config.shift, **shared)

@@ -14,7 +14,7 @@ from retouch.data.batches import AttributeBatch, DataSpec, Moment
 from retouch.data.configs import AttributeData
 from retouch.data.labels import other_classes
 from retouch.data.loader import AttributeLoader, equally_often
-from retouch.data.sets import AttributeSet
+from retouch.data.sets import AttributeSet, make_loader
 from retouch.editor import Editor
 from retouch.engine.config import TrainConfig
 from retouch.engine.update import AttributeRequest
@@ -301,6 +301,11 @@ def test_noise_and_resize_convolutions() -> None:
 def test_what_does_not_go_together_is_refused() -> None:
     with pytest.raises(ValueError, match=r'window=64 is above size=48'):
         AttributeData(size=48, window=64)
+    with pytest.raises(ValueError, match=r'set --data.targets single, or leave out --data.asked'):
+        AttributeData(asked=('A',))
+    faces = AttributeSet(np.zeros((1, 16, 16, 3), np.uint8), np.ones((1, 3), np.float32), SPEC)
+    with pytest.raises(ValueError, match="unknown attribute in asked 'b': did you mean 'B'"):
+        make_loader(faces, AttributeData(targets='single', asked=('A', 'b')), 1, 0, torch.device('cpu'))
     for fields in ({'targets': 'other'}, {'balance': True}):
         run = Run(method=Config(), data=AttributeData(n=4, size=16, **fields), train=TrainConfig(iterations=1))      # type: ignore[arg-type]
         with pytest.raises(ValueError, match='set --method.labels single'):

@@ -150,3 +150,5 @@ def test_single_edits_change_every_row() -> None:
     target = single_edits(labels, NAMES, torch.linspace(0, 0.999, 200))
     assert ((target != labels).any(1)).all()
     assert (target[:, 2:4].sum(1) == 1).all()                    # one hair colour, always
+    some = single_edits(labels, NAMES, torch.linspace(0, 0.999, 200), asked=('Bangs', 'Bangs', 'Bangs', NAMES[5]))
+    assert ((some != labels).sum(0)[[NAMES.index('Bangs'), 5]]).tolist() == [150, 50], 'three of four edits'

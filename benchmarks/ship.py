@@ -38,8 +38,9 @@ def without(method: Local, weights: dict[str, Tensor], name: str) -> tuple[Local
 
 def with_reader(method: Local, weights: dict[str, Tensor], reader: Local) -> tuple[Local, dict[str, Tensor]]:
     """A model whose pictures are read by another run's critic, a narrower one, say: all that a critic is for once training is over."""
-    if reader.data != method.data:
-        raise ValueError(f'the reader knows {reader.data}: expected {method.data}, as the run')
+    alike = ('labels', 'colours', 'bound')
+    if reader.data != method.data or any(getattr(reader.config, name) != getattr(method.config, name) for name in alike):
+        raise ValueError(f'the reader is {reader.config} of {reader.data}: expected data, labels, colours and bound of the run')
     of_critic = {name: getattr(reader.config, name) for name in ('width_d', 'most_d', 'scales', 'projection')}
     rest = type(method)(method.config.model_copy(update=of_critic), method.data)
     found = {key: value for key, value in weights.items() if not key.startswith('D.')}
@@ -57,13 +58,17 @@ def main() -> None:
     parser.add_argument('--source', help='what to call the pictures, in the place of the folder on this machine')
     parser.add_argument('--reader', help='a run of `local` whose critic reads pictures, in the place of the one that taught')
     options = parser.parse_args()
+    if options.reader and options.without:
+        parser.error('--reader knows the class that --without takes out: choose one')
     model = load_model(options.run)
     weights = {f'{n}.{k}': v for n in model.method.inference_nets for k, v in model.method.nets[n].state_dict().items()}
     method = model.method
     if options.without:
         method, weights = without(method, weights, options.without)
     if options.reader:
-        method, weights = with_reader(method, weights, load_model(options.reader).method)
+        reader = load_model(options.reader)
+        method, weights = with_reader(method, weights, reader.method)
+        model.info['reader'] = {'iteration': reader.info['iteration'], 'sha256': reader.weights_sha256}
     if options.source:
         model.info['data']['source'] = options.source
     save_model(SHIPPED[options.name], method, weights, model.info, torch.float16)

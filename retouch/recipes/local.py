@@ -20,7 +20,7 @@ def demo() -> Run:
 
 
 def toyfaces() -> Run:
-    """Small: the drawn faces at 128 px, eight attributes, an hour and a half on one CPU core; the shipped editor."""
+    """Small: the drawn faces at 128 px, eight attributes, an hour and a half on one CPU core; how the shipped editor began."""
     run = demo()
     method = run.method.model_copy(update={'levels': 3, 'width_g': 12, 'width_d': 16, 'most_d': 192})
     return run.model_copy(update={'method': method,

@@ -421,3 +421,26 @@ def test_a_class_that_is_not_shipped_changes_no_other(repository: Path) -> None:
         edits = [method.translate(AttributeRequest(x, p, q)).image for method, p, q in ((whole, a, b), (left, a[:, [0, 2]], b[:, [0, 2]]))]
     torch.testing.assert_close(edits[1], edits[0], rtol=1e-5, atol=1e-6)
     assert float((edits[0] - x).abs().max()) > 0.01
+
+
+def test_a_shipped_editor_can_be_read_for_by_another_runs_critic(repository: Path) -> None:
+    """Edits are the run's, readings the reader's; one that sees colours otherwise is refused."""
+    from retouch.engine.update import AttributeRequest
+    from retouch.methods.local import Config, Local
+
+    def local(**changes: Any) -> Local:
+        return Local(Config(width_g=4, blocks=1, **changes), DataSpec(size=16, attributes=('A', 'B')))
+
+    torch.manual_seed(0)
+    run, reader = local(width_d=8, scales='fine', attended=0.5), local(width_d=4)
+    weights = {f'{n}.{k}': v for n in run.inference_nets for k, v in run.nets[n].state_dict().items()}
+    ship = script(repository, 'ship')
+    both, found = ship.with_reader(run, weights, reader)
+    x, a, b = torch.rand(2, 3, 16, 16) * 2 - 1, torch.tensor([[1., 0]] * 2), torch.tensor([[0., 1]] * 2)
+    assert both.config.width_d == 4 and both.config.attended == 0.5 and set(found) == {f'{n}.{k}' for n, net in both.nets.items()
+                                                                                       for k in net.state_dict()}
+    with torch.no_grad():
+        assert torch.equal(both.translate(AttributeRequest(x, a, b)).image, run.translate(AttributeRequest(x, a, b)).image)
+        assert torch.equal(both.read(x), reader.read(x)) and not torch.equal(both.read(x), run.read(x))
+    with pytest.raises(ValueError, match='expected data, labels, colours and bound of the run'):
+        ship.with_reader(run, weights, local(width_d=4, colours='relative'))

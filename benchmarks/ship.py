@@ -38,9 +38,11 @@ def without(method: Local, weights: dict[str, Tensor], name: str) -> tuple[Local
 
 def with_reader(method: Local, weights: dict[str, Tensor], reader: Local) -> tuple[Local, dict[str, Tensor]]:
     """A model whose pictures are read by another run's critic, a narrower one, say: all that a critic is for once training is over."""
-    alike = ('labels', 'colours', 'bound')
-    if reader.data != method.data or any(getattr(reader.config, name) != getattr(method.config, name) for name in alike):
-        raise ValueError(f'the reader is {reader.config} of {reader.data}: expected data, labels, colours and bound of the run')
+    other = [name for name in ('labels', 'colours', 'bound') if getattr(reader.config, name) != getattr(method.config, name)]
+    if reader.data != method.data:
+        other.append('data')
+    if other:
+        raise ValueError(f'the reader has other {", ".join(other)}: expected data, labels, colours and bound of the run')
     of_critic = {name: getattr(reader.config, name) for name in ('width_d', 'most_d', 'scales', 'projection')}
     rest = type(method)(method.config.model_copy(update=of_critic), method.data)
     found = {key: value for key, value in weights.items() if not key.startswith('D.')}

@@ -1,11 +1,11 @@
 """The ceiling of `local`'s generator: the same network taught by true pairs, which nobody has of photographs. No row of any leaderboard.
 
-    python benchmarks/taught.py OUT [--recipe local.toyfaces] [--faces 1500] [--iterations 6000] [--threads 1]
+    python benchmarks/taught.py OUT [--recipe local.toyfaces] [--faces 1500] [--iterations 6000] [--threads 1] [--reader toyfaces]
     retouch evaluate OUT --protocol native
 
 Every face of the set is drawn once more for each attribute, flipped by itself; the edit learns the true result by L1, weighed ten times
 inside its region, and the mask learns the region by cross-entropy. The Editor asks a model what a picture shows: that part, which is not
-taught here, is the shipped editor's. Writes a model directory.
+taught here, is that of `--reader`, a model of the same data. Writes a model directory.
 """
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from ship import with_reader
 from torch import Tensor
 
 from retouch import toyfaces
@@ -57,6 +58,7 @@ def main() -> None:
     parser.add_argument('--faces', type=int, default=1500)
     parser.add_argument('--iterations', type=int, default=6000)
     parser.add_argument('--threads', type=int, default=1)
+    parser.add_argument('--reader', default='toyfaces')
     options = parser.parse_args()
     torch.manual_seed(0)
     run = load_run(options.recipe)
@@ -64,8 +66,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     columns = [toyfaces.ATTRIBUTES.index(name) for name in run.data.attributes]
     labels = np.stack([toyfaces.face(i, run.data.seed)[1] for i in range(options.faces)])[:, columns]
-    method = Local(run.method, spec)
-    method.nets['D'].load_state_dict(load_model('toyfaces').method.nets['D'].state_dict())
+    fresh = Local(run.method, spec)
+    weights = {f'{name}.{key}': value for name, net in fresh.nets.items() for key, value in net.state_dict().items()}
+    method, _ = with_reader(fresh, weights, load_model(options.reader).method)
     network, began = method.nets['G'], time.monotonic()
     adam = torch.optim.Adam(network.parameters(), lr=run.method.lr, betas=(0.9, 0.99))
     average = EMA(method.nets, ('G', 'D'), 0.999)

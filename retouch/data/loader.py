@@ -100,9 +100,8 @@ class AttributeLoader(Loader):
     def __init__(self, images: np.ndarray, labels: np.ndarray, names: tuple[str, ...], targets: str, rule: LabelRule,
                  balance: bool = False, asked: tuple[str, ...] = (), **shared: object) -> None:
         super().__init__(**shared)                               # type: ignore[arg-type]
-        self.asked = asked or names
         self.pictures, self.labels, self.names = Pictures(images, self.device), torch.from_numpy(np.asarray(labels, np.float32)), names
-        self.targets, self.rule = targets, rule
+        self.targets, self.rule, self.asked = targets, rule, asked
         self.rows = equally_often(self.labels) if balance else torch.arange(self.pictures.n)
 
     def batch(self, iteration: int, iterations: int) -> AttributeBatch:

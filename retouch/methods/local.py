@@ -117,7 +117,7 @@ class Config(BaseConfig):
     """Which conflicts an edit resolves: at test time, and in training with data.targets='single'."""
 
     @model_validator(mode='after')
-    def _rules(self) -> Self:
+    def _pairs_need_labels(self) -> Self:
         if self.lambda_wrong and not self.projection:
             raise ValueError(f'lambda_wrong={self.lambda_wrong:g} with projection=False: a critic that sees no labels knows no wrong ones; '
                              'set --method.lambda-wrong 0')
@@ -229,11 +229,14 @@ class Local(nn.Module):
         x = relative(x, bound) if self.config.colours == 'relative' else x
         return turned(x, moment.uniform(name, 9)) if self.config.augment == 'turned' else x
 
-    def over_patches(self, scores: Tensor, mask: Tensor, moment: Moment, name: str) -> Tensor:
-        """Equation (12): scores [N,h,w] of pictures seen as `name`, masks [N,1,H,W] -> mean [], a share of it where the mask is."""
+    def seen_mask(self, mask: Tensor, moment: Moment, name: str) -> Tensor:
+        """Masks [N,1,H,W] where the critic sees them in training, for (12)."""
+        return turned(mask, moment.uniform(name, 9)) if self.config.attended and self.config.augment == 'turned' else mask
+
+    def over_patches(self, scores: Tensor, mask: Tensor) -> Tensor:
+        """Equation (12): scores [N,h,w] and masks as seen [N,1,H,W] -> mean [], a share of it where the mask is."""
         if not self.config.attended:
             return scores.mean()
-        mask = turned(mask, moment.uniform(name, 9)) if self.config.augment == 'turned' else mask
         there = F.adaptive_avg_pool2d(mask.detach(), scores.shape[1:])[:, 0] + 1e-6
         there = there / there.mean((1, 2), keepdim=True)
         return torch.lerp(scores, there * scores, self.config.attended).mean()         # (12)
@@ -246,7 +249,7 @@ class Local(nn.Module):
         maps = D.features(torch.cat([x_seen, y_seen]))
         real, fake = [m[:len(x)] for m in maps], [m[len(x):] for m in maps]
         wrong = (a != b).any(1).float()[:, None, None]                                 # [N,1,1]
-        over_x, over_y = (partial(self.over_patches, mask=mask, moment=moment, name=name) for name in ('seen_x', 'seen_y'))
+        over_x, over_y = (partial(self.over_patches, mask=self.seen_mask(mask, moment, name)) for name in ('seen_x', 'seen_y'))
         loss_real = sum(over_x(self.phi(-s)) for s in D.scores(real, a))               # (1)
         loss_fake = sum(over_y(self.phi(s)) for s in D.scores(fake, b))                # (2)
         loss_wrong = sum(over_x(wrong * self.phi(s)) for s in D.scores(real, b))       # (3)
@@ -277,7 +280,8 @@ class Local(nn.Module):
         y, mask = ((kept['edit'], kept['mask']) if 'edit' in kept else
                    self.generate(x, a, b, self.noise(x, moment, 'noise'), bound, k))
         maps = D.features(self.seen(y, bound, moment, 'seen_g'))
-        loss_adv = sum(self.over_patches(self.phi(-s), mask, moment, 'seen_g') for s in D.scores(maps, b))     # (6)
+        over_y = partial(self.over_patches, mask=self.seen_mask(mask, moment, 'seen_g'))
+        loss_adv = sum(over_y(self.phi(-s)) for s in D.scores(maps, b))                # (6)
         loss_cls = self.classification(D.logits(maps), b)                              # (7)
         loss_rec = torch.zeros_like(loss_cls)
         if c.lambda_rec:

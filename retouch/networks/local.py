@@ -62,7 +62,7 @@ class Generator(nn.Module):
         layers.append(NarrowConv2d(w, 4, 7, 1, 3, bias=False))
         self.main = nn.Sequential(*layers)
         self.detail = nn.ModuleList(nn.Sequential(*(starting_as_identity(top // 2 ** (i + 1)) for _ in range(detail)))
-                                    for i in range(levels - 1)) if detail else ()
+                                    for i in range(levels - 1))  # nothing at the picture's own size
 
     def forward(self, x: Tensor, condition: Tensor, noise: Tensor | None = None) -> Tensor:
         colours = x.shape[1]
@@ -76,7 +76,8 @@ class Generator(nn.Module):
                 down.append(x)
             elif i in self.ups:
                 x = x + down.pop() if down else x
-                x = self.detail[self.ups.index(i)](x) if self.detail and i != self.ups[-1] else x
+                if (step := self.ups.index(i)) < len(self.detail):
+                    x = self.detail[step](x)
         return x
 
 

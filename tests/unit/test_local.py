@@ -176,16 +176,18 @@ def test_scores_that_attend_to_the_mask_by_hand() -> None:
     mask[1, :, 0, 0] = 0.5                                       # row 1: one pixel of the first, and as much of the last
     mask[1, :, 7, 7] = 0.5
     by_hand = (0.5 * 2.5 + 0.5 * 2 + 0.5 * 6.5 + 0.5 * (5 + 8) / 2) / 2
-    moment = batch_at(0).moment
-    assert make(attended=0.5).over_patches(scores, mask, moment, 'seen_x').item() == pytest.approx(by_hand, rel=1e-4)
-    assert make().over_patches(scores, mask, moment, 'seen_x').item() == 4.5
-    nothing = make(attended=1.0).over_patches(scores, torch.zeros(2, 1, 8, 8, requires_grad=True), moment, 'seen_x')
+    assert make(attended=0.5).over_patches(scores, mask).item() == pytest.approx(by_hand, rel=1e-4)
+    assert make().over_patches(scores, mask).item() == 4.5
+    nothing = make(attended=1.0).over_patches(scores, torch.zeros(2, 1, 8, 8, requires_grad=True))
     assert nothing.item() == pytest.approx(4.5), 'without a mask, everywhere'
     assert not nothing.requires_grad, 'a mask does not move to where it is judged kindly'
+    moment = batch_at(0).moment
     draws = moment.uniform('seen_x', 9)
     draws[:, 6] = 0                                              # a picture as sharp as it is
     as_seen = turned(torch.where(mask > 0, 1.0, -1.0).expand(-1, 3, -1, -1), draws)[:, :1] > -1
     assert torch.equal(turned(mask, draws) > 0, as_seen), 'a mask turns with its picture'
+    method = make(attended=0.5, augment='turned')
+    assert torch.equal(method.seen_mask(mask, moment, 'seen_x'), turned(mask, moment.uniform('seen_x', 9)))
 
 
 def test_reconstruction_of_a_picture_told_what_it_is() -> None:

@@ -115,6 +115,14 @@ def test_commands_run(page: Path, workspace: Path, done: set[str], monkeypatch: 
         assert code in (None, 0), f'{page.name}: retouch {shlex.join(short)} ended with {code}: {printed.out[-2000:]}{printed.err[-2000:]}'
         done.add(shlex.join(arguments))
     assert ran == len(commands) > 0
+    for state in workspace.glob('runs/*/state'):                 # of all pages together nearly 2 GB
+        if state.parent.relative_to(workspace).as_posix() not in resumed():
+            shutil.rmtree(state)
+
+
+def resumed() -> set[str]:
+    """The words of the commands that resume something, the runs they resume among them."""
+    return {word for page in PAGES for arguments in commands_of(page) if '--resume' in arguments for word in arguments}
 
 
 @pytest.mark.parametrize('page', [p for p in PAGES if blocks_of(p, 'python')], ids=lambda p: p.relative_to(ROOT).as_posix())

@@ -4,6 +4,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -42,9 +43,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope='module')
-def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all tables lie: they share trainings."""
-    return tmp_path_factory.mktemp('reproduced')
+def out(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where all tables lie: they share trainings, which are removed with the last of them."""
+    folder = tmp_path_factory.mktemp('reproduced')
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(autouse=True)

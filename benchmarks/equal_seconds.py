@@ -4,11 +4,12 @@
         [--parser RUN] [--n 150] [--print]
     python benchmarks/equal_seconds.py precision --iterations 1500 --seeds 0 1 2
 
-Tables: `ingredients` (what each part of `local` is for, drawn faces), `faces` (systems, drawn faces), `leaves` (systems, class folders
-`healthy` and `rust` under FOLDER/train and FOLDER/test, read by the classifier RUN), `precision` (float32 against bf16; with
-`--iterations` every row trains for so many, as its recipe would, and its seconds go into its record). Seconds are of the process in
-training, all its threads, so that other work on the machine costs no row its turn; pictures are stored before they begin. One JSON a row
-and seed under results/equal_seconds/, written once and reused. `--print` only prints the table of what there is, in Markdown.
+Tables: `ingredients` (what each part of `local` is for, drawn faces), `critic` (its critic under systems that have another, drawn faces),
+`faces` (systems, drawn faces), `leaves` (systems, class folders `healthy` and `rust` under FOLDER/train and FOLDER/test, read by the
+classifier RUN), `precision` (float32 against bf16; with `--iterations` every row trains for so many, as its recipe would, and its seconds
+go into its record). Seconds are of the process in training, all its threads, so that other work on the machine costs no row its turn;
+pictures are stored before they begin. One JSON a row and seed under results/equal_seconds/, written once and reused. `--print` only
+prints the table of what there is, in Markdown.
 """
 from __future__ import annotations
 
@@ -18,8 +19,11 @@ import json
 import signal
 import statistics
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+
+from labelled import WEIGHTS, labelled
 
 from retouch.data.sets import open_set
 from retouch.evaluation.evaluate import Request, evaluate
@@ -52,7 +56,21 @@ LOCAL: dict[str, dict[str, Any]] = {
     'told the target, not the difference': {'method.condition': 'target'},
 }
 FACES = {'data.size': 64, 'data.n': 6000, 'train.precision': 'bf16-mixed'}
+LABELLED = ' before the critic of local'                          # how the name of a row ends whose system `labelled` makes
+
+
+def critics() -> dict[str, Row]:
+    """AGGAN-multi, CAM and SeCGAN, each as it is and with `labelled`'s critic and weights."""
+    rows: dict[str, Row] = {}
+    for name, recipe in (('aggan_multi', 'aggan_multi.toyfaces'), ('cam (StarGAN)', 'cam.stargan_toyfaces'),
+                         ('secgan (StarGAN)', 'secgan.stargan_toyfaces')):
+        room = 'method' if name == 'aggan_multi' else 'method.backbone'
+        rows |= {name: (recipe, FACES), name + LABELLED: (recipe, {**FACES, **{f'{room}.{field}': v for field, v in WEIGHTS.items()}})}
+    return rows
+
+
 TABLES: dict[str, dict[str, Row]] = {
+    'critic': critics(),
     'ingredients': {name: ('local.demo', changes) for name, changes in LOCAL.items()},
     'faces': {'local': ('local.demo', {}),
               **{name: (f'{name}.toyfaces', FACES) for name in ('aggan_multi', 'stargan', 'attgan', 'stgan')},
@@ -94,15 +112,16 @@ def measure(table: str, row: str, seed: int, seconds: float, iterations: int | N
     run = changed(load_run(recipe), settings).model_copy(update={'seed': seed})
     open_set(run.data)
     out = runs_folder() / 'equal_seconds' / path_of(table, row, seed).stem
-    if not (out / 'model' / CONFIG).is_file():
-        if not iterations:
-            signal.signal(signal.SIGPROF, lambda *_: signal.raise_signal(signal.SIGINT))
-            signal.setitimer(signal.ITIMER_PROF, seconds)
-        began = time.process_time()
-        train_run(run, out, None)
-        seconds = round(time.process_time() - began, 1)
+    with labelled() if row.endswith(LABELLED) else nullcontext():
+        if not (out / 'model' / CONFIG).is_file():
+            if not iterations:
+                signal.signal(signal.SIGPROF, lambda *_: signal.raise_signal(signal.SIGINT))
+                signal.setitimer(signal.ITIMER_PROF, seconds)
+            began = time.process_time()
+            train_run(run, out, None)
+            seconds = round(time.process_time() - began, 1)
+        card = evaluate(Request(out, n=n, judge=judge)).card
     iteration = json.loads((out / 'model' / CONFIG).read_text())['info']['iteration']
-    card = evaluate(Request(out, n=n, judge=judge)).card
     told = {k: v for k, v in settings.items() if k not in ('data.source', 'method.parser')}      # no folders of a machine
     record = {'table': table, 'row': row, 'recipe': recipe, 'changes': told,
               'seed': seed, 'seconds': seconds, 'images_seen': iteration * run.train.batch_size, 'n': card.n, 'protocol': card.protocol,

@@ -173,7 +173,7 @@ def explain_edit(method: Any, request: Any, edited: Tensor) -> Tensor | None:
         Mask [N,1,H,W], or None where no class head judges labels, or no label was to change.
     """
     D = method.nets['D'] if 'D' in method.nets else None
-    if not (hasattr(request, 'target') and hasattr(D, 'heads') and hasattr(D, 'features')):
+    if not (hasattr(request, 'target') and hasattr(type(D), 'heads') and hasattr(type(D), 'features')):     # methods, not networks
         return None
     difference = request.target - request.source
     if not bool(difference.any()):

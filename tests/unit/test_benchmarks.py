@@ -444,3 +444,43 @@ def test_a_shipped_editor_can_be_read_for_by_another_runs_critic(repository: Pat
         assert torch.equal(both.read(x), reader.read(x)) and not torch.equal(both.read(x), run.read(x))
     with pytest.raises(ValueError, match='expected data, labels, colours and bound of the run'):
         ship.with_reader(run, weights, local(width_d=4, colours='relative'))
+
+
+def test_other_systems_before_the_critic_of_local_have_its_losses(repository: Path) -> None:
+    """On the same edit, by the same weights, AGGAN-multi's two losses in `labelled` are those of `local`; R1 is due and not."""
+    from retouch.methods.aggan_multi import Config as Theirs
+    from retouch.methods.local import Config, Local
+
+    data = DataSpec(size=16, attributes=('Black_Hair', 'Blond_Hair', 'Eyeglasses'))
+    torch.manual_seed(0)
+    ours = Local(Config(width_d=4, width_g=4, blocks=1, lambda_cls=2, lambda_rec=5, lambda_area=0.1, lambda_binary=0.2), data)
+    other = script(repository, 'labelled').LabelledAGGANMulti(
+        Theirs(width_d=4, width_g=4, blocks=1, lambda_adv=1, lambda_cls=2, lambda_rec=5, lambda_area=0.1, lambda_binary=0.2), data)
+    other.nets['D'].load_state_dict(ours.nets['D'].state_dict())
+    for iteration in (0, 1):
+        batch = random_batch('attributes', data, iteration=iteration)
+        made = other.generate(batch.image, batch.labels, batch.target)
+        ours.generate = lambda *_, made=made: made                                     # type: ignore[method-assign]
+        other.generate = lambda *_, made=made: made                                    # type: ignore[method-assign]
+        for mine, theirs in ((ours.critic_step, other.discriminator_step), (ours.generator_step, other.generator_step)):
+            torch.testing.assert_close(theirs(batch, {}).loss, mine(batch, {}).loss)
+        del other.generate
+
+
+def test_cam_and_secgan_stand_before_the_critic_of_local(repository: Path) -> None:
+    """Both train on it, CAM looks at its maps, SeCGAN's semantic branch keeps its own critic; outside all is as it was."""
+    from retouch.methods.cam import CAM
+    from retouch.methods.secgan import SeCGAN
+    from retouch.networks.stargan import Discriminator
+
+    labelled = script(repository, 'labelled')
+    with labelled.labelled():
+        methods = CAM.tiny(), SeCGAN.tiny()
+    for method in methods:
+        assert isinstance(method.nets['D'], labelled.LabelledCritic)
+        trainer = Trainer(method, Fabric(accelerator='cpu', devices=1), iterations=10)
+        before = {k: v.clone() for k, v in method.nets['D'].state_dict().items()}
+        trainer.train_iteration(random_batch('attributes', method.data))
+        after = method.nets['D'].state_dict()
+        assert all(not torch.equal(before[k], after[k]) for k in before)
+    assert type(methods[1].nets['D_seg']) is Discriminator and type(CAM.tiny().nets['D']) is Discriminator

@@ -26,6 +26,7 @@ from retouch.evaluation.scoring import WITH_TRUTH, pictures_to_tensor
 from retouch.evaluation.tasks import domain_tasks, toyfaces_tasks
 from retouch.files import cache_root
 from retouch.guidance.gradcam import explain_edit
+from retouch.methods.local import Local
 from retouch.metrics import features, fidelity
 from retouch.metrics.features import Extractor
 from retouch.metrics.measure import Measure, about, measure_to_text
@@ -169,6 +170,12 @@ def test_the_score_of_a_grad_cam_is_that_of_the_explanation(judge: Judge) -> Non
         assert mask is not None
         areas = found.measures['mask_area[gradcam]'].per_attribute or {}
         assert areas[task.name] == pytest.approx(float(mask.mean()), rel=1e-4)
+
+
+def test_a_critic_without_the_maps_that_grad_cam_reads_explains_nothing() -> None:
+    method = Local.tiny()
+    x, a = torch.zeros(1, 3, 16, 16), torch.tensor([[1.0, 0, 0]])
+    assert explain_edit(method, AttributeRequest(x, a, 1 - a), x) is None
 
 
 def test_every_measure_sees_the_rounded_picture(judge: Judge) -> None:

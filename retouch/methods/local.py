@@ -10,10 +10,10 @@ Differs:    [D1] projection: every patch has a score for every attribute, s = h_
             [D2] wrong pairs weigh `lambda_wrong`, and rows whose target is what they show have none;
             [D3] R1 is of the sum over scales of mean scores, on every `r1_every`-th iteration with so many times the weight;
             [D4] the mask has no attention loss but (9) and (11), and can be bounded by the picture's own black ground (`bound`);
-                 (13) keeps the mean colour there, which a critic with `colours` 'relative' cannot judge;
+                 (13) keeps the mean light there, which a critic with `colours` 'relative' cannot judge;
             [D5] each ingredient can be turned off: `projection`, `lambda_wrong` 0, `scales`, `penalty` 'wgan', `lambda_area` 0,
             `lambda_cls` 0, `augment` 'none', `colours` 'absolute', `head_start` 0, `skips` False, `detail` 0, `upsample` 'deconv',
-            `noise` 0, `bound` 'none', `sharp` 0, `lambda_mean` 0;
+            `noise` 0, `bound` 'none', `sharp` 0, `lambda_light` 0;
             [D6] (12) lets a share `attended` of every score lie where the mask is, of real pictures, too, at the place where the edit of
             the same row is, so that a place tells nothing; 0: E is the plain mean.
 Shapes:     N batch, K attributes, H W image, j scale, p patch. x, y, r images [N,3,H,W]; a labels, b targets [N,K] in {0,1}; z noise
@@ -29,9 +29,9 @@ Critic step (every iteration)                                    Generator step 
   (2) L_fake  = sum_j E phi(s_j(T y, b))                           (7) L_cls^G = as (4), of T y and b
   (3) L_wrong = sum_j E [a != b] phi(s_j(T x, b))                  (8) L_rec = mean |x - G(y, a)|; or |x - G(x, a)|
   (4) L_cls   = sum_k BCE(cls(T x), a), mean over N; or CE         (9) L_area = mean m;  (11) L_bin = mean m (1 - m)
-  (5) L_pen   = E |d sum_j mean_p s_j(T x, a) / d T x|_2^2         (13) L_mean = mean_{n,rgb} |sum_hw c (y - x) / sum_hw c|
+  (5) L_pen   = E |d sum_j mean_p s_j(T x, a) / d T x|_2^2         (13) L_light = mean_n |sum_{hw,rgb} c (y - x) / (3 sum_hw c)|
   L_D = (1) + (2) + lambda_wrong (3) + lambda_cls (4)              L_G = lambda_adv (6) + lambda_cls (7) + lambda_rec (8)
-        + gamma / 2 (5)                                                  + lambda_area (9) + lambda_binary (11) + lambda_mean (13)
+        + gamma / 2 (5)                                                  + lambda_area (9) + lambda_binary (11) + lambda_light (13)
 """
 from __future__ import annotations
 
@@ -104,8 +104,8 @@ class Config(BaseConfig):
     lambda_rec: float = 10.0
     lambda_area: float = 0.0
     lambda_binary: float = 0.0
-    lambda_mean: float = Field(default=0.0, ge=0)
-    """Price of another mean colour where the mask may be, for `colours` 'relative', where the critic cannot ask for one."""
+    lambda_light: float = Field(default=0.0, ge=0)
+    """Price of a picture that is lighter or darker where the mask may be, for `colours` 'relative', where the critic cannot tell."""
     sharp: float = Field(default=0.0, ge=0, le=1)
     """Share of rows composed by a mask close to 0 or 1 in training: what they show inside must do without the picture behind it."""
     n_critic: int = Field(default=2, gt=0)
@@ -292,13 +292,13 @@ class Local(nn.Module):
             loss_rec = l1_mean(x, self.generate(*back, self.noise(x, moment, 'noise_back'), bound, k)[0])   # (8)
         loss_area = mask.mean()                                                        # (9)
         loss_bin = (mask * (1 - mask)).mean()                                          # (11)
-        loss_mean = torch.zeros_like(loss_cls)
-        if c.lambda_mean:
+        loss_light = torch.zeros_like(loss_cls)
+        if c.lambda_light:
             inside = torch.ones_like(mask) * bound
-            loss_mean = ((inside * (y - x)).sum((2, 3)) / inside.sum((2, 3)).clamp(min=1)).abs().mean()     # (13)
+            loss_light = ((inside * (y - x)).sum((1, 2, 3)) / (3 * inside.sum((1, 2, 3)).clamp(min=1))).abs().mean()     # (13)
         loss = c.lambda_adv * loss_adv + c.lambda_cls * loss_cls + c.lambda_rec * loss_rec
-        loss = loss + c.lambda_area * loss_area + c.lambda_binary * loss_bin + c.lambda_mean * loss_mean
-        return Step(loss, {'adv': loss_adv.detach(), 'cls': loss_cls.detach(), 'rec': loss_rec.detach(), 'mean': loss_mean.detach(),
+        loss = loss + c.lambda_area * loss_area + c.lambda_binary * loss_bin + c.lambda_light * loss_light
+        return Step(loss, {'adv': loss_adv.detach(), 'cls': loss_cls.detach(), 'rec': loss_rec.detach(), 'light': loss_light.detach(),
                            **mask_logs(mask)},
                     {'input': x, 'mask': mask.detach(), 'edit': y.detach()})
 

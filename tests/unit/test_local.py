@@ -145,19 +145,16 @@ def test_weights_of_the_generator_step() -> None:
     assert binary == pytest.approx(3 * (mask * (1 - mask)).mean().item(), rel=1e-5)
 
 
-def test_the_mean_colour_is_that_of_what_may_change() -> None:
+def test_the_price_of_light_is_of_what_may_change() -> None:
     off = {name: 0.0 for name in ('lambda_adv', 'lambda_cls', 'lambda_rec')}
-    priced, batch = make(**off, bound='black', lambda_mean=3.0), batch_at(1)
+    priced, batch = make(**off, bound='black', lambda_light=3.0), batch_at(1)
     batch.image[0, :, :5] = -1                                   # a black ground, over which no mean is taken
     step = priced.generator_step(batch, {})
-    shifts = []
-    for x, y in zip(batch.image, step.images['edit'], strict=True):
-        there = x.amax(0) > 2 * 16 / 255 - 1
-        shifts += [abs((y[k] - x[k])[there].mean().item()) for k in range(3)]
+    shifts = [abs((y - x)[:, x.amax(0) > 2 * BLACK - 1].mean().item()) for x, y in zip(batch.image, step.images['edit'], strict=True)]
     expected = sum(shifts) / len(shifts)
-    assert expected > 1e-3 and step.logs['mean'].item() == pytest.approx(expected, rel=1e-5)
+    assert expected > 1e-3 and step.logs['light'].item() == pytest.approx(expected, rel=1e-5)
     assert step.loss.item() == pytest.approx(3 * expected, rel=1e-5)
-    assert step.loss.grad_fn is not None and make(**off).generator_step(batch, {}).logs['mean'].item() == 0
+    assert step.loss.grad_fn is not None and make(**off).generator_step(batch, {}).logs['light'].item() == 0
 
 
 def test_sharp_masks_by_hand() -> None:

@@ -42,7 +42,7 @@ BASES: dict[str, Callable[[], Run]] = {
     **{f'cam.{name}_eyeglasses': cam.ROWS[f'{name}_toyfaces'] for name in cam.SMALL},
     **{f'secgan.{name}_eyeglasses': secgan.ROWS[f'{name}_toyfaces'] for name in ('stargan', 'attgan')},
     'aggan_multi.eyeglasses': aggan_multi.toyfaces,
-    'local.eyeglasses': local.demo,
+    'local.eyeglasses': local.toyfaces64,
     'ganimation.eyeglasses': ganimation.toyfaces,
     'icgan.eyeglasses': icgan.toyfaces,
     'drit.eyeglasses': drit.toyfaces,
@@ -81,7 +81,7 @@ def on_task(base: Run) -> Run:
 def _row(name: str, base: Callable[[], Run]) -> Callable[[], Run]:
     def recipe() -> Run:
         return on_task(base())
-    alike = 'local.demo' if base is local.demo else name.replace('eyeglasses', 'toyfaces')
+    alike = 'local.toyfaces64' if base is local.toyfaces64 else name.replace('eyeglasses', 'toyfaces')
     recipe.__doc__ = f'Small: as `{alike}`, on the common task: 32 px, Eyeglasses, {BUDGET:,} pictures seen.'
     return recipe
 

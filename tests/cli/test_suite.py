@@ -30,7 +30,7 @@ def test_every_row_is_its_small_recipe_on_one_task_and_one_budget() -> None:
     for name in rows:
         run = RECIPES[name]()
         assert images_seen(run) == BUDGET and (run.data.size, run.data.n, run.data.source) == (32, 4000, 'toyfaces'), name
-        base = RECIPES['local.demo' if name == 'local.eyeglasses' else name.replace('eyeglasses', 'toyfaces')]()
+        base = RECIPES['local.toyfaces64' if name == 'local.eyeglasses' else name.replace('eyeglasses', 'toyfaces')]()
         shape = {'iterations': base.train.iterations}
         assert run.method == base.method and run.train.model_copy(update=shape) == base.train
         known = {'attributes': 'attributes', 'exemplars': 'attributes', 'domains': 'attribute', 'pairs': 'edit'}[run.data.kind]

@@ -22,7 +22,7 @@ def toyfaces64() -> Run:
 def demo() -> Run:
     """Small: as `local.toyfaces64`, with the generator that learns most in so few minutes. `make demo` runs it."""
     run = toyfaces64()
-    method = run.method.model_copy(update={'skips': False, 'upsample': 'deconv', 'lambda_binary': 0.0, 'lambda_area': 0.03})
+    method = run.method.model_copy(update={'skips': False, 'upsample': 'deconv', 'lambda_binary': 0.0, 'lambda_area': 0.02})
     return run.model_copy(update={'method': method, 'train': run.train.model_copy(update={'iterations': 1700})})
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -18,12 +19,13 @@ from torch import Tensor
 from retouch.data.batches import AttributeBatch, DataSpec
 from retouch.engine.update import Keep, Step, with_graph
 from retouch.guidance.mask import mask_logs
-from retouch.losses import full, l1_mean
+from retouch.losses import l1_mean, r1_penalty
 from retouch.methods import cam, secgan
 from retouch.methods.aggan_multi import AGGANMulti
 from retouch.methods.registry import METHODS
 from retouch.methods.stargan import StarGAN
 from retouch.networks.local import Critic
+from retouch.networks.stargan import Discriminator
 
 GAMMA, R1_EVERY, LAMBDA_WRONG = 2.0, 4, 0.5                      # the defaults of `local`
 WEIGHTS = {'lambda_adv': 1.0, 'lambda_cls': 1.0, 'lr': 4e-4, 'n_critic': 2}     # likewise, in the place of a recipe's own
@@ -32,13 +34,7 @@ WEIGHTS = {'lambda_adv': 1.0, 'lambda_cls': 1.0, 'lr': 4e-4, 'n_critic': 2}     
 class LabelledCritic(Critic):
     """`local`'s critic with the maps and the class head that StarGAN reads and Grad-CAM looks at."""
 
-    def features(self, x: Tensor, depth: int | None = None) -> list[Tensor]:
-        """The maps after the first `depth` (None: all) strided convolutions."""
-        maps = []
-        for conv in self.convs[:depth]:
-            x = F.leaky_relu(conv(x), self.slope)
-            maps.append(x)
-        return maps
+    features = Discriminator.features                            # type: ignore[assignment]    # its convs and slope by the same names
 
     def scores(self, maps: list[Tensor], labels: Tensor) -> list[Tensor]:
         """As Critic's; `heads` is a method here."""
@@ -62,9 +58,9 @@ class Labelled:
     config: Any
     classification: Any
 
-    def __init__(self, config: Any, data: DataSpec, inside: int = 3, outside: int = 3) -> None:
-        super().__init__(config, data, *((inside, outside) if (inside, outside) != (3, 3) else ()))     # type: ignore[call-arg]
-        if outside == 3:                                         # SeCGAN's semantic branch judges parses by its own
+    def __init__(self, config: Any, data: DataSpec, *channels: int) -> None:
+        super().__init__(config, data, *channels)                # type: ignore[call-arg]
+        if self.nets['D'].convs[0].in_channels == 3:             # SeCGAN's semantic branch judges parses by its own
             self.nets['D'] = LabelledCritic(len(data.attributes), data.size, config.width_d)
 
     def discriminator_step(self, batch: AttributeBatch, kept: Keep) -> Step:
@@ -80,20 +76,16 @@ class Labelled:
         loss_wrong = sum((wrong * F.softplus(s)).mean() for s in D.scores(real, b))                                               # (3)
         loss_cls = self.classification(logits[:len(x)], a)                                                                        # (4)
         due = batch.moment.iteration % R1_EVERY == 0
-        loss_pen = R1_EVERY * self.r1(x, a) if due else torch.zeros_like(loss_cls)                                                # (5)
+        loss_pen = R1_EVERY * r1_penalty(partial(self.score, a=a), x) if due else torch.zeros_like(loss_cls)     # (5)
         return Step(loss_adv + LAMBDA_WRONG * loss_wrong + c.lambda_cls * loss_cls + GAMMA / 2 * loss_pen,
                     {'adv': loss_adv.detach(), 'wrong': loss_wrong.detach(), 'cls': loss_cls.detach(), 'pen': loss_pen.detach()},
                     keep=with_graph(edit=edit) if mask is None else with_graph(edit=edit, mask=mask),
                     parts={'edit': y, 'maps': maps, 'logits': logits})
 
-    def r1(self, x: Tensor, a: Tensor) -> Tensor:
-        """(5) in float32, of pictures [N,3,H,W] with labels [N,K]."""
+    def score(self, x: Tensor, a: Tensor) -> Tensor:
+        """What (5) is the gradient of: sum over scales of mean scores, [N], of pictures [N,3,H,W] with labels a [N,K]."""
         D = self.nets['D']
-        with torch.autocast(x.device.type, enabled=False):
-            x = full(x).detach().requires_grad_()
-            scores = sum(s.mean((1, 2)) for s in D.scores(D.features(x), a))
-            gradient, = torch.autograd.grad(scores.sum(), x, create_graph=True)
-            return gradient.square().flatten(1).sum(1).mean()
+        return torch.stack([s.mean((1, 2)) for s in D.scores(D.features(x), a)]).sum(0)
 
     def judged(self, maps: list[Tensor], b: Tensor) -> tuple[Tensor, Tensor]:
         """(6) and (7) of an edit's maps and its target labels [N,K]."""

@@ -83,6 +83,19 @@ def gradient_penalty(score: Callable[[Tensor], Tensor], real: Tensor, fake: Tens
         return gradient_penalty_of(g)
 
 
+def r1_penalty(score: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
+    """R1 by double backward, in float32: squared norm of the gradient over C,H,W, mean over N. Mescheder et al., ICML 2018.
+
+    Args:
+        score: critic, [N,3,H,W] -> [N]; the gradient is of the sum of its scores.
+        real: [N,3,H,W], detached here.
+    """
+    with torch.autocast(real.device.type, enabled=False):
+        x = full(real).detach().requires_grad_()
+        g, = torch.autograd.grad(score(x).sum(), x, create_graph=True)
+        return g.square().flatten(1).sum(1).mean()
+
+
 def mse_mean(a: Tensor, b: Tensor) -> Tensor:
     """Mean squared difference over all elements. a, b of one shape."""
     return F.mse_loss(full(a), full(b))

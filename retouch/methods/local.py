@@ -50,7 +50,7 @@ from retouch.data.labels import LabelRule
 from retouch.engine import schedules
 from retouch.engine.update import Adam, AttributeRequest, Keep, Step, Translation, Update, with_graph
 from retouch.guidance.mask import composite, mask_logs
-from retouch.losses import bce_sum_over_attributes, cross_entropy_of_one_hot, full, gradient_penalty, l1_mean
+from retouch.losses import bce_sum_over_attributes, cross_entropy_of_one_hot, full, gradient_penalty, l1_mean, r1_penalty
 from retouch.networks.local import Critic, Generator, Scales, Upsample
 
 SHARP = 6.0                                                      # a logit of 0.5 becomes a mask of 0.95
@@ -272,10 +272,7 @@ class Local(nn.Module):
 
         if self.config.penalty == 'wgan':
             return gradient_penalty(score, x, y, moment.uniform('alpha', 1, 1, 1, device=x.device))
-        with torch.autocast(x.device.type, enabled=False):
-            x = full(x).detach().requires_grad_()
-            gradient, = torch.autograd.grad(score(x).sum(), x, create_graph=True)
-            return gradient.square().flatten(1).sum(1).mean()
+        return r1_penalty(score, x)
 
     def generator_step(self, batch: AttributeBatch, kept: Keep) -> Step:
         c, D, x, a, b, moment = self.config, self.nets['D'], batch.image, batch.labels, batch.target, batch.moment

@@ -1,6 +1,7 @@
 """The commands and snippets of README and docs run as written, trainings and evaluations cut short, in the order of each page."""
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 import shutil
@@ -120,6 +121,7 @@ def test_commands_run(page: Path, workspace: Path, done: set[str], monkeypatch: 
             shutil.rmtree(state)
 
 
+@functools.cache
 def resumed() -> set[str]:
     """The words of the commands that resume something, the runs they resume among them."""
     return {word for page in PAGES for arguments in commands_of(page) if '--resume' in arguments for word in arguments}

@@ -95,7 +95,8 @@ def _start(name: str, words: Sequence[str], threads: int) -> tuple[subprocess.Po
         with process.stderr as stream:
             for line in stream:
                 lines[:] = [line.rstrip()]                       # the last one says why
-                print(f'{name}: {lines[0]}', file=sys.stderr, flush=True)
+                sys.stderr.write(f'{name}: {lines[0]}\n')        # at once: print writes the line's end apart, and rows would share lines
+                sys.stderr.flush()
 
     reader = Thread(target=read, daemon=True)
     reader.start()

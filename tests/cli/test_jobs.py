@@ -71,6 +71,14 @@ def test_a_row_that_fails_stops_no_other_and_says_why(tmp_path: Path, capfd: pyt
     assert 'row one: working on one 3' in said and 'row wrong: retouch: error: no such set' in said and len(said) == 6
 
 
+def test_a_line_is_written_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that rows that speak at the same time never share one."""
+    written: list[str] = []
+    monkeypatch.setattr(sys, 'stderr', SimpleNamespace(write=written.append, flush=lambda: None))
+    run_side_by_side({f'row {name}': [name, str(tmp_path / 'journal')] for name in ('one', 'wrong')}, 2, 3, PROGRAM)
+    assert sorted(written) == ['row one: working on one 3\n', 'row wrong: retouch: error: no such set\n', 'row wrong: working on wrong 3\n']
+
+
 def test_ctrl_c_stops_all_once_and_begins_no_other(tmp_path: Path) -> None:
     journal = tmp_path / 'journal'
 

@@ -72,7 +72,7 @@ def critics() -> dict[str, Row]:
 TABLES: dict[str, dict[str, Row]] = {
     'critic': critics(),
     'ingredients': {name: ('local.toyfaces64', changes) for name, changes in LOCAL.items()},
-    'faces': {'local': ('local.toyfaces64', {}),
+    'faces': {'local': ('local.demo', FACES), 'local, with skips': ('local.toyfaces64', FACES),
               **{name: (f'{name}.toyfaces', FACES) for name in ('aggan_multi', 'stargan', 'attgan', 'stgan')},
               'cam (StarGAN)': ('cam.stargan_toyfaces', FACES), 'cam (AttGAN)': ('cam.attgan_toyfaces', FACES),
               'secgan (StarGAN)': ('secgan.stargan_toyfaces', FACES)},

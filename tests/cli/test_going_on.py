@@ -269,22 +269,24 @@ def test_another_number_of_processes_goes_on_where_one_was(tmp_path: Path) -> No
             torch.testing.assert_close(v, moved[part][k], rtol=1e-6, atol=1e-8, msg=lambda m, k=k: f'{k}: {m}')
 
 
-def test_the_command_goes_on_with_two_processes_and_says_what_to_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out, environment = tmp_path / 'run', {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
-    assert main([*DEMO, '--train.iterations', '6', '--out', str(out), '--stop-after', '1']) == 0
-    two = [*TORCHRUN, '-m', 'retouch', 'train', str(out / 'run.json'), '--out', str(out), '--resume', 'auto', '--stop-after', '2']
-    done = subprocess.run(two, capture_output=True, text=True, timeout=240, env=environment)
-    assert done.returncode != 0 and load_state(out / 'state')['iteration'] == 1
-    assert ('trains on 2 pictures an iteration, 1 process with 2 each, and not on 2 processes with 2: set --train.batch-size 1'
-            in done.stderr)
-    done = subprocess.run([*two, '--train.batch-size', '1'], capture_output=True, text=True, timeout=240, env=environment)
+def test_torchrun_trains_and_one_process_goes_on_where_told_what_to_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / 'run'
+    two = [*TORCHRUN, '-m', 'retouch', *DEMO, '--train.batch-size', '1', '--train.iterations', '6', '--out', str(out), '--stop-after', '1']
+    done = subprocess.run(two, capture_output=True, text=True, timeout=240,
+                          env={**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''})
     assert done.returncode == 0, done.stderr[-3000:]
-    assert load_state(out / 'state')['iteration'] == 2
-    assert history(out) == [(1, 'train.batch_size', 2, 1), (1, 'processes', 1, 2)]
-    assert (f'torchrun --nproc-per-node 2 -m retouch train {out}/run.json --out {out} --resume auto --train.batch-size 1'
-            in done.stdout)
+    assert done.stdout.count('stopped:') == 1, 'one process speaks'
+    assert f'  torchrun --nproc-per-node 2 -m retouch train {out}/run.json --out {out} --resume auto' in done.stdout.splitlines()
+    assert load_state(out / 'state')['iteration'] == 1
     # a replay on one process: the batch of both, or another run if that is what is asked for
     again = ['train', str(out / 'run.json'), '--out', str(tmp_path / 'again'), '--stop-after', '0']
     assert 'trained with 2 pictures an iteration, 2 processes with 1 each; here is 1 process: set --train.batch-size 2' in refused(
         capsys, *again)
     assert main([*again, '--train.batch-size', '2']) == 0 and history(tmp_path / 'again') == []
+    # and the same of the run itself
+    on = ['train', str(out / 'run.json'), '--out', str(out), '--resume', 'auto', '--stop-after', '2']
+    assert ('trains on 2 pictures an iteration, 2 processes with 1 each, and not on 1 process with 1: set --train.batch-size 2'
+            in refused(capsys, *on)) and load_state(out / 'state')['iteration'] == 1
+    assert main([*on, '--train.batch-size', '2']) == 0 and load_state(out / 'state')['iteration'] == 2
+    assert history(out) == [(1, 'train.batch_size', 1, 2), (1, 'processes', 2, 1)]
+    assert f'  retouch train {out}/run.json --out {out} --resume auto --train.batch-size 2' in capsys.readouterr().out.splitlines()

@@ -10,26 +10,33 @@ Differs:    [D1] projection: every patch has a score for every attribute, s = h_
             [D2] wrong pairs weigh `lambda_wrong`, and rows whose target is what they show have none;
             [D3] R1 is of the sum over scales of mean scores, on every `r1_every`-th iteration with so many times the weight;
             [D4] the mask has no attention loss but (9) and (11), and can be bounded by the picture's own black ground (`bound`);
-                 (13) keeps the mean light there, which a critic with `colours` 'relative' cannot judge;
-            [D5] each ingredient can be turned off: `projection`, `lambda_wrong` 0, `scales`, `penalty` 'wgan', `lambda_area` 0,
-            `lambda_cls` 0, `augment` 'none', `colours` 'absolute', `head_start` 0, `skips` False, `detail` 0, `upsample` 'deconv',
-            `noise` 0, `bound` 'none', `sharp` 0, `lambda_light` 0;
+                 (13) keeps the mean of every colour there, which a critic with `colours` 'relative' cannot judge;
+            [D5] each ingredient has a setting that leaves it out: `projection` False, `lambda_wrong` 0, `scales` 'last' or 'local',
+            `penalty` 'wgan', (5'), whose weight is gamma / 2, on every `r1_every`-th iteration as (5); `lambda_cls` 0; and, these by
+            default, `lambda_area`, `lambda_binary`, `lambda_light`, `sharp`, `attended`, `detail`, `noise`, `head_start` 0, `skips`,
+            `mirrored` False, `bound`, `augment` 'none', `colours` 'absolute', `upsample` 'deconv';
             [D6] (12) lets a share `attended` of every score lie where the mask is, of real pictures, too, at the place where the edit of
-            the same row is, so that a place tells nothing; 0: E is the plain mean.
+            the same row is, so that a place tells nothing; 0: E is the plain mean;
+            [D7] with `mirrored` an edit is made of the picture and of its mirror image, (14), as the self-ensemble of Lim et al., EDSR,
+            CVPRW 2017, arXiv:1707.02921, and kept as far as both masks agree on a place. Not in training.
 Shapes:     N batch, K attributes, H W image, j scale, p patch. x, y, r images [N,3,H,W]; a labels, b targets [N,K] in {0,1}; z noise
             [N,Z,H/8,W/8]; m mask [N,1,H,W]; c the bound [N,1,H,W] in {0,1}; s_j [N,h,w]. E: (12), with `attended` 0 the mean over N and p.
             k = 1; in training SHARP in a share `sharp` of rows, the same ones in both steps and in (8).
-            phi(t) = log(1 + e^t); t with penalty 'wgan'. T: random turns and colours, or nothing.
+            phi(t) = log(1 + e^t); t with penalty 'wgan'. T: random turns and colours, or nothing. '^' is a mix of x and y, one a row.
+            R: mirrored left to right; P: the mean over a window of a fifth of the width.
 
   (10) y = m r + (1 - m) x,  m = c sigmoid(k (G(x, b, z)_0 + mask_bias)),  r = G(x, b, z)_{1:3}
-  (12) E t = mean_n sum_p (w m_p / sum_p m_p + (1 - w) / P) t_p,  m_p mean of m over patch p, no gradient,  w = attended
+  (12) E t = mean_n sum_p (w m_p / sum_p m_p + (1 - w) / |p|) t_p,  m_p mean of m over patch p, no gradient,  w = attended
+  (14) y = x + q (mean(y_1, R y_2) - x),  m = q mean(m_1, R m_2),  q = min(P m_1, P R m_2) / max(P m_1, P R m_2)
+       with y_1, m_1 of x and y_2, m_2 of R x by (10)
 
 Critic step (every iteration)                                    Generator step (every n_critic-th, same batch)
   (1) L_real  = sum_j E phi(-s_j(T x, a))                          (6) L_adv = sum_j E phi(-s_j(T y, b))
   (2) L_fake  = sum_j E phi(s_j(T y, b))                           (7) L_cls^G = as (4), of T y and b
   (3) L_wrong = sum_j E [a != b] phi(s_j(T x, b))                  (8) L_rec = mean |x - G(y, a)|; or |x - G(x, a)|
   (4) L_cls   = sum_k BCE(cls(T x), a), mean over N; or CE         (9) L_area = mean m;  (11) L_bin = mean m (1 - m)
-  (5) L_pen   = E |d sum_j mean_p s_j(T x, a) / d T x|_2^2         (13) L_light = mean_n |sum_{hw,rgb} c (y - x) / (3 sum_hw c)|
+  (5) L_pen   = mean_n |d sum_j mean_p s_j(T x, a) / d T x|_2^2    (13) L_light = mean_{n,rgb} |sum_hw c (y - x) / sum_hw c|
+  (5') L_pen  = mean_n (|d sum_j mean_p s_j(^, a) / d ^|_2 - 1)^2
   L_D = (1) + (2) + lambda_wrong (3) + lambda_cls (4)              L_G = lambda_adv (6) + lambda_cls (7) + lambda_rec (8)
         + gamma / 2 (5)                                                  + lambda_area (9) + lambda_binary (11) + lambda_light (13)
 """
@@ -58,7 +65,7 @@ BLACK = 16 / 255                                                 # what is darke
 
 
 class Config(BaseConfig):
-    """Defaults are what was found on the drawn faces at 64 px."""
+    """Defaults are StarGAN's networks at their published width with this file's losses alone; what was found to help more is in recipes."""
 
     id: Literal['local'] = 'local'
     labels: Literal['multi', 'single'] = 'multi'
@@ -105,7 +112,10 @@ class Config(BaseConfig):
     lambda_area: float = 0.0
     lambda_binary: float = 0.0
     lambda_light: float = Field(default=0.0, ge=0)
-    """Price of a picture that is lighter or darker where the mask may be, for `colours` 'relative', where the critic cannot tell."""
+    """Price of a picture of another light or hue where the mask may be, for `colours` 'relative', where the critic cannot tell."""
+    mirrored: bool = False
+    """Whether an edit is made of the picture and of its mirror image, and kept as far as both agree: (14). Twice the work of an edit, none
+    in training."""
     sharp: float = Field(default=0.0, ge=0, le=1)
     """Share of rows composed by a mask close to 0 or 1 in training: what they show inside must do without the picture behind it."""
     n_critic: int = Field(default=2, gt=0)
@@ -132,8 +142,8 @@ def turned(x: Tensor, draws: Tensor) -> Tensor:
 
     Masks [N,1,S,S] in [0,1] are turned, mirrored and shifted alike, and keep their values.
 
-    One of the eight symmetries of the square; light times 0.75 to 1.25, each colour times 0.9 to 1.1 of it, saturation 0.75 to 1.25; from
-    as it is to a mean over 3x3 px; up to an eighth of the side up or down and left or right, with black behind.
+    One of the eight symmetries of the square; light times 0.75 to 1.25, red times 0.9 to 1.1 of it and green as far the other way,
+    saturation 0.75 to 1.25; from as it is to a mean over 3x3 px; up to an eighth of the side up or down and left or right, black behind.
     """
     symmetric, light = draws[:, :3, None, None, None].to(x.device) < 0.5, draws[:, 3:7, None, None, None].to(x.device)
     x = torch.where(symmetric[:, 0], x.transpose(2, 3), x)
@@ -218,6 +228,17 @@ class Local(nn.Module):
         mask = bound * (slope * (out[:, :1] + self.config.mask_bias)).sigmoid()
         return composite(out[:, 1:].tanh(), x, mask), mask                             # (10)
 
+    def generate_mirrored(self, x: Tensor, source: Tensor, target: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Equation (14): an edit and its mask as of `generate`, of both views in one batch."""
+        views = torch.cat([x, x.flip(3)])
+        y, m = self.generate(views, source.repeat(2, 1), target.repeat(2, 1),
+                             None if noise is None else torch.cat([noise, noise.flip(3)]), self.bound(views))
+        y_1, y_2, m_1, m_2 = y[:len(x)], y[len(x):].flip(3), m[:len(x)], m[len(x):].flip(3)
+        reach = x.shape[3] // 10
+        near = [F.avg_pool2d(v, 2 * reach + 1, 1, reach, count_include_pad=False) for v in (m_1, m_2)]
+        agreed = torch.minimum(*near) / torch.maximum(*near).clamp(min=1e-6)
+        return x + agreed * ((y_1 + y_2) / 2 - x), agreed * (m_1 + m_2) / 2            # (14)
+
     def noise(self, x: Tensor, moment: Moment, name: str) -> Tensor:
         """Noise [N,Z,H/8,W/8] for pictures in training."""
         return moment.normal(name, self.config.noise, x.shape[2] // 8, x.shape[3] // 8, device=x.device)
@@ -264,7 +285,7 @@ class Local(nn.Module):
                            'cls': loss_cls.detach(), 'pen': loss_pen.detach()}, keep=with_graph(edit=y, mask=mask))
 
     def penalty(self, x: Tensor, y: Tensor, a: Tensor, moment: Moment) -> Tensor:
-        """Equation (5) in float32: R1 on pictures x [N,3,H,W] with labels a [N,K], or WGAN-GP between x and y."""
+        """Equation (5) in float32 on pictures x [N,3,H,W] with labels a [N,K], or (5') between x and y."""
         D = self.nets['D']
 
         def score(seen: Tensor) -> Tensor:                                             # [N]
@@ -292,7 +313,7 @@ class Local(nn.Module):
         loss_light = torch.zeros_like(loss_cls)
         if c.lambda_light:
             inside = torch.ones_like(mask) * bound
-            loss_light = ((inside * (y - x)).sum((1, 2, 3)) / (3 * inside.sum((1, 2, 3)).clamp(min=1))).abs().mean()     # (13)
+            loss_light = ((inside * (y - x)).sum((2, 3)) / inside.sum((2, 3)).clamp(min=1)).abs().mean()     # (13)
         loss = c.lambda_adv * loss_adv + c.lambda_cls * loss_cls + c.lambda_rec * loss_rec
         loss = loss + c.lambda_area * loss_area + c.lambda_binary * loss_bin + c.lambda_light * loss_light
         return Step(loss, {'adv': loss_adv.detach(), 'cls': loss_cls.detach(), 'rec': loss_rec.detach(), 'light': loss_light.detach(),
@@ -306,7 +327,8 @@ class Local(nn.Module):
         if self.config.noise:
             noise = self.draw(x.shape[2] // 8, x.shape[3] // 8) if request.noise is None else request.noise['noise']
             noise = noise.to(x).expand(x.shape[0], -1, -1, -1)
-        image, mask = self.generate(x, request.source, request.target, noise, self.bound(x))
+        image, mask = (self.generate_mirrored(x, request.source, request.target, noise) if self.config.mirrored else
+                       self.generate(x, request.source, request.target, noise, self.bound(x)))
         return Translation(image.clamp(-1, 1), mask)
 
     def draw(self, height: int, width: int) -> Tensor:

@@ -150,7 +150,8 @@ def test_the_price_of_light_is_of_what_may_change() -> None:
     priced, batch = make(**off, bound='black', lambda_light=3.0), batch_at(1)
     batch.image[0, :, :5] = -1                                   # a black ground, over which no mean is taken
     step = priced.generator_step(batch, {})
-    shifts = [abs((y - x)[:, x.amax(0) > 2 * BLACK - 1].mean().item()) for x, y in zip(batch.image, step.images['edit'], strict=True)]
+    shifts = [(y - x)[:, x.amax(0) > 2 * BLACK - 1].mean(1).abs().mean().item()         # of every colour by itself
+              for x, y in zip(batch.image, step.images['edit'], strict=True)]
     expected = sum(shifts) / len(shifts)
     assert expected > 1e-3 and step.logs['light'].item() == pytest.approx(expected, rel=1e-5)
     assert step.loss.item() == pytest.approx(3 * expected, rel=1e-5)
@@ -200,6 +201,32 @@ def test_scores_that_attend_to_the_mask_by_hand() -> None:
     assert torch.equal(turned(mask, draws) > 0, as_seen), 'a mask turns with its picture'
     method = make(attended=0.5, augment='turned')
     assert torch.equal(method.seen_mask(mask, moment, 'seen_x'), turned(mask, moment.uniform('seen_x', 9)))
+
+
+def test_an_edit_of_both_views_is_kept_as_far_as_they_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """(14) by hand, with masks that are given: the picture's has a speck in a corner that its mirror image's has not."""
+    method, x = make(mirrored=True), torch.zeros(1, 3, 20, 20)
+    both = torch.zeros(2, 1, 20, 20)
+    both[0, :, 8:12, 2:6] = both[1, :, 8:12, 14:18] = 1          # the same place, seen in a mirror
+    both[0, :, 0, 19] = 0.5
+    seen = list[torch.Tensor]()
+
+    def generate(views: torch.Tensor, *labels: object) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.append(views)
+        return views + both * torch.tensor([0.2, 0.4]).reshape(2, 1, 1, 1), both
+
+    monkeypatch.setattr(method, 'generate', generate)
+    x[:, 0, :, :10] = 0.3
+    made = method.translate(AttributeRequest(x, torch.zeros(1, 3), torch.ones(1, 3)))
+    assert torch.equal(seen[0], torch.cat([x, x.flip(3)]))
+    expected = torch.zeros(1, 1, 20, 20)
+    expected[0, :, 8:12, 2:6] = 1
+    assert made.mask is not None and torch.equal(made.mask, expected), 'a speck that one view has alone is gone'
+    torch.testing.assert_close(made.image, x + 0.3 * expected)
+    both[0, :, 8:10, 2:6] = 0                                    # one view with half of the place: the means over 5x5 px tell how far both agree
+    half = method.translate(AttributeRequest(x, torch.zeros(1, 3), torch.ones(1, 3))).mask
+    near = [F.avg_pool2d(m, 5, 1, 2, count_include_pad=False) for m in (both[:1], both[1:].flip(3))]
+    torch.testing.assert_close(half, near[0] / near[1].clamp(min=1e-6) * (both[:1] + both[1:].flip(3)) / 2 * (expected > 0))
 
 
 def test_reconstruction_of_a_picture_told_what_it_is() -> None:

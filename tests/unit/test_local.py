@@ -223,7 +223,7 @@ def test_an_edit_of_both_views_is_kept_as_far_as_they_agree(monkeypatch: pytest.
     expected[0, :, 8:12, 2:6] = 1
     assert made.mask is not None and torch.equal(made.mask, expected), 'a speck that one view has alone is gone'
     torch.testing.assert_close(made.image, x + 0.3 * expected)
-    both[0, :, 8:10, 2:6] = 0                                    # one view with half of the place: the means over 5x5 px tell how far both agree
+    both[0, :, 8:10, 2:6] = 0                                    # one view with half of the place: means over 5x5 px
     half = method.translate(AttributeRequest(x, torch.zeros(1, 3), torch.ones(1, 3))).mask
     near = [F.avg_pool2d(m, 5, 1, 2, count_include_pad=False) for m in (both[:1], both[1:].flip(3))]
     torch.testing.assert_close(half, near[0] / near[1].clamp(min=1e-6) * (both[:1] + both[1:].flip(3)) / 2 * (expected > 0))

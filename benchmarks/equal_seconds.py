@@ -56,11 +56,11 @@ LOCAL: dict[str, dict[str, Any]] = {
     'told the target, not the difference': {'method.condition': 'target'},
 }
 FACES = {'data.size': 64, 'data.n': 6000, 'train.precision': 'bf16-mixed'}
-LABELLED = ' before the critic of local'                          # how the name of a row ends whose system `labelled` makes
+LABELLED = ' with the critic of local'                            # how the name of a row ends whose system `labelled` makes
 
 
 def critics() -> dict[str, Row]:
-    """AGGAN-multi, CAM and SeCGAN, each as it is and with `labelled`'s critic and weights."""
+    """AGGAN-multi, CAM and SeCGAN, each as it is and with `labelled`'s critic and that critic's weights and rate."""
     rows: dict[str, Row] = {}
     for name, recipe in (('aggan_multi', 'aggan_multi.toyfaces'), ('cam (StarGAN)', 'cam.stargan_toyfaces'),
                          ('secgan (StarGAN)', 'secgan.stargan_toyfaces')):
@@ -112,20 +112,26 @@ def measure(table: str, row: str, seed: int, seconds: float, iterations: int | N
     run = changed(load_run(recipe), settings).model_copy(update={'seed': seed})
     open_set(run.data)
     out = runs_folder() / 'equal_seconds' / path_of(table, row, seed).stem
+    taken = out / 'seconds.json'                                 # written where a training came to its end, and to no other
     with labelled() if row.endswith(LABELLED) else nullcontext():
-        if not (out / 'model' / CONFIG).is_file():
+        if not taken.is_file():
+            rung = list[int]()
             if not iterations:
-                signal.signal(signal.SIGPROF, lambda *_: signal.raise_signal(signal.SIGINT))
+                signal.signal(signal.SIGPROF, lambda number, _: (rung.append(number), signal.raise_signal(signal.SIGINT)))
                 signal.setitimer(signal.ITIMER_PROF, seconds)
             began = time.process_time()
             train_run(run, out, None)
-            seconds = round(time.process_time() - began, 1)
+            if not iterations and not rung:
+                raise SystemExit(f'{row}: stopped before its {seconds:g} seconds were over; remove {out} and start again')
+            write_atomically(taken, json.dumps(round(time.process_time() - began, 1)).encode())
         card = evaluate(Request(out, n=n, judge=judge)).card
     iteration = json.loads((out / 'model' / CONFIG).read_text())['info']['iteration']
+    if iterations and iteration != iterations:
+        raise SystemExit(f'{row}: stopped at iteration {iteration} of {iterations}; remove {out} and start again')
     told = {k: v for k, v in settings.items() if k not in ('data.source', 'method.parser')}      # no folders of a machine
     record = {'table': table, 'row': row, 'recipe': recipe, 'changes': told,
-              'seed': seed, 'seconds': seconds, 'images_seen': iteration * run.train.batch_size, 'n': card.n, 'protocol': card.protocol,
-              'hardware': card.hardware,
+              'seed': seed, 'seconds': json.loads(taken.read_text()), 'images_seen': iteration * run.train.batch_size,
+              'n': card.n, 'protocol': card.protocol, 'hardware': card.hardware,
               'measures': {name: card.measures[name].model_dump(mode='json') for name in MEASURES if name in card.measures}}
     RESULTS.mkdir(parents=True, exist_ok=True)
     write_atomically(path_of(table, row, seed), (json.dumps(record, indent=1) + '\n').encode())
@@ -164,9 +170,12 @@ def main() -> None:
     parser.add_argument('--n', type=int, default=150)
     parser.add_argument('--print', action='store_true')
     options = parser.parse_args()
+    rows = [row for row in TABLES[options.table] if not options.only or row in options.only]
+    if not options.print and not options.parser and any('secgan' in TABLES[options.table][row][0] for row in rows):
+        parser.error('SeCGAN needs a face parser: give --parser RUN, or leave its rows out by --only')
     for seed in options.seeds if not options.print else ():
-        for row in TABLES[options.table]:
-            if (not options.only or row in options.only) and not path_of(options.table, row, seed).is_file():
+        for row in rows:
+            if not path_of(options.table, row, seed).is_file():
                 measure(options.table, row, seed, options.seconds, options.iterations, options.n, options.data, options.judge,
                         options.parser)
     print(markdown(options.table))

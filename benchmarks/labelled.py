@@ -1,8 +1,9 @@
 """The critic of `local` under other systems: ablation rows of `equal_seconds.py critic`, and nobody's default.
 
-Only what judges pictures changes: StarGAN, which is also CAM's and SeCGAN's RGB branch, and AGGAN-multi have `networks.local.Critic` for D,
-and learn from it by equations (1) to (3), (5) and (6) of `methods/local.py` where they had Wasserstein losses with a penalty. Generators,
-reconstruction, masks, CAM's loss and SeCGAN's semantic branch stay as they are.
+What judges pictures changes, and how fast and how hard it is listened to: StarGAN, which is also CAM's and SeCGAN's RGB branch, and
+AGGAN-multi have `networks.local.Critic` for D, learn from it by equations (1) to (3), (5) and (6) of `methods/local.py` where they had
+Wasserstein losses with a penalty, and have WEIGHTS in the place of their recipe's, SeCGAN's semantic branch, too, whose critic stays its
+own. Generators, reconstruction, masks and CAM's loss stay as they are. Run folders of such trainings are read within `labelled()` alone.
 """
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ from retouch.methods import cam, secgan
 from retouch.methods.aggan_multi import AGGANMulti
 from retouch.methods.registry import METHODS
 from retouch.methods.stargan import StarGAN
-from retouch.networks.local import Critic
+from retouch.networks.local import Critic, label_scores
 from retouch.networks.stargan import Discriminator
 
 GAMMA, R1_EVERY, LAMBDA_WRONG = 2.0, 4, 0.5                      # the defaults of `local`
@@ -37,9 +38,8 @@ class LabelledCritic(Critic):
     features = Discriminator.features                            # type: ignore[assignment]    # its convs and slope by the same names
 
     def scores(self, maps: list[Tensor], labels: Tensor) -> list[Tensor]:
-        """As Critic's; `heads` is a method here."""
-        signs = torch.cat([torch.ones_like(labels[:, :1]), 2 * labels - 1], 1)
-        return [(head(maps[i]).to(signs) * signs[:, :, None, None]).sum(1) for head, i in zip(self._modules['heads'], self.at, strict=True)]
+        """As Critic's, whose modules of that name lie behind the method `heads` here."""
+        return label_scores(self._modules['heads'], [maps[i] for i in self.at], labels)      # type: ignore[arg-type]
 
     def heads(self, a: Tensor, depth: int | None = None) -> tuple[None, Tensor]:
         """No score, which needs labels, and class logits [N,K], from the map after `depth` convolutions (None: the last one)."""
@@ -94,7 +94,7 @@ class Labelled:
 
 
 class LabelledStarGAN(Labelled, StarGAN):
-    """StarGAN, and what stands on it, before the critic of `local`."""
+    """StarGAN, and what stands on it, with the critic of `local`."""
 
     def generator_step(self, batch: AttributeBatch, kept: Keep) -> Step:
         c, x, a, b = self.config, batch.image, batch.labels, batch.target
@@ -110,7 +110,7 @@ class LabelledStarGAN(Labelled, StarGAN):
 
 
 class LabelledAGGANMulti(Labelled, AGGANMulti):
-    """AGGAN-multi before the critic of `local`."""
+    """AGGAN-multi with the critic of `local`."""
 
     def generator_step(self, batch: AttributeBatch, kept: Keep) -> Step:
         c, x, a, b = self.config, batch.image, batch.labels, batch.target

@@ -1,6 +1,7 @@
 """The leaf editor measured through the Editor at the photographs' own size, and what its edits are worth to a classifier.
 
-    python benchmarks/leaves.py score MODEL --data FOLDER --judge RUN        two judges, masks, ground, Frechet distances; -> leaves.json
+    python benchmarks/leaves.py score MODEL --data FOLDER --judge RUN        two judges, masks, ground, Frechet distances, and how
+                                                                            much of a leaf changes, and in its mean; -> leaves.json
     python benchmarks/leaves.py few MODEL --data FOLDER                      a classifier from few ill leaves, without and with edited ones
 
 FOLDER is train/<class>/ and test/<class>/ of PlantVillage's apple leaves on black; RUN is a classifier of the same training part. The
@@ -33,6 +34,7 @@ from retouch.networks.classifier import Classifier
 
 RESULTS = Path(__file__).parent / 'results'
 SIDE, GROUND, REFERENCE = 96, 16, 240
+VISIBLE = 13                                                     # levels; as the regions of drawn faces count a pixel as changed
 
 
 def open_side(picture: Path | Image.Image | np.ndarray, side: int) -> np.ndarray:
@@ -103,7 +105,7 @@ def score(editor: Editor, data: Path, judge_at: str, steps: int) -> dict[str, An
         for k, target in enumerate(names):
             if target == source:
                 continue
-            edits, masks, kept, own = [], [], [], []
+            edits, masks, kept, own, touched, shift = [], [], [], [], [], []
             for file in test[source]:
                 x = np.asarray(Image.open(file).convert('RGB'))
                 edit = editor.edit(file, source={source: 1}, **{target: 1})
@@ -112,12 +114,17 @@ def score(editor: Editor, data: Path, judge_at: str, steps: int) -> dict[str, An
                 edits.append(y)
                 masks.append(edit.mask.mean() / 255)
                 kept.append((x == y).all(2)[ground].mean() if ground.any() else 1.0)
+                change = np.abs(y.astype(int) - x)[~ground]
+                touched.append((change.max(1) > VISIBLE).mean())
+                shift.append(y[~ground].mean(0) - x[~ground].mean(0))
                 own.append((x == y).all(2)[x.max(2) == 0].mean() if (x.max(2) == 0).any() else 1.0)
             seen, f = first_judge(edits)
             pairs[f'{source} to {target}'] = {
                 'n': len(edits), 'accuracy': float((seen == k).float().mean()),
                 'accuracy by the second judge': float((read(second, stack(edits, SIDE)) == k).float().mean()),
-                'mean mask': float(np.mean(masks)), 'ground kept': float(np.mean(kept)), 'pure black kept': float(np.mean(own)),
+                'mean mask': float(np.mean(masks)), 'leaf changed': float(np.mean(touched)),
+                'shift of red, green, blue, levels': [round(float(v), 2) for v in np.mean(shift, 0)],
+                'ground kept': float(np.mean(kept)), 'pure black kept': float(np.mean(own)),
                 "frechet of the copy's": frechet(f, real[target]) / frechet(before, real[target])}
     return {'right on held-out photographs': right, 'pairs': pairs, 'hardware': hardware(),
             'second judge': f'ResNet-18, {SIDE} px, {steps} steps'}
@@ -161,12 +168,14 @@ def main() -> None:
     parser.add_argument('model')
     parser.add_argument('--data', type=Path, required=True)
     parser.add_argument('--judge')
-    parser.add_argument('--steps', type=int, default=400)
+    parser.add_argument('--steps', type=int, default=300)
     parser.add_argument('--count', type=int, default=12)
     parser.add_argument('--healthy', type=int, default=200)
     parser.add_argument('--seeds', type=int, default=3)
     parser.add_argument('--out', type=Path)
     options = parser.parse_args()
+    if options.what == 'score' and not options.judge:
+        parser.error('score needs a classifier: give --judge RUN')
     editor = Editor.load(options.model, 'cpu')
     if options.what == 'score':
         found = score(editor, options.data, options.judge, options.steps)

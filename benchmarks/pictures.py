@@ -64,7 +64,7 @@ def titled(columns: Iterable[str], rows: list[list[Tile]]) -> Image.Image:
 
 
 def faces(editor: Editor, out: Path) -> None:
-    """demo.png, gallery-<attribute>.jpg, strength.jpg and sum.jpg."""
+    """toyfaces.png, gallery-<attribute>.jpg, strength.jpg and sum.jpg."""
     size = 192
     tiles = []
     for index, attribute in HERO:
@@ -73,7 +73,7 @@ def faces(editor: Editor, out: Path) -> None:
         tiles.append([x, grey(edit.mask), np.asarray(edit.image)])
     half = len(tiles) // 2
     sheet = np.concatenate([np.concatenate([tile for group in tiles[i::half] for tile in group], 1) for i in range(half)])
-    Image.fromarray(sheet).save(out / 'demo.png', optimize=True)
+    Image.fromarray(sheet).save(out / 'toyfaces.png', optimize=True)
 
     size = 256
     for attribute in editor.method.data.attributes:

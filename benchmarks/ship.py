@@ -1,6 +1,6 @@
 """Copies a trained model into the package: half-precision weights, the card's command, a README.
 
-    python benchmarks/ship.py RUN toyfaces|leaves|judge [--without CLASS] [--source NAME] [--reader RUN]
+    python benchmarks/ship.py RUN toyfaces|leaves|judge [--without CLASS] [--source NAME] [--reader RUN] [--mirrored]
 
 Then `retouch evaluate` writes the card beside it; see the README it leaves.
 """
@@ -13,6 +13,8 @@ from torch import Tensor
 
 from retouch.methods.local import Local
 from retouch.model import SHIPPED, load_model, save_model
+
+OF_CRITIC = ('width_d', 'most_d', 'scales', 'projection')         # settings of `local` that say what a critic is
 
 
 def without(method: Local, weights: dict[str, Tensor], name: str) -> tuple[Local, dict[str, Tensor]]:
@@ -32,7 +34,7 @@ def without(method: Local, weights: dict[str, Tensor], name: str) -> tuple[Local
             value = value.clone()
             value[0] -= value[1 + k]
             found[key] = dropped(value, 0, 1 + k)
-    rest.nets.load_state_dict(found, strict=False)
+    rest.nets.load_state_dict(found)
     return rest, found
 
 
@@ -43,7 +45,7 @@ def with_reader(method: Local, weights: dict[str, Tensor], reader: Local) -> tup
         other.append('data')
     if other:
         raise ValueError(f'the reader has other {", ".join(other)}: expected data, labels, colours and bound of the run')
-    of_critic = {name: getattr(reader.config, name) for name in ('width_d', 'most_d', 'scales', 'projection')}
+    of_critic = {name: getattr(reader.config, name) for name in OF_CRITIC}
     rest = type(method)(method.config.model_copy(update=of_critic), method.data)
     found = {key: value for key, value in weights.items() if not key.startswith('D.')}
     found |= {f'D.{key}': value for key, value in reader.nets['D'].state_dict().items()}
@@ -59,6 +61,7 @@ def main() -> None:
     parser.add_argument('--without', help='a class of `local` that is not shipped; what the others become stays the same')
     parser.add_argument('--source', help='what to call the pictures, in the place of the folder on this machine')
     parser.add_argument('--reader', help='a run of `local` whose critic reads pictures, in the place of the one that taught')
+    parser.add_argument('--mirrored', action='store_true', help='edits of `local` are made of both views of a picture')
     options = parser.parse_args()
     if options.reader and options.without:
         parser.error('--reader knows the class that --without takes out: choose one')
@@ -71,6 +74,9 @@ def main() -> None:
         reader = load_model(options.reader)
         method, weights = with_reader(method, weights, reader.method)
         model.info['reader'] = {'iteration': reader.info['iteration'], 'sha256': reader.weights_sha256}
+        model.info['taught by'] = {name: getattr(model.method.config, name) for name in OF_CRITIC}
+    if options.mirrored:
+        method = type(method)(method.config.model_copy(update={'mirrored': True}), method.data)
     if options.source:
         model.info['data']['source'] = options.source
     save_model(SHIPPED[options.name], method, weights, model.info, torch.float16)

@@ -6,6 +6,7 @@ Fischer, Brox, MICCAI 2015, added as in LinkNet (Chaurasia, Culurciello, 2017).
 """
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
@@ -81,6 +82,12 @@ class Generator(nn.Module):
         return x
 
 
+def label_scores(heads: Iterable[nn.Module], maps: list[Tensor], labels: Tensor, projection: bool = True) -> list[Tensor]:
+    """[N,h,w] for every head and its map, float32: h_0 + sum_k (2 b_k - 1) h_k with labels b [N,K], or h_0 alone."""
+    signs = torch.cat([torch.ones_like(labels[:, :1]), 2 * labels - 1], 1) if projection else torch.ones_like(labels[:, :1])
+    return [(head(m).to(signs) * signs[:, :, None, None]).sum(1) for head, m in zip(heads, maps, strict=True)]
+
+
 class Critic(nn.Module):
     """Scores [N,h,w] of a picture with labels at several scales, and class logits [N,K].
 
@@ -123,8 +130,7 @@ class Critic(nn.Module):
 
     def scores(self, maps: list[Tensor], labels: Tensor) -> list[Tensor]:
         """[N,h,w] for every scale, float32: of pictures, by their maps, as pictures with `labels` [N,K]."""
-        signs = torch.cat([torch.ones_like(labels[:, :1]), 2 * labels - 1], 1) if self.projection else torch.ones_like(labels[:, :1])
-        return [(head(maps[i]).to(signs) * signs[:, :, None, None]).sum(1) for head, i in zip(self.heads, self.at, strict=True)]
+        return label_scores(self.heads, [maps[i] for i in self.at], labels, self.projection)
 
     def logits(self, maps: list[Tensor]) -> Tensor:
         """Class logits [N,K]."""

@@ -27,7 +27,7 @@ def demo() -> Run:
 
 
 def toyfaces() -> Run:
-    """Small: the drawn faces at 128 px, eight attributes, an hour and a half on one CPU core; how the shipped editor began."""
+    """Small: the drawn faces at 128 px, eight attributes, two hours on one CPU core; how the shipped editor began."""
     run = toyfaces64()
     method = run.method.model_copy(update={'levels': 3, 'width_g': 12, 'width_d': 16, 'most_d': 192})
     return run.model_copy(update={'method': method,
@@ -43,7 +43,7 @@ def folder64() -> Run:
 
 
 def leaves() -> Run:
-    """Small: leaves on a black ground in class folders, 128 px, learned on windows of 96; forty minutes on one CPU core."""
+    """Small: leaves on a black ground in class folders, 128 px, learned on windows of 96; forty to ninety minutes on one CPU core."""
     run = toyfaces()
     method = run.method.model_copy(update={
         'labels': 'single', 'reconstruct': 'self', 'bound': 'black', 'augment': 'turned', 'colours': 'relative', 'noise': 2,

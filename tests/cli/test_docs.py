@@ -146,7 +146,7 @@ def test_make_targets_exist() -> None:
 def test_the_picture_of_the_readme_is_small() -> None:
     """Pictures in the repository are drawn faces of a modest size."""
     pictures = sorted((ROOT / 'docs' / 'images').glob('*'))
-    assert {'demo.png', 'face.png'} <= {p.name for p in pictures}
+    assert {'toyfaces.png', 'face.png'} <= {p.name for p in pictures}
     for path in pictures:
         assert path.stat().st_size < 1_000_000, f'{path.name} has {path.stat().st_size} bytes: expected less than 1 MB'
 

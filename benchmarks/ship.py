@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument('--without', help='a class of `local` that is not shipped; what the others become stays the same')
     parser.add_argument('--source', help='what to call the pictures, in the place of the folder on this machine')
     parser.add_argument('--reader', help='a run of `local` whose critic reads pictures, in the place of the one that taught')
-    parser.add_argument('--mirrored', action='store_true', help='edits of `local` are made of both views of a picture')
+    parser.add_argument('--mirrored', action='store_true', help='edits of `local` are kept as far as the mirror image agrees')
     options = parser.parse_args()
     if options.reader and options.without:
         parser.error('--reader knows the class that --without takes out: choose one')

@@ -17,8 +17,8 @@ Differs:    [D1] projection: every patch has a score for every attribute, s = h_
             `mirrored` False, `bound`, `augment` 'none', `colours` 'absolute', `upsample` 'deconv';
             [D6] (12) lets a share `attended` of every score lie where the mask is, of real pictures, too, at the place where the edit of
             the same row is, so that a place tells nothing; 0: E is the plain mean;
-            [D7] with `mirrored` an edit is made of the picture and of its mirror image, (14), as the self-ensemble of Lim et al., EDSR,
-            CVPRW 2017, arXiv:1707.02921, and kept as far as both masks agree on a place. Not in training.
+            [D7] with `mirrored` an edit is made of the picture's mirror image, too, as in the self-ensemble of Lim et al., EDSR, CVPRW
+            2017, arXiv:1707.02921, and kept as far as both masks agree on a place, (14). Not in training.
 Shapes:     N batch, K attributes, H W image, j scale, p patch. x, y, r images [N,3,H,W]; a labels, b targets [N,K] in {0,1}; z noise
             [N,Z,H/8,W/8]; m mask [N,1,H,W]; c the bound [N,1,H,W] in {0,1}; s_j [N,h,w]. E: (12), with `attended` 0 the mean over N and p.
             k = 1; in training SHARP in a share `sharp` of rows, the same ones in both steps and in (8).
@@ -27,8 +27,7 @@ Shapes:     N batch, K attributes, H W image, j scale, p patch. x, y, r images [
 
   (10) y = m r + (1 - m) x,  m = c sigmoid(k (G(x, b, z)_0 + mask_bias)),  r = G(x, b, z)_{1:3}
   (12) E t = mean_n sum_p (w m_p / sum_p m_p + (1 - w) / |p|) t_p,  m_p mean of m over patch p, no gradient,  w = attended
-  (14) y = x + q (mean(y_1, R y_2) - x),  m = q mean(m_1, R m_2),  q = min(P m_1, P R m_2) / max(P m_1, P R m_2)
-       with y_1, m_1 of x and y_2, m_2 of R x by (10)
+  (14) y = x + q (y_1 - x),  m = q m_1,  q = min(P m_1, P R m_2) / max(P m_1, P R m_2),  y_1, m_1 of x and m_2 of R x by (10)
 
 Critic step (every iteration)                                    Generator step (every n_critic-th, same batch)
   (1) L_real  = sum_j E phi(-s_j(T x, a))                          (6) L_adv = sum_j E phi(-s_j(T y, b))
@@ -114,8 +113,7 @@ class Config(BaseConfig):
     lambda_light: float = Field(default=0.0, ge=0)
     """Price of a picture of another light or hue where the mask may be, for `colours` 'relative', where the critic cannot tell."""
     mirrored: bool = False
-    """Whether an edit is made of the picture and of its mirror image, and kept as far as both agree: (14). Twice the work of an edit, none
-    in training."""
+    """Whether an edit is kept as far as the mask of the mirror image agrees: (14). Twice the work of an edit, none in training."""
     sharp: float = Field(default=0.0, ge=0, le=1)
     """Share of rows composed by a mask close to 0 or 1 in training: what they show inside must do without the picture behind it."""
     n_critic: int = Field(default=2, gt=0)
@@ -229,15 +227,15 @@ class Local(nn.Module):
         return composite(out[:, 1:].tanh(), x, mask), mask                             # (10)
 
     def generate_mirrored(self, x: Tensor, source: Tensor, target: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Equation (14): an edit and its mask as of `generate`, of both views in one batch."""
+        """Equation (14): as `generate`, of both views in one batch."""
         views = torch.cat([x, x.flip(3)])
-        y, m = self.generate(views, source.repeat(2, 1), target.repeat(2, 1),
-                             None if noise is None else torch.cat([noise, noise.flip(3)]), self.bound(views))
-        y_1, y_2, m_1, m_2 = y[:len(x)], y[len(x):].flip(3), m[:len(x)], m[len(x):].flip(3)
+        edits, masks = self.generate(views, source.repeat(2, 1), target.repeat(2, 1),
+                                     None if noise is None else torch.cat([noise, noise.flip(3)]), self.bound(views))
+        y, m, mirrored = edits[:len(x)], masks[:len(x)], masks[len(x):].flip(3)
         reach = x.shape[3] // 10
-        near = [F.avg_pool2d(v, 2 * reach + 1, 1, reach, count_include_pad=False) for v in (m_1, m_2)]
-        agreed = torch.minimum(*near) / torch.maximum(*near).clamp(min=1e-6)
-        return x + agreed * ((y_1 + y_2) / 2 - x), agreed * (m_1 + m_2) / 2            # (14)
+        here, there = (F.avg_pool2d(v, 2 * reach + 1, 1, reach, count_include_pad=False) for v in (m, mirrored))
+        agreed = torch.minimum(here, there) / torch.maximum(here, there).clamp(min=1e-6)
+        return x + agreed * (y - x), agreed * m                                        # (14)
 
     def noise(self, x: Tensor, moment: Moment, name: str) -> Tensor:
         """Noise [N,Z,H/8,W/8] for pictures in training."""

@@ -226,7 +226,7 @@ def test_an_edit_is_kept_as_far_as_the_mirror_image_agrees(monkeypatch: pytest.M
     both[0, :, 8:10, 2:6] = 0                                    # one view with half of the place: means over 5x5 px
     half = method.translate(AttributeRequest(x, torch.zeros(1, 3), torch.ones(1, 3))).mask
     near = [F.avg_pool2d(m, 5, 1, 2, count_include_pad=False) for m in (both[:1], both[1:].flip(3))]
-    torch.testing.assert_close(half, near[0] / near[1].clamp(min=1e-6) * both[:1])
+    torch.testing.assert_close(half, near[0] / near[1].clamp(min=1e-6) * both[:1] * expected)
 
 
 def test_reconstruction_of_a_picture_told_what_it_is() -> None:

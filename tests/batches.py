@@ -12,6 +12,7 @@ from retouch.engine.update import AttributeRequest, DomainRequest, ExemplarReque
 from retouch.methods.cam import BACKBONES, CAM
 from retouch.methods.distancegan import DistanceGAN
 from retouch.methods.dualgan import DualGAN
+from retouch.methods.local import Local
 from retouch.methods.registry import METHODS
 from retouch.methods.secgan import SeCGAN
 from retouch.methods.unit import UNIT
@@ -20,6 +21,8 @@ TINY: dict[str, Callable[[], Any]] = {name: cls.tiny for name, cls in METHODS.it
 TINY |= {f'cam.{backbone}': partial(CAM.tiny, backbone) for backbone in BACKBONES if backbone != 'stargan'}
 TINY |= {'secgan.attgan': partial(SeCGAN.tiny, 'attgan'), 'secgan.stgan': partial(SeCGAN.tiny, 'stgan'),
          'secgan.concat': partial(SeCGAN.tiny, 'attgan', form='concat')}
+TINY |= {'local.shipped': partial(Local.tiny, skips=True, detail=1, scales='fine', sharp=0.5, attended=0.5, lambda_light=0.5,
+                                  head_start=1, mirrored=True)}
 TINY |= {'unit.nips': partial(UNIT.tiny, architecture='nips')}
 TINY |= {'dualgan.ce': partial(DualGAN.tiny, 'bce'), 'dualgan.gp': partial(DualGAN.tiny, 'wgan_gp')}
 TINY |= {'distancegan.self': partial(DistanceGAN.tiny, distance='self'), 'distancegan.discogan': partial(DistanceGAN.tiny, 'discogan')}

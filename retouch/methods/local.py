@@ -43,7 +43,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -197,10 +197,11 @@ class Local(nn.Module):
         self.phi: Callable[[Tensor], Tensor] = {'r1': F.softplus, 'wgan': nn.Identity()}[c.penalty]
 
     @classmethod
-    def tiny(cls) -> Local:
-        """The smallest legal form."""
-        return cls(Config(width_g=4, width_d=4, blocks=1, upsample='resize', noise=1, bound='black', augment='turned',
-                          colours='relative', lambda_area=0.05, lambda_binary=0.05),
+    def tiny(cls, **changes: Any) -> Local:
+        """The smallest legal form, with settings changed."""
+        small = {'width_g': 4, 'width_d': 4, 'blocks': 1, 'upsample': 'resize', 'noise': 1, 'bound': 'black', 'augment': 'turned',
+                 'colours': 'relative', 'lambda_area': 0.05, 'lambda_binary': 0.05}
+        return cls(Config(**{**small, **changes}),
                    DataSpec(size=16, attributes=('Black_Hair', 'Blond_Hair', 'Eyeglasses')))
 
     def updates(self) -> tuple[Update, ...]:
@@ -259,7 +260,7 @@ class Local(nn.Module):
         """Equation (12): scores [N,h,w] and masks as seen [N,1,H,W] -> mean [], a share of it where the mask is."""
         if not self.config.attended:
             return scores.mean()
-        there = F.adaptive_avg_pool2d(mask.detach(), scores.shape[1:])[:, 0] + 1e-6
+        there = F.adaptive_avg_pool2d(mask.detach(), scores.shape[1:])[:, 0].to(scores) + 1e-6
         there = there / there.mean((1, 2), keepdim=True)
         return torch.lerp(scores, there * scores, self.config.attended).mean()         # (12)
 

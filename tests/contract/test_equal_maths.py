@@ -62,7 +62,7 @@ def test_a_fake_that_both_steps_share_is_the_fake_that_each_would_make(name: str
 
 def test_which_systems_share() -> None:
     assert set(SHARING) == {'stargan', 'aggan_multi', 'cam', 'secgan', 'pix2pix', 'asgit_pairs', 'ganimation', 'diat', 'unit', 'unit.nips',
-                            'munit', 'drit', 'local', 'icgan',
+                            'munit', 'drit', 'local', 'local.shipped', 'icgan',
                             'dualgan', 'dualgan.gp', 'cut'}
 
 

@@ -18,7 +18,8 @@ from retouch.methods.registry import METHODS
 from tests.batches import TINY, random_batch, random_request
 
 # systems whose Translation carries an edit mask
-MASKED = {'ganimation', 'contrastgan', 'diat', 'aggan', 'aggan_multi', 'attentiongan', 'lomit', 'local', 'mejjati_attn'}
+MASKED = {'ganimation', 'contrastgan', 'diat', 'aggan', 'aggan_multi', 'attentiongan', 'lomit', 'local',
+          'local.shipped', 'mejjati_attn'}
 BATCH_COUPLED = {'classifier', 'parser', 'attgan', 'stgan', 'aggan', 'pix2pix', 'cam.attgan', 'cam.stgan', 'secgan.attgan', 'secgan.stgan',
                  'secgan.concat', 'lomit', 'contrastgan', 'discogan', 'distancegan', 'distancegan.discogan', 'icgan'}  # batch norm; sets
 
@@ -50,8 +51,8 @@ def test_registry_is_whole() -> None:
                             'classifier', 'parser', 'pix2pix', 'bicyclegan', 'dualgan', 'fal', 'attentiongan',
                             'discogan', 'distancegan', 'icgan', 'combogan', 'cut', 'mejjati_attn', 'munit', 'drit', 'lomit', 'local',
                             'unit', 'ganimation', 'contrastgan', 'diat'}
-    assert set(TINY) == {*METHODS, 'dualgan.ce', 'dualgan.gp', 'unit.nips', 'cam.attgan', 'cam.stgan', 'secgan.attgan', 'secgan.stgan',
-                         'secgan.concat', 'distancegan.self', 'distancegan.discogan'}
+    assert set(TINY) == {*METHODS, 'local.shipped', 'dualgan.ce', 'dualgan.gp', 'unit.nips', 'cam.attgan', 'cam.stgan', 'secgan.attgan',
+                         'secgan.stgan', 'secgan.concat', 'distancegan.self', 'distancegan.discogan'}
     for name, cls in METHODS.items():
         assert cls.id == name and cls.Config.model_fields['id'].default == name
         assert isinstance(cls.tiny(), Trainable)

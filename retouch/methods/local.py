@@ -13,12 +13,14 @@ Differs:    [D1] projection: every patch has a score for every attribute, s = h_
                  (13) keeps the mean of every colour there, which a critic with `colours` 'relative' cannot judge;
             [D5] each ingredient has a setting that leaves it out: `projection` False, `lambda_wrong` 0, `scales` 'last' or 'local',
             `penalty` 'wgan', (5'), whose weight is gamma / 2, on every `r1_every`-th iteration as (5); `lambda_cls` 0; and, these by
-            default, `lambda_area`, `lambda_binary`, `lambda_light`, `sharp`, `attended`, `detail`, `noise`, `head_start` 0, `skips`,
+            default, `lambda_area`, `lambda_binary`, `lambda_light`, `visible`, `sharp`, `attended`, `detail`, `noise`, `head_start` 0, `skips`,
             `mirrored` False, `bound`, `augment` 'none', `colours` 'absolute', `upsample` 'deconv';
             [D6] (12) lets a share `attended` of every score lie where the mask is, of real pictures, too, at the place where the edit of
             the same row is, so that a place tells nothing; 0: E is the plain mean;
             [D7] with `mirrored` an edit is made of the picture's mirror image, too, as in the self-ensemble of Lim et al., EDSR, CVPRW
-            2017, arXiv:1707.02921, and kept as far as both masks agree on a place, (14). Not in training.
+            2017, arXiv:1707.02921, and kept as far as both masks agree on a place, (14). Not in training;
+            [D8] with `visible` what changes too little to be seen does not change, (15), in training, too, so that a picture is not tinted
+            as a whole where a critic likes its set's light better.
 Shapes:     N batch, K attributes, H W image, j scale, p patch. x, y, r images [N,3,H,W]; a labels, b targets [N,K] in {0,1}; z noise
             [N,Z,H/8,W/8]; m mask [N,1,H,W]; c the bound [N,1,H,W] in {0,1}; s_j [N,h,w]. E: (12), with `attended` 0 the mean over N and p.
             k = 1; in training SHARP in a share `sharp` of rows, the same ones in both steps and in (8).
@@ -26,6 +28,7 @@ Shapes:     N batch, K attributes, H W image, j scale, p patch. x, y, r images [
             R: mirrored left to right; P: the mean over a window of a fifth of the width.
 
   (10) y = m r + (1 - m) x,  m = c sigmoid(k (G(x, b, z)_0 + mask_bias)),  r = G(x, b, z)_{1:3}
+  (15) y := x + g (y - x),  m := g m,  g = min(1, max(0, u / v - 1)),  u = mean over 3x3 px of max_rgb |y - x|,  v = visible > 0
   (12) E t = mean_n sum_p (w m_p / sum_p m_p + (1 - w) / |p|) t_p,  m_p mean of m over patch p, no gradient,  w = attended
   (14) y = x + q (y_1 - x),  m = q m_1,  q = min(P m_1, P R m_2) / max(P m_1, P R m_2),  y_1, m_1 of x and m_2 of R x by (10)
 
@@ -114,6 +117,8 @@ class Config(BaseConfig):
     """Price of a picture of another light or hue where the mask may be, for `colours` 'relative', where the critic cannot tell."""
     mirrored: bool = False
     """Whether an edit is kept as far as the mask of the mirror image agrees: (14). Twice the work of an edit, none in training."""
+    visible: float = Field(default=0.0, ge=0, lt=1)
+    """Change in [-1,1] that is left out, and twice that is kept whole: (15). 0.15 are 19 of 255 levels; 0: every change is kept."""
     sharp: float = Field(default=0.0, ge=0, le=1)
     """Share of rows composed by a mask close to 0 or 1 in training: what they show inside must do without the picture behind it."""
     n_critic: int = Field(default=2, gt=0)
@@ -178,6 +183,13 @@ def relative(x: Tensor, bound: Tensor | float) -> Tensor:
     return 0.7 * inside * (1 + 0.5 * (grey - 1) + 2.5 * (balanced - grey)) - 1
 
 
+def seen_changes(x: Tensor, y: Tensor, mask: Tensor, visible: float) -> tuple[Tensor, Tensor]:
+    """Equation (15): pictures and edits [N,3,H,W], masks [N,1,H,W] -> edits and masks without what changes by `visible` or less."""
+    u = F.avg_pool2d((y - x).abs().amax(1, keepdim=True), 3, 1, 1)
+    g = (u / visible - 1).clamp(0, 1)
+    return x + g * (y - x), g * mask                                                   # (15)
+
+
 class Local(nn.Module):
     """Attribute editing inside a mask, against a critic of labelled patches."""
 
@@ -225,7 +237,8 @@ class Local(nn.Module):
         """[N,3,H,W], labels [N,K], noise [N,Z,H/8,W/8], slope [N,1,1,1] -> edit [N,3,H,W] and mask [N,1,H,W] in float32."""
         out = full(self.nets['G'](x, target if self.config.condition == 'target' else target - source, noise))
         mask = bound * (slope * (out[:, :1] + self.config.mask_bias)).sigmoid()
-        return composite(out[:, 1:].tanh(), x, mask), mask                             # (10)
+        edit = composite(out[:, 1:].tanh(), x, mask)                                   # (10)
+        return seen_changes(x, edit, mask, self.config.visible) if self.config.visible else (edit, mask)
 
     def generate_mirrored(self, x: Tensor, source: Tensor, target: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
         """Equation (14): as `generate`, of both views in one batch."""

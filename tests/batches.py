@@ -22,7 +22,7 @@ TINY |= {f'cam.{backbone}': partial(CAM.tiny, backbone) for backbone in BACKBONE
 TINY |= {'secgan.attgan': partial(SeCGAN.tiny, 'attgan'), 'secgan.stgan': partial(SeCGAN.tiny, 'stgan'),
          'secgan.concat': partial(SeCGAN.tiny, 'attgan', form='concat')}
 TINY |= {'local.shipped': partial(Local.tiny, skips=True, detail=1, scales='fine', sharp=0.5, attended=0.5, lambda_light=0.5,
-                                  head_start=1, mirrored=True)}
+                                  head_start=1, mirrored=True, visible=0.05)}
 TINY |= {'unit.nips': partial(UNIT.tiny, architecture='nips')}
 TINY |= {'dualgan.ce': partial(DualGAN.tiny, 'bce'), 'dualgan.gp': partial(DualGAN.tiny, 'wgan_gp')}
 TINY |= {'distancegan.self': partial(DistanceGAN.tiny, distance='self'), 'distancegan.discogan': partial(DistanceGAN.tiny, 'discogan')}

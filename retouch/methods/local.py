@@ -13,8 +13,8 @@ Differs:    [D1] projection: every patch has a score for every attribute, s = h_
                  (13) keeps the mean of every colour there, which a critic with `colours` 'relative' cannot judge;
             [D5] each ingredient has a setting that leaves it out: `projection` False, `lambda_wrong` 0, `scales` 'last' or 'local',
             `penalty` 'wgan', (5'), whose weight is gamma / 2, on every `r1_every`-th iteration as (5); `lambda_cls` 0; and, these by
-            default, `lambda_area`, `lambda_binary`, `lambda_light`, `visible`, `sharp`, `attended`, `detail`, `noise`, `head_start` 0, `skips`,
-            `mirrored` False, `bound`, `augment` 'none', `colours` 'absolute', `upsample` 'deconv';
+            default, `lambda_area`, `lambda_binary`, `lambda_light`, `visible`, `sharp`, `attended`, `detail`, `noise`, `head_start` 0,
+            `skips`, `mirrored` False, `bound`, `augment` 'none', `colours` 'absolute', `upsample` 'deconv';
             [D6] (12) lets a share `attended` of every score lie where the mask is, of real pictures, too, at the place where the edit of
             the same row is, so that a place tells nothing; 0: E is the plain mean;
             [D7] with `mirrored` an edit is made of the picture's mirror image, too, as in the self-ensemble of Lim et al., EDSR, CVPRW
@@ -185,7 +185,7 @@ def relative(x: Tensor, bound: Tensor | float) -> Tensor:
 
 def seen_changes(x: Tensor, y: Tensor, mask: Tensor, visible: float) -> tuple[Tensor, Tensor]:
     """Equation (15): pictures and edits [N,3,H,W], masks [N,1,H,W] -> edits and masks without what changes by `visible` or less."""
-    u = F.avg_pool2d((y - x).abs().amax(1, keepdim=True), 3, 1, 1)
+    u = F.avg_pool2d((y - x).abs().amax(1, keepdim=True), 3, 1, 1, count_include_pad=False)
     g = (u / visible - 1).clamp(0, 1)
     return x + g * (y - x), g * mask                                                   # (15)
 

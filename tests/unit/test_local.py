@@ -18,7 +18,7 @@ from retouch.data.sets import AttributeSet, make_loader
 from retouch.editor import Editor
 from retouch.engine.config import TrainConfig
 from retouch.engine.update import AttributeRequest
-from retouch.methods.local import BLACK, SHARP, Config, Local, relative, turned
+from retouch.methods.local import BLACK, SHARP, Config, Local, relative, seen_changes, turned
 from retouch.model import Model
 from retouch.networks.local import Critic, Generator
 from retouch.recipes.registry import load_run
@@ -201,6 +201,27 @@ def test_scores_that_attend_to_the_mask_by_hand() -> None:
     assert torch.equal(turned(mask, draws) > 0, as_seen), 'a mask turns with its picture'
     method = make(attended=0.5, augment='turned')
     assert torch.equal(method.seen_mask(mask, moment, 'seen_x'), turned(mask, moment.uniform('seen_x', 9)))
+
+
+def test_what_cannot_be_seen_does_not_change() -> None:
+    """(15) by hand: a quarter of v, v, 1.5 v and 3 v; the mean over 3x3 px of what one pixel changes alone is a ninth."""
+    x, mask = torch.full((4, 3, 8, 8), 0.1), torch.full((4, 1, 8, 8), 0.6)
+    y = x.clone()
+    y[:, 1] += torch.tensor([0.05, -0.2, 0.3, -0.6]).reshape(4, 1, 1)                  # the largest of three colours, up or down
+    got, kept = seen_changes(x, y, mask, 0.2)
+    share = torch.tensor([0, 0, 0.5, 1]).reshape(4, 1, 1, 1)
+    torch.testing.assert_close(got, x + share * (y - x))
+    torch.testing.assert_close(kept, share * mask)
+    assert torch.equal(got[0], x[0]) and not kept[0].any(), 'the same bytes, and the mask says so'
+    dot = x[:1].clone()
+    dot[0, :, 4, 4] += 0.9
+    assert torch.equal(seen_changes(x[:1], dot, mask[:1], 0.2)[0], x[:1]), 'a pixel by itself'
+    method, batch = make(visible=0.2), batch_at(1)
+    image, m = method.generate(batch.image, batch.labels, batch.target, None, 1.0)
+    expected = seen_changes(batch.image, *make().generate(batch.image, batch.labels, batch.target, None, 1.0), 0.2)
+    torch.testing.assert_close(image, expected[0])
+    torch.testing.assert_close(m, expected[1])
+    assert image.requires_grad and m.requires_grad
 
 
 def test_an_edit_is_kept_as_far_as_the_mirror_image_agrees(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ Differs:    [D1] projection: every patch has a score for every attribute, s = h_
             [D2] wrong pairs weigh `lambda_wrong`, and rows whose target is what they show have none;
             [D3] R1 is of the sum over scales of mean scores, on every `r1_every`-th iteration with so many times the weight;
             [D4] the mask has no attention loss but (9) and (11), and can be bounded by the picture's own black ground (`bound`);
-                 (13) keeps the mean of every colour there, which a critic with `colours` 'relative' cannot judge;
+                 (13) keeps light and hue there, which a critic with `colours` 'relative' cannot judge;
             [D5] each ingredient has a setting that leaves it out: `projection` False, `lambda_wrong` 0, `scales` 'last' or 'local',
             `penalty` 'wgan', (5'), whose weight is gamma / 2, on every `r1_every`-th iteration as (5); `lambda_cls` 0; and, these by
             default, `lambda_area`, `lambda_binary`, `lambda_light`, `visible`, `sharp`, `attended`, `detail`, `noise`, `head_start` 0,
@@ -25,6 +25,7 @@ Shapes:     N batch, K attributes, H W image, j scale, p patch. x, y, r images [
             [N,Z,H/8,W/8]; m mask [N,1,H,W]; c the bound [N,1,H,W] in {0,1}; s_j [N,h,w]. E: (12), with `attended` 0 the mean over N and p.
             k = 1; in training SHARP in a share `sharp` of rows, the same ones in both steps and in (8).
             phi(t) = log(1 + e^t); t with penalty 'wgan'. T: random turns and colours, or nothing. '^' is a mix of x and y, one a row.
+            [t]: t, but no more than SPOT either way, so that a spot may be of any colour and need not be made up for elsewhere.
             R: mirrored left to right; P: the mean over a window of a fifth of the width.
 
   (10) y = m r + (1 - m) x,  m = c sigmoid(k (G(x, b, z)_0 + mask_bias)),  r = G(x, b, z)_{1:3}
@@ -37,7 +38,7 @@ Critic step (every iteration)                                    Generator step 
   (2) L_fake  = sum_j E phi(s_j(T y, b))                           (7) L_cls^G = as (4), of T y and b
   (3) L_wrong = sum_j E [a != b] phi(s_j(T x, b))                  (8) L_rec = mean |x - G(y, a)|; or |x - G(x, a)|
   (4) L_cls   = sum_k BCE(cls(T x), a), mean over N; or CE         (9) L_area = mean m;  (11) L_bin = mean m (1 - m)
-  (5) L_pen   = mean_n |d sum_j mean_p s_j(T x, a) / d T x|_2^2    (13) L_light = mean_{n,rgb} |sum_hw c (y - x) / sum_hw c|
+  (5) L_pen   = mean_n |d sum_j mean_p s_j(T x, a) / d T x|_2^2    (13) L_light = mean_{n,rgb} |sum_hw c [y - x] / sum_hw c|
   (5') L_pen  = mean_n (|d sum_j mean_p s_j(^, a) / d ^|_2 - 1)^2
   L_D = (1) + (2) + lambda_wrong (3) + lambda_cls (4)              L_G = lambda_adv (6) + lambda_cls (7) + lambda_rec (8)
         + gamma / 2 (5)                                                  + lambda_area (9) + lambda_binary (11) + lambda_light (13)
@@ -63,6 +64,7 @@ from retouch.losses import bce_sum_over_attributes, cross_entropy_of_one_hot, fu
 from retouch.networks.local import Critic, Generator, Scales, Upsample
 
 SHARP = 6.0                                                      # a logit of 0.5 becomes a mask of 0.95
+SPOT = 0.12                                                      # 15 of 255 levels
 BLACK = 16 / 255                                                 # what is darker in all three colours is ground
 
 
@@ -325,7 +327,8 @@ class Local(nn.Module):
         loss_light = torch.zeros_like(loss_cls)
         if c.lambda_light:
             inside = torch.ones_like(mask) * bound
-            loss_light = ((inside * (y - x)).sum((2, 3)) / inside.sum((2, 3)).clamp(min=1)).abs().mean()     # (13)
+            shift = (inside * (y - x).clamp(-SPOT, SPOT)).sum((2, 3)) / inside.sum((2, 3)).clamp(min=1)
+            loss_light = shift.abs().mean()                                            # (13)
         loss = c.lambda_adv * loss_adv + c.lambda_cls * loss_cls + c.lambda_rec * loss_rec
         loss = loss + c.lambda_area * loss_area + c.lambda_binary * loss_bin + c.lambda_light * loss_light
         return Step(loss, {'adv': loss_adv.detach(), 'cls': loss_cls.detach(), 'rec': loss_rec.detach(), 'light': loss_light.detach(),

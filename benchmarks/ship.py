@@ -1,12 +1,14 @@
 """Copies a trained model into the package: half-precision weights, the card's command, a README.
 
-    python benchmarks/ship.py RUN toyfaces|leaves|judge [--without CLASS] [--source NAME] [--reader RUN] [--mirrored]
+    python benchmarks/ship.py RUN toyfaces|leaves|judge [--without CLASS] [--source NAME] [--reader RUN]
+        [--settings mirrored=true visible=0.1]
 
 Then `retouch evaluate` writes the card beside it; see the README it leaves.
 """
 from __future__ import annotations
 
 import argparse
+import json
 
 import torch
 from torch import Tensor
@@ -61,7 +63,7 @@ def main() -> None:
     parser.add_argument('--without', help='a class of `local` that is not shipped; what the others become stays the same')
     parser.add_argument('--source', help='what to call the pictures, in the place of the folder on this machine')
     parser.add_argument('--reader', help='a run of `local` whose critic reads pictures, in the place of the one that taught')
-    parser.add_argument('--mirrored', action='store_true', help='edits of `local` are kept as far as the mirror image agrees')
+    parser.add_argument('--settings', nargs='*', default=[], help='of the method, which edits are to be made with; no weight changes')
     options = parser.parse_args()
     if options.reader and options.without:
         parser.error('--reader knows the class that --without takes out: choose one')
@@ -75,8 +77,10 @@ def main() -> None:
         method, weights = with_reader(method, weights, reader.method)
         model.info['reader'] = {'iteration': reader.info['iteration'], 'sha256': reader.weights_sha256}
         model.info['taught by'] = {name: getattr(model.method.config, name) for name in OF_CRITIC}
-    if options.mirrored:
-        method = type(method)(method.config.model_copy(update={'mirrored': True}), method.data)
+    if options.settings:
+        changes = {name: json.loads(value) for name, value in (setting.split('=', 1) for setting in options.settings)}
+        method = type(method)(type(method.config).model_validate({**method.config.model_dump(), **changes}), method.data)
+        method.nets.load_state_dict(weights)
     if options.source:
         model.info['data']['source'] = options.source
     save_model(SHIPPED[options.name], method, weights, model.info, torch.float16)

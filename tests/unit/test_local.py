@@ -18,7 +18,7 @@ from retouch.data.sets import AttributeSet, make_loader
 from retouch.editor import Editor
 from retouch.engine.config import TrainConfig
 from retouch.engine.update import AttributeRequest
-from retouch.methods.local import BLACK, SHARP, Config, Local, relative, seen_changes, turned
+from retouch.methods.local import BLACK, SHARP, SPOT, Config, Local, relative, seen_changes, turned
 from retouch.model import Model
 from retouch.networks.local import Critic, Generator
 from retouch.recipes.registry import load_run
@@ -150,9 +150,9 @@ def test_the_price_of_light_is_of_what_may_change() -> None:
     priced, batch = make(**off, bound='black', lambda_light=3.0), batch_at(1)
     batch.image[0, :, :5] = -1                                   # a black ground, over which no mean is taken
     step = priced.generator_step(batch, {})
-    shifts = [(y - x)[:, x.amax(0) > 2 * BLACK - 1].mean(1).abs().mean().item()         # of every colour by itself
-              for x, y in zip(batch.image, step.images['edit'], strict=True)]
-    expected = sum(shifts) / len(shifts)
+    changes = [(y - x)[:, x.amax(0) > 2 * BLACK - 1] for x, y in zip(batch.image, step.images['edit'], strict=True)]     # [3,pixels]
+    assert all((c.abs() > SPOT).any() and (c.abs() < SPOT).any() for c in changes), 'a spot counts as much as it may, and no more'
+    expected = sum(c.clamp(-SPOT, SPOT).mean(1).abs().mean().item() for c in changes) / len(changes)
     assert expected > 1e-3 and step.logs['light'].item() == pytest.approx(expected, rel=1e-5)
     assert step.loss.item() == pytest.approx(3 * expected, rel=1e-5)
     assert step.loss.grad_fn is not None and make(**off).generator_step(batch, {}).logs['light'].item() == 0

@@ -248,9 +248,9 @@ class Local(nn.Module):
         views = torch.cat([x, x.flip(3)])
         edits, masks = self.generate(views, source.repeat(2, 1), target.repeat(2, 1),
                                      None if noise is None else torch.cat([noise, noise.flip(3)]), self.bound(views))
-        y, m, mirrored = edits[:len(x)], masks[:len(x)], masks[len(x):].flip(3)
+        (y, _), (m, mirrored) = (v.unflatten(0, (2, x.shape[0])) for v in (edits, masks))
         reach = x.shape[3] // 10
-        here, there = (F.avg_pool2d(v, 2 * reach + 1, 1, reach, count_include_pad=False) for v in (m, mirrored))
+        here, there = (F.avg_pool2d(v, 2 * reach + 1, 1, reach, count_include_pad=False) for v in (m, mirrored.flip(3)))
         agreed = torch.minimum(here, there) / torch.maximum(here, there).clamp(min=1e-6)
         return x + agreed * (y - x), agreed * m                                        # (14)
 

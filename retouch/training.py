@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from retouch.data.configs import DataConfig, DomainData, PairData
@@ -24,6 +23,7 @@ from retouch.data.sets import AttributeSet, TwoSets, make_loader, open_set, set_
 from retouch.data.splits import domain_files, files_of, pair_files
 from retouch.engine.fit import fit, measure
 from retouch.engine.initial import take_optimisers, take_weights
+from retouch.engine.lightning import Fabric
 from retouch.engine.logs import Meter, read_jsonl
 from retouch.engine.state import load_state
 from retouch.engine.trainer import Trainer

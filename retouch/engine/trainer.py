@@ -4,11 +4,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from retouch.engine.ema import EMA
+from retouch.engine.lightning import Fabric
 from retouch.engine.state import rng_state, set_rng_state
 from retouch.engine.update import Keep, Step, Trainable
 

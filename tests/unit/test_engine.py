@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import json
 import os
 import resource
@@ -23,6 +24,7 @@ from retouch.data.batches import Moment
 from retouch.engine import schedules
 from retouch.engine.config import TrainConfig
 from retouch.engine.fit import fit, measure
+from retouch.engine.lightning import hidden
 from retouch.engine.logs import CollapseMonitor, append_jsonl, cut_jsonl, read_jsonl
 from retouch.engine.state import load_state, save_state
 from retouch.engine.trainer import Trainer
@@ -371,3 +373,12 @@ def test_what_may_be_compiled_is_there() -> None:
 def test_a_system_without_whole_generators_says_that_it_cannot_compile() -> None:
     with pytest.raises(ValueError, match='train.compile of munit: .* leave --train.compile false'):
         training.compile_nets(make('munit').trainable)
+
+
+def test_a_hidden_module_is_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, 'colorsys', raising=False)
+    with hidden('colorsys'), pytest.raises(ImportError):
+        importlib.import_module('colorsys')
+    assert importlib.import_module('colorsys') is sys.modules['colorsys']
+    with hidden('colorsys'):
+        assert importlib.import_module('colorsys'), 'what was imported before stays'

@@ -19,8 +19,8 @@ Differs:    [D1] projection: every patch has a score for every attribute, s = h_
             the same row is, so that a place tells nothing; 0: E is the plain mean;
             [D7] with `mirrored` an edit is made of the picture's mirror image, too, as in the self-ensemble of Lim et al., EDSR, CVPRW
             2017, arXiv:1707.02921, and kept as far as both masks agree on a place, (14). Not in training;
-            [D8] with `visible` what changes too little to be seen does not change, (15), in training, too, so that a picture is not tinted
-            as a whole where a critic likes its set's light better.
+            [D8] with `visible` what changes too little to be seen does not change, (15), so that a picture is not tinted as a whole. A
+            setting of edits; given in training it holds there, too.
 Shapes:     N batch, K attributes, H W image, j scale, p patch. x, y, r images [N,3,H,W]; a labels, b targets [N,K] in {0,1}; z noise
             [N,Z,H/8,W/8]; m mask [N,1,H,W]; c the bound [N,1,H,W] in {0,1}; s_j [N,h,w]. E: (12), with `attended` 0 the mean over N and p.
             k = 1; in training SHARP in a share `sharp` of rows, the same ones in both steps and in (8).

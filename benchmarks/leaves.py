@@ -105,7 +105,7 @@ def score(editor: Editor, data: Path, judge_at: str, steps: int) -> dict[str, An
         for k, target in enumerate(names):
             if target == source:
                 continue
-            edits, masks, kept, own, touched, shift = [], [], [], [], [], []
+            edits, masks, kept, own, touched, same, shift = [], [], [], [], [], [], []
             for file in test[source]:
                 x = np.asarray(Image.open(file).convert('RGB'))
                 edit = editor.edit(file, source={source: 1}, **{target: 1})
@@ -116,6 +116,7 @@ def score(editor: Editor, data: Path, judge_at: str, steps: int) -> dict[str, An
                 kept.append((x == y).all(2)[ground].mean() if ground.any() else 1.0)
                 change = np.abs(y.astype(int) - x)[~ground]
                 touched.append((change.max(1) > VISIBLE).mean())
+                same.append((change.max(1) == 0).mean())
                 shift.append(y[~ground].mean(0) - x[~ground].mean(0))
                 own.append((x == y).all(2)[x.max(2) == 0].mean() if (x.max(2) == 0).any() else 1.0)
             seen, f = first_judge(edits)
@@ -123,6 +124,7 @@ def score(editor: Editor, data: Path, judge_at: str, steps: int) -> dict[str, An
                 'n': len(edits), 'accuracy': float((seen == k).float().mean()),
                 'accuracy by the second judge': float((read(second, stack(edits, SIDE)) == k).float().mean()),
                 'mean mask': float(np.mean(masks)), 'leaf changed': float(np.mean(touched)),
+                'leaf identical': float(np.mean(same)),
                 'shift of red, green, blue, levels': [round(float(v), 2) for v in np.mean(shift, 0)],
                 'ground kept': float(np.mean(kept)), 'pure black kept': float(np.mean(own)),
                 "frechet of the copy's": frechet(f, real[target]) / frechet(before, real[target])}

@@ -25,20 +25,21 @@ Shapes:     N batch, K attributes, H W image, j scale, p patch. x, y, r images [
             [N,Z,H/8,W/8]; m mask [N,1,H,W]; c the bound [N,1,H,W] in {0,1}; s_j [N,h,w]. E: (12), with `attended` 0 the mean over N and p.
             k = 1; in training SHARP in a share `sharp` of rows, the same ones in both steps and in (8).
             phi(t) = log(1 + e^t); t with penalty 'wgan'. T: random turns and colours, or nothing. '^' is a mix of x and y, one a row.
-            [t]: t, but no more than SPOT either way, so that a spot may be of any colour and need not be made up for elsewhere.
+            clip t: t, but no more than SPOT either way, so that a spot may be of any colour and need not be made up for elsewhere.
             R: mirrored left to right; P: the mean over a window of a fifth of the width.
 
   (10) y = m r + (1 - m) x,  m = c sigmoid(k (G(x, b, z)_0 + mask_bias)),  r = G(x, b, z)_{1:3}
   (15) y := x + g (y - x),  m := g m,  g = min(1, max(0, u / v - 1)),  u = mean over 3x3 px of max_rgb |y - x|,  v = visible > 0
   (12) E t = mean_n sum_p (w m_p / sum_p m_p + (1 - w) / |p|) t_p,  m_p mean of m over patch p, no gradient,  w = attended
-  (14) y = x + q (y_1 - x),  m = q m_1,  q = min(P m_1, P R m_2) / max(P m_1, P R m_2),  y_1, m_1 of x and m_2 of R x by (10)
+  (14) y = x + q (y_1 - x),  m = q m_1,  q = min(P m_1, P R m_2) / max(P m_1, P R m_2)
+       with y_1, m_1 of x, z and m_2 of R x, R z by (10) and (15)
 
 Critic step (every iteration)                                    Generator step (every n_critic-th, same batch)
   (1) L_real  = sum_j E phi(-s_j(T x, a))                          (6) L_adv = sum_j E phi(-s_j(T y, b))
   (2) L_fake  = sum_j E phi(s_j(T y, b))                           (7) L_cls^G = as (4), of T y and b
   (3) L_wrong = sum_j E [a != b] phi(s_j(T x, b))                  (8) L_rec = mean |x - G(y, a)|; or |x - G(x, a)|
   (4) L_cls   = sum_k BCE(cls(T x), a), mean over N; or CE         (9) L_area = mean m;  (11) L_bin = mean m (1 - m)
-  (5) L_pen   = mean_n |d sum_j mean_p s_j(T x, a) / d T x|_2^2    (13) L_light = mean_{n,rgb} |sum_hw c [y - x] / sum_hw c|
+  (5) L_pen   = mean_n |d sum_j mean_p s_j(T x, a) / d T x|_2^2    (13) L_light = mean_{n,rgb} |sum_hw c clip(y - x) / sum_hw c|
   (5') L_pen  = mean_n (|d sum_j mean_p s_j(^, a) / d ^|_2 - 1)^2
   L_D = (1) + (2) + lambda_wrong (3) + lambda_cls (4)              L_G = lambda_adv (6) + lambda_cls (7) + lambda_rec (8)
         + gamma / 2 (5)                                                  + lambda_area (9) + lambda_binary (11) + lambda_light (13)
@@ -120,7 +121,8 @@ class Config(BaseConfig):
     mirrored: bool = False
     """Whether an edit is kept as far as the mask of the mirror image agrees: (14). Twice the work of an edit, none in training."""
     visible: float = Field(default=0.0, ge=0, lt=1)
-    """Change in [-1,1] that is left out, and twice that is kept whole: (15). 0.15 are 19 of 255 levels; 0: every change is kept."""
+    """Mean change over 3x3 px, in [-1,1], up to which a pixel stays as it is; from twice that on it changes whole: (15). 0.08 are 10 of
+    255 levels; 0: every change is kept."""
     sharp: float = Field(default=0.0, ge=0, le=1)
     """Share of rows composed by a mask close to 0 or 1 in training: what they show inside must do without the picture behind it."""
     n_critic: int = Field(default=2, gt=0)

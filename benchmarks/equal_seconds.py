@@ -103,6 +103,11 @@ def path_of(table: str, row: str, seed: int) -> Path:
     return RESULTS / f'{table}-{"-".join(row.replace(",", "").replace("(", "").replace(")", "").split())}-s{seed}.json'
 
 
+def iteration_of(out: Path) -> int:
+    """How many iterations the model in a run directory has learned for."""
+    return json.loads((out / 'model' / CONFIG).read_text())['info']['iteration']
+
+
 def measure(table: str, row: str, seed: int, seconds: float, iterations: int | None, n: int, data: str | None, judge: str | None,
             parser: str | None) -> None:
     """Trains a row for so many seconds of the processor, or so many iterations, scores it and writes its record."""
@@ -121,16 +126,14 @@ def measure(table: str, row: str, seed: int, seconds: float, iterations: int | N
                 signal.setitimer(signal.ITIMER_PROF, seconds)
             began = time.process_time()
             train_run(run, out, None)
-            if not iterations and not rung:
-                raise SystemExit(f'{row}: stopped before its {seconds:g} seconds were over; remove {out} and start again')
-            write_atomically(taken, json.dumps(round(time.process_time() - began, 1)).encode())
+            spent = round(time.process_time() - began, 1)
+            if not rung and iteration_of(out) != iterations:
+                raise SystemExit(f'{row}: stopped before its end; remove {out} and start again')
+            write_atomically(taken, json.dumps(spent).encode())
         card = evaluate(Request(out, n=n, judge=judge)).card
-    iteration = json.loads((out / 'model' / CONFIG).read_text())['info']['iteration']
-    if iterations and iteration != iterations:
-        raise SystemExit(f'{row}: stopped at iteration {iteration} of {iterations}; remove {out} and start again')
     told = {k: v for k, v in settings.items() if k not in ('data.source', 'method.parser')}      # no folders of a machine
     record = {'table': table, 'row': row, 'recipe': recipe, 'changes': told,
-              'seed': seed, 'seconds': json.loads(taken.read_text()), 'images_seen': iteration * run.train.batch_size,
+              'seed': seed, 'seconds': json.loads(taken.read_text()), 'images_seen': iteration_of(out) * run.train.batch_size,
               'n': card.n, 'protocol': card.protocol, 'hardware': card.hardware,
               'measures': {name: card.measures[name].model_dump(mode='json') for name in MEASURES if name in card.measures}}
     RESULTS.mkdir(parents=True, exist_ok=True)

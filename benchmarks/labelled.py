@@ -76,16 +76,11 @@ class Labelled:
         loss_wrong = sum((wrong * F.softplus(s)).mean() for s in D.scores(real, b))                                               # (3)
         loss_cls = self.classification(logits[:len(x)], a)                                                                        # (4)
         due = batch.moment.iteration % R1_EVERY == 0
-        loss_pen = R1_EVERY * r1_penalty(partial(self.score, a=a), x) if due else torch.zeros_like(loss_cls)     # (5)
+        loss_pen = R1_EVERY * r1_penalty(partial(D.mean_score, labels=a), x) if due else torch.zeros_like(loss_cls)     # (5)
         return Step(loss_adv + LAMBDA_WRONG * loss_wrong + c.lambda_cls * loss_cls + GAMMA / 2 * loss_pen,
                     {'adv': loss_adv.detach(), 'wrong': loss_wrong.detach(), 'cls': loss_cls.detach(), 'pen': loss_pen.detach()},
                     keep=with_graph(edit=edit) if mask is None else with_graph(edit=edit, mask=mask),
                     parts={'edit': y, 'maps': maps, 'logits': logits})
-
-    def score(self, x: Tensor, a: Tensor) -> Tensor:
-        """What (5) is the gradient of: sum over scales of mean scores, [N], of pictures [N,3,H,W] with labels a [N,K]."""
-        D = self.nets['D']
-        return torch.stack([s.mean((1, 2)) for s in D.scores(D.features(x), a)]).sum(0)
 
     def judged(self, maps: list[Tensor], b: Tensor) -> tuple[Tensor, Tensor]:
         """(6) and (7) of an edit's maps and its target labels [N,K]."""

@@ -34,7 +34,7 @@ from retouch.networks.classifier import Classifier
 
 RESULTS = Path(__file__).parent / 'results'
 SIDE, GROUND, REFERENCE = 96, 16, 240
-VISIBLE = 13                                                     # levels; as the regions of drawn faces count a pixel as changed
+VISIBLE = 13                                                     # levels; what changes by more is counted as changed
 
 
 def open_side(picture: Path | Image.Image | np.ndarray, side: int) -> np.ndarray:

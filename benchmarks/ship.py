@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,6 +57,14 @@ def with_reader(method: Local, weights: dict[str, Tensor], reader: Local) -> tup
     return rest, found
 
 
+def with_settings(method: Any, weights: dict[str, Tensor], settings: Sequence[str]) -> Any:
+    """The same weights with settings changed, each 'name=value' with the value in JSON; ValueError where the method has no such setting."""
+    changes = {name: json.loads(value) for name, value in (setting.split('=', 1) for setting in settings)}
+    rest = type(method)(type(method.config).model_validate({**method.config.model_dump(), **changes}), method.data)
+    rest.nets.load_state_dict(weights)
+    return rest
+
+
 def main() -> None:
     """Writes retouch/assets/<name>/."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -78,9 +88,7 @@ def main() -> None:
         model.info['reader'] = {'iteration': reader.info['iteration'], 'sha256': reader.weights_sha256}
         model.info['taught by'] = {name: getattr(model.method.config, name) for name in OF_CRITIC}
     if options.settings:
-        changes = {name: json.loads(value) for name, value in (setting.split('=', 1) for setting in options.settings)}
-        method = type(method)(type(method.config).model_validate({**method.config.model_dump(), **changes}), method.data)
-        method.nets.load_state_dict(weights)
+        method = with_settings(method, weights, options.settings)
     if options.source:
         model.info['data']['source'] = options.source
     save_model(SHIPPED[options.name], method, weights, model.info, torch.float16)

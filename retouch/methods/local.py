@@ -303,11 +303,7 @@ class Local(nn.Module):
 
     def penalty(self, x: Tensor, y: Tensor, a: Tensor, moment: Moment) -> Tensor:
         """Equation (5) in float32 on pictures x [N,3,H,W] with labels a [N,K], or (5') between x and y."""
-        D = self.nets['D']
-
-        def score(seen: Tensor) -> Tensor:                                             # [N]
-            return torch.stack([s.mean((1, 2)) for s in D.scores(D.features(seen), a)]).sum(0)
-
+        score = partial(self.nets['D'].mean_score, labels=a)                           # [N]
         if self.config.penalty == 'wgan':
             return gradient_penalty(score, x, y, moment.uniform('alpha', 1, 1, 1, device=x.device))
         return r1_penalty(score, x)

@@ -132,6 +132,10 @@ class Critic(nn.Module):
         """[N,h,w] for every scale, float32: of pictures, by their maps, as pictures with `labels` [N,K]."""
         return label_scores(self.heads, [maps[i] for i in self.at], labels, self.projection)
 
+    def mean_score(self, x: Tensor, labels: Tensor) -> Tensor:
+        """[N]: the sum over scales of mean scores of pictures [N,3,H,W] with `labels` [N,K], which a penalty is the gradient of."""
+        return torch.stack([s.mean((1, 2)) for s in self.scores(self.features(x), labels)]).sum(0)
+
     def logits(self, maps: list[Tensor]) -> Tensor:
         """Class logits [N,K]."""
         return self.cls(maps[-1]).flatten(2).mean(2)

@@ -446,7 +446,44 @@ def test_a_shipped_editor_can_be_read_for_by_another_runs_critic(repository: Pat
         ship.with_reader(run, weights, local(width_d=4, colours='relative'))
 
 
-def test_other_systems_before_the_critic_of_local_have_its_losses(repository: Path) -> None:
+def test_a_shipped_editor_edits_by_settings_of_its_own(repository: Path) -> None:
+    """The weights stay; a setting that the method has not is refused."""
+    from retouch.methods.local import Config, Local
+
+    torch.manual_seed(0)
+    run = Local(Config(width_g=4, width_d=4, blocks=1, lambda_rec=5), DataSpec(size=16, attributes=('A', 'B')))
+    weights = {f'{n}.{k}': v for n in run.inference_nets for k, v in run.nets[n].state_dict().items()}
+    ship = script(repository, 'ship')
+    other = ship.with_settings(run, weights, ['mirrored=true', 'visible=0.08'])
+    assert other.config == run.config.model_copy(update={'mirrored': True, 'visible': 0.08}) and not run.config.mirrored
+    for key, value in run.nets.state_dict().items():
+        assert torch.equal(other.nets.state_dict()[key], value), key
+    with pytest.raises(ValueError, match='miroured'):
+        ship.with_settings(run, weights, ['miroured=true'])
+
+
+def test_a_row_that_was_stopped_leaves_no_record(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand before its seconds are over, or before its last iteration: neither is scored, nor taken for done by the next call."""
+    bench = script(repository, 'equal_seconds')
+    monkeypatch.setattr(bench, 'RESULTS', tmp_path / 'results')
+    monkeypatch.setattr(bench, 'runs_folder', lambda: tmp_path / 'runs')
+    monkeypatch.setattr(bench, 'open_set', lambda data: None)
+    monkeypatch.setattr(bench, 'evaluate', lambda request: pytest.fail('scored'))
+    monkeypatch.setattr(bench.signal, 'setitimer', lambda *_: None)                    # the seconds are never over
+    monkeypatch.setattr(bench.signal, 'signal', lambda *_: None)
+
+    def stopped_by_hand(run: Any, out: Path, _: None) -> None:
+        (out / 'model').mkdir(parents=True, exist_ok=True)
+        (out / 'model' / 'config.json').write_text('{"info": {"iteration": 3}}')
+
+    monkeypatch.setattr(bench, 'train_run', stopped_by_hand)
+    for iterations in (None, 5):
+        with pytest.raises(SystemExit, match='local: stopped before its end; remove .* and start again'):
+            bench.measure('faces', 'local', 0, 240, iterations, 150, None, None, None)
+    assert not (tmp_path / 'results').exists() and not list(tmp_path.rglob('seconds.json'))
+
+
+def test_other_systems_with_the_critic_of_local_have_its_losses(repository: Path) -> None:
     """On the same edit, by the same weights, AGGAN-multi's two losses in `labelled` are those of `local`; R1 is due and not."""
     from retouch.methods.aggan_multi import Config as Theirs
     from retouch.methods.local import Config, Local
@@ -467,7 +504,7 @@ def test_other_systems_before_the_critic_of_local_have_its_losses(repository: Pa
         del other.generate
 
 
-def test_cam_and_secgan_stand_before_the_critic_of_local(repository: Path) -> None:
+def test_cam_and_secgan_stand_with_the_critic_of_local(repository: Path) -> None:
     """Both train on it, CAM looks at its maps, SeCGAN's semantic branch keeps its own critic; outside all is as it was."""
     from retouch.methods.cam import CAM
     from retouch.methods.secgan import SeCGAN
